@@ -1,0 +1,58 @@
+# A machine needs only make and Python 3.11, 3.12 or 3.13; everything else is put into .venv.
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo run test check bench clean
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+CACHES := .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+
+# The first Python of a fitting version; "none" otherwise.
+find_python = $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+	&& { echo $$python; exit; }; done; echo none)
+
+help: ## Show this list
+	@echo "Fitserve fits Keras models and serves them. Start with 'make demo'."
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: .venv/.installed ## Put Fitserve and all it needs into .venv
+
+demo: .venv/.installed ## Show everything once: train a small model and predict (KEEP=1 leaves the service running)
+	@$(BIN)/fitserve demo
+
+run: .venv/.installed ## Run the service on http://127.0.0.1:8000 until Ctrl-C
+	@$(BIN)/fitserve up
+
+test: .venv/.installed-dev ## Run all tests (ARGS="-k name" chooses)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.installed-dev ## Check style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: .venv/.installed-dev ## Measure how soon a run shows its first epoch
+	@$(BIN)/python benchmarks/first_epoch.py
+
+clean: ## Remove .venv, caches and builds; data in .fitserve stays
+	@rm -rf .venv $(CACHES)
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.installed: python := $(find_python)
+.venv/.installed: requirements.txt pyproject.toml
+	@test $(python) != none \
+		|| { echo "Fitserve needs Python 3.11, 3.12 or 3.13, and none is on the PATH." >&2; exit 1; }
+	@$(python) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "This $(python) cannot make virtual environments: install its venv package (Debian: apt install python3-venv)." >&2; exit 1; }
+	@echo "Installing into .venv (only when requirements change; a few minutes at most) ..."
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(python) -m venv --clear .venv
+	@$(PIP) -r requirements.txt
+	@$(PIP) --no-deps -e .
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.txt .venv/.installed
+	@$(PIP) -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""Fits Keras models and serves them over REST."""

@@ -1,0 +1,98 @@
+"""What ``fitserve`` offers and how it explains itself. What a command does is in the module it names.
+
+Each command imports its module when it is called: the supervisor, the API and the worker then load only what they need,
+and ``fitserve --help`` answers at once.
+"""
+
+from typing import Annotated
+
+import typer
+
+from service.cli.lineage import follow_parent
+from service.cli.options import DataDir, Host, LogLevel, Port, Slots, environment_of, errors_in_one_line, read_settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Fit Keras models and serve them over HTTP.\n\n"
+    "New here? 'fitserve demo' shows everything once; 'fitserve up' runs the service on this machine.",
+    epilog="Every setting can also be given as an environment variable FITSERVE_<NAME> or in a file named .env.",
+)
+
+
+@app.callback()
+def begin() -> None:
+    """Prepare what every command needs."""
+    follow_parent()
+
+
+@app.command()
+def up(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    slots: Slots = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Run the whole service on this machine: the API and a worker, until Ctrl-C.
+
+    Nothing else is needed: data, the database and trained models are kept in the data folder.
+    """
+    from service.cli.up import run_up
+
+    overrides = {"host": host, "port": port, "data_dir": data_dir, "slots": slots, "log_level": log_level}
+    with errors_in_one_line():
+        raise typer.Exit(run_up(read_settings(overrides), environment_of(overrides)))
+
+
+@app.command()
+def api(host: Host = None, port: Port = None, data_dir: DataDir = None, log_level: LogLevel = None) -> None:
+    """Run only the HTTP API, which accepts work and answers predictions but trains nothing.
+
+    For deployments where API and workers run on different machines or in different containers.
+    """
+    from service.cli.api import run_api
+
+    overrides = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level}
+    with errors_in_one_line():
+        raise typer.Exit(run_api(read_settings(overrides)))
+
+
+@app.command()
+def worker(data_dir: DataDir = None, slots: Slots = None, log_level: LogLevel = None) -> None:
+    """Run only a worker, which takes queued runs and fits them. Start as many as you have machines."""
+    from service.cli.worker import run_worker_role
+
+    overrides = {"data_dir": data_dir, "slots": slots, "log_level": log_level}
+    with errors_in_one_line():
+        raise typer.Exit(run_worker_role(read_settings(overrides)))
+
+
+@app.command()
+def migrate(data_dir: DataDir = None, log_level: LogLevel = None) -> None:
+    """Bring the database to the form that this version of Fitserve needs. Run it once after every update."""
+    from service.cli.migrate import run_migrate
+
+    with errors_in_one_line():
+        run_migrate(read_settings({"data_dir": data_dir, "log_level": log_level}))
+
+
+@app.command()
+def demo(
+    data_dir: DataDir = None,
+    port: Port = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", envvar="KEEP", help="Leave the service running afterwards, to try it by hand.")
+    ] = False,
+) -> None:
+    """Show everything once: start the service, upload data, fit a model, watch it learn, predict, stop.
+
+    The model tells handwritten zeros from ones and is trained in about a minute.
+    """
+    from service.cli.demo import run_demo
+
+    with errors_in_one_line():
+        settings = read_settings({"data_dir": data_dir, "port": port})
+        raise typer.Exit(run_demo(settings, is_port_chosen=port is not None, keep=keep))

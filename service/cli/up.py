@@ -1,0 +1,82 @@
+"""``fitserve up``: the API and a worker on this machine, under one supervisor."""
+
+import os
+import socket
+import sys
+import urllib.request
+from collections.abc import Callable, Mapping
+from http.client import HTTPException
+
+import typer
+
+from service.cli.listening import base_url, handed_over, open_listener
+from service.cli.preflight import prepare_data_dir, prepare_database
+from service.cli.supervisor import Child, GaveUp, Supervisor
+from service.infra.logging import configure_logging
+from service.settings import Settings
+
+NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+STOP_MARGIN_SECONDS = 5.0
+"""What children get on top of their own grace before they are killed."""
+
+
+def run_up(settings: Settings, environment: Mapping[str, str]) -> int:
+    """Run until asked to stop; the exit code. ``environment`` carries the command line's settings to the children."""
+    prepare_data_dir(settings.data_dir)
+    with open_listener(settings.host, settings.port) as listener:
+        prepare_database(settings)
+        configure_logging(settings)
+        return _supervise(settings, environment, listener)
+
+
+def _supervise(settings: Settings, environment: Mapping[str, str], listener: socket.socket) -> int:
+    supervisor = Supervisor(
+        [_api(environment, listener), _worker(environment)],
+        stop_seconds=settings.shutdown_grace_seconds + STOP_MARGIN_SECONDS,
+        on_tick=_announcement(base_url(listener), settings),
+        on_stop=listener.close,  # from now on new clients are refused, not kept waiting
+    )
+    try:
+        supervisor.run()
+    except GaveUp as reason:
+        typer.echo(f"fitserve: {reason}", err=True)
+        return reason.exit_code
+    return 0
+
+
+def _api(environment: Mapping[str, str], listener: socket.socket) -> Child:
+    return Child("api", _role("api"), {**environment, **handed_over(listener)}, pass_fds=[listener.fileno()])
+
+
+def _worker(environment: Mapping[str, str]) -> Child:
+    return Child("worker", _role("worker"), environment)
+
+
+def _role(name: str) -> list[str]:
+    return [sys.executable, "-m", "service.cli", name]
+
+
+def _announcement(url: str, settings: Settings) -> Callable[[], None]:
+    """What the supervisor calls at every tick: says once where everything is, as soon as the API is ready."""
+    stop = "Ctrl-C" if sys.stdin.isatty() else f"kill {os.getpid()}"
+    is_said = False
+
+    def announce() -> None:
+        nonlocal is_said
+        if not is_said and answers(f"{url}/readyz"):
+            is_said = True
+            typer.echo(f"Fitserve is ready at {url}")
+            typer.echo(f"  try it in the browser  {url}/docs")
+            typer.echo(f"  everything is kept in  {settings.data_dir.absolute()}")
+            typer.echo(f"  stop it with           {stop}")
+
+    return announce
+
+
+def answers(url: str, timeout_seconds: float = 0.5) -> bool:
+    """Whether a GET of the address, by no proxy, is answered with success."""
+    try:
+        with NO_PROXY.open(url, timeout=timeout_seconds) as response:
+            return bool(response.status == 200)
+    except (OSError, HTTPException):
+        return False

@@ -1,0 +1,1 @@
+"""Uploaded data with a schema: a table of typed columns, or arrays."""

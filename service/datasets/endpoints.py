@@ -1,0 +1,153 @@
+"""The HTTP operations on datasets."""
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import Path as PathParameter
+from fastapi import Query, Request, Response
+from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
+
+from service.datasets import repository, service
+from service.datasets.schemas import DatasetFromArrays, DatasetFromRows, DatasetPage, DatasetRead, RowsPage
+from service.datasets.service import DatasetService
+from service.datasets.tables import Dataset
+from service.datasets.uploads import receive_upload
+from service.errors import InvalidInput, Problem
+from service.infra.cursors import map_page
+from service.web.parameters import PageSize
+from service.web.routing import PageOf, ReadSession, WriteSession, database_of, make_router, problems
+from service.workspaces.auth import CurrentWorkspace
+
+router = make_router("datasets")
+DatasetId = Annotated[str, PathParameter(max_length=80, description="Id of the dataset.", examples=["ds_0193…"])]
+
+UPLOAD_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {"type": "string", "format": "binary", "description": "A CSV file, plain or gzipped, with a header line."},
+        "name": {"type": "string", "description": "A name for people; the file's name if left out."},
+        "target": {"type": "string", "description": "Column that models shall predict; a run may choose another."},
+    },
+}
+ROWS_EXAMPLE = {
+    "name": "weather",
+    "target": "rain",
+    "rows": [
+        {"temperature": 11.5, "humidity": 0.92, "rain": 1},
+        {"temperature": 24.0, "humidity": 0.41, "rain": 0},
+        {"temperature": 9.0, "humidity": 0.88, "rain": 1},
+        {"temperature": 21.5, "humidity": 0.35, "rain": 0},
+    ],
+}
+ARRAYS_EXAMPLE = {"name": "xor", "x": [[0, 0], [0, 1], [1, 0], [1, 1]], "y": [0, 1, 1, 0]}
+UPLOAD_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "anyOf": [
+                    {"$ref": "#/components/schemas/DatasetFromRows"},
+                    {"$ref": "#/components/schemas/DatasetFromArrays"},
+                ]
+            },
+            "examples": {
+                "rows": {"summary": "A table as rows", "value": ROWS_EXAMPLE},
+                "arrays": {"summary": "Arrays, as fit(x, y) takes them", "value": ARRAYS_EXAMPLE},
+            },
+        },
+        "multipart/form-data": {"schema": UPLOAD_FORM},
+    },
+}
+DOCUMENTED_SCHEMAS = (DatasetFromRows, DatasetFromArrays)
+"""Schemas that the OpenAPI document needs although no endpoint's signature names them."""
+
+
+def _service_of(request: Request) -> DatasetService:
+    datasets: DatasetService = request.app.state.datasets
+    return datasets
+
+
+@router.post(
+    "/datasets",
+    status_code=201,
+    responses=problems(400, 413, 415, 422),
+    openapi_extra={"requestBody": UPLOAD_BODY},
+)
+async def create_dataset(request: Request, response: Response, workspace_id: CurrentWorkspace) -> DatasetRead:
+    """Upload a dataset: a CSV file as multipart form, or rows or arrays as JSON."""
+    datasets = _service_of(request)
+    with tempfile.TemporaryDirectory(prefix="fitserve-upload-") as folder:
+        upload = await receive_upload(request, Path(folder), request.app.state.settings.max_body_bytes)
+        dataset = await anyio.to_thread.run_sync(_create, request, datasets, workspace_id, upload)
+    response.headers["Location"] = f"/api/datasets/{dataset.id}"
+    return dataset
+
+
+def _create(request: Request, datasets: DatasetService, workspace_id: str, upload: service.Upload) -> DatasetRead:
+    prepared = datasets.prepare(upload)
+    with database_of(request).write() as session:
+        return _read(datasets.create(session, workspace_id, prepared))
+
+
+@router.get("/datasets", responses=problems(422))
+def list_datasets(session: ReadSession, workspace_id: CurrentWorkspace, page: PageOf) -> DatasetPage:
+    """List datasets, newest first unless `order_by` is `created_at`, `name` or `-name`."""
+    return DatasetPage(**map_page(repository.list_page(session, workspace_id, page), _read))
+
+
+@router.get("/datasets/{dataset_id}", responses=problems(404))
+def read_dataset(session: ReadSession, workspace_id: CurrentWorkspace, dataset_id: DatasetId) -> DatasetRead:
+    """Read a dataset's schema and statistics."""
+    return _read(repository.get(session, workspace_id, dataset_id))
+
+
+@router.get("/datasets/{dataset_id}/rows", responses=problems(404, 422))
+def list_dataset_rows(
+    request: Request,
+    session: ReadSession,
+    workspace_id: CurrentWorkspace,
+    dataset_id: DatasetId,
+    page_size: PageSize = 50,
+    page_token: Annotated[str | None, Query(max_length=20, description="`next_page_token` of the page before.")] = None,
+) -> RowsPage:
+    """Look at the rows of a dataset."""
+    dataset = repository.get(session, workspace_id, dataset_id)
+    if page_token is not None and not page_token.isdecimal():
+        problem = Problem("?page_token", "This token does not belong to this list.", page_token, "a next_page_token")
+        raise InvalidInput("The page token cannot be used.", [problem])
+    start = min(int(page_token or 0), dataset.rows)
+    rows = _service_of(request).read_rows(dataset, start, page_size)
+    following = start + len(rows)
+    return RowsPage(items=rows, next_page_token=str(following) if following < dataset.rows else None)
+
+
+@router.get(
+    "/datasets/{dataset_id}/content",
+    response_class=FileResponse,
+    responses={**problems(404), 200: {"description": "Parquet for a table, NPZ for arrays.", "content": {"application/octet-stream": {}}}},
+)
+def download_dataset(
+    request: Request, session: ReadSession, workspace_id: CurrentWorkspace, dataset_id: DatasetId
+) -> FileResponse:
+    """Download a dataset: Parquet for a table, NPZ for arrays."""
+    dataset = repository.get(session, workspace_id, dataset_id)
+    with ExitStack() as stack:
+        path, media_type, name = stack.enter_context(_service_of(request).open_content(dataset))
+        clean_up = BackgroundTask(stack.pop_all().close)
+    return FileResponse(path, media_type=media_type, filename=name, background=clean_up)
+
+
+@router.delete("/datasets/{dataset_id}", status_code=204, responses=problems(404, 409))
+def delete_dataset(session: WriteSession, workspace_id: CurrentWorkspace, dataset_id: DatasetId) -> None:
+    """Delete a dataset that no queued or running run needs."""
+    service.delete(session, workspace_id, dataset_id)
+
+
+def _read(dataset: Dataset) -> DatasetRead:
+    fields: dict[str, Any] = {name: getattr(dataset, name) for name in DatasetRead.model_fields}
+    return DatasetRead.model_validate(fields, strict=False)

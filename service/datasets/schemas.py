@@ -1,0 +1,107 @@
+"""What goes over the wire for datasets."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from service.spec.base import Spec
+
+Cell = bool | int | float | str | None
+
+
+class DatasetFromRows(Spec):
+    """A table as JSON: one object per row."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+    """A name for people; it need not be unique."""
+    target: Annotated[str, Field(max_length=1024)] | None = None
+    """Column that models shall predict; a run may choose another."""
+    rows: Annotated[list[dict[str, Cell]], Field(min_length=1)]
+    """One object per row: column name to value. A missing key or `null` is a missing value."""
+
+
+class DatasetFromArrays(Spec):
+    """Arrays as JSON, as `fit(x, y)` takes them."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+    """A name for people; it need not be unique."""
+    x: Annotated[list[Any], Field(min_length=1)]
+    """The inputs: nested lists of numbers, one entry per example."""
+    y: Annotated[list[Any], Field(min_length=1)] | None = None
+    """The targets: one entry per example."""
+
+
+class ColumnRead(Spec):
+    """One column of a table."""
+
+    name: str
+    """Name of the column."""
+    type: Literal["number", "integer", "boolean", "category", "text", "datetime"]
+    """What the values are."""
+    nulls: int
+    """Number of missing values."""
+    distinct: int
+    """Number of different values."""
+    min: float | str | None = None
+    """Smallest value."""
+    max: float | str | None = None
+    """Largest value."""
+    mean: float | None = None
+    """Mean of the values (numbers only)."""
+    std: float | None = None
+    """Standard deviation of the values (numbers only)."""
+    most_frequent: list[tuple[Cell, int]] = []
+    """The most frequent values, each with its count."""
+
+
+class ArrayRead(Spec):
+    """One array."""
+
+    name: str
+    """Name of the array."""
+    shape: list[int]
+    """Its shape; the first number is the number of examples."""
+    dtype: str
+    """Its numpy type."""
+
+
+class DatasetRead(Spec):
+    """Data that runs can be fitted on."""
+
+    id: str
+    """Id of the dataset."""
+    name: str
+    """Name for people."""
+    kind: Literal["table", "arrays"]
+    """`table`: typed columns; `arrays`: named tensors."""
+    target: str | None
+    """Column or array that models predict unless a run says otherwise."""
+    rows: int
+    """Number of rows or examples."""
+    size_bytes: int
+    """Size of the stored files in bytes."""
+    columns: list[ColumnRead]
+    """The columns of a table."""
+    arrays: list[ArrayRead]
+    """The arrays."""
+    created_at: datetime
+    """When it was uploaded."""
+
+
+class DatasetPage(Spec):
+    """One page of datasets."""
+
+    items: list[DatasetRead]
+    """The datasets of this page."""
+    next_page_token: str | None
+    """Token of the next page; `null` on the last one."""
+
+
+class RowsPage(Spec):
+    """Some rows of a dataset."""
+
+    items: list[dict[str, Any]]
+    """One object per row: column or array name to value."""
+    next_page_token: str | None
+    """Token of the next page; `null` on the last one."""

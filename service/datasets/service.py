@@ -1,0 +1,147 @@
+"""Decides what becomes of an upload, and reads stored data back. Knows no HTTP."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow.parquet
+from sqlalchemy.orm import Session
+
+from service.datasets import repository
+from service.datasets.errors import DatasetInUse
+from service.datasets.tables import Dataset
+from service.errors import InvalidInput, MalformedInput, Problem
+from service.infra.artifacts import ArtifactStore
+from service.infra.ids import new_id
+from service.infra.sandbox import Limits, SandboxFailed, run_sandboxed
+from service.settings import Settings
+
+PARSER = "service.datasets.parsing"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a client has sent, as a file of this machine."""
+
+    path: Path
+    format: Literal["csv", "json"]
+    name: str
+    target: str | None
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A parsed and stored upload that has no row in the database yet."""
+
+    upload: Upload
+    files: dict[str, dict[str, Any]]
+    description: dict[str, Any]
+
+
+class DatasetService:
+    """Parses uploads in a child process and keeps the result in the artifact store."""
+
+    def __init__(self, artifacts: ArtifactStore, settings: Settings) -> None:
+        self._artifacts = artifacts
+        self._settings = settings
+
+    def prepare(self, upload: Upload) -> PreparedDataset:
+        """Parse and store an upload; needs no transaction. Raises InvalidInput or MalformedInput."""
+        description = self._parse(upload)
+        files = {}
+        for name, path in description.pop("files").items():
+            files[name] = {"sha256": self._artifacts.put_file(Path(path)), "size_bytes": Path(path).stat().st_size}
+        return PreparedDataset(upload, files, description)
+
+    def _parse(self, upload: Upload) -> dict[str, Any]:
+        settings = self._settings
+        request = {
+            "path": str(upload.path),
+            "format": upload.format,
+            "target": upload.target,
+            "max_rows": settings.max_rows,
+            "max_columns": settings.max_columns,
+        }
+        limits = Limits(settings.parse_timeout_seconds, settings.parse_memory_bytes)
+        try:
+            answer = run_sandboxed(PARSER, request, upload.path.parent, limits)
+        except SandboxFailed as error:
+            problem = Problem("", f"Reading stopped: {error.reason}.", fix="Send less data at once, or check the file.")
+            raise InvalidInput("The data cannot be read.", [problem]) from error
+        if answer.get("error") == "malformed":
+            raise MalformedInput(answer["message"])
+        if "error" in answer:
+            raise InvalidInput(answer["message"], [Problem(**problem) for problem in answer["problems"]])
+        description: dict[str, Any] = answer["dataset"]
+        return description
+
+    def create(self, session: Session, workspace_id: str, prepared: PreparedDataset) -> Dataset:
+        """Make the dataset known."""
+        dataset = Dataset(
+            id=new_id("ds"),
+            workspace_id=workspace_id,
+            name=prepared.upload.name,
+            target=prepared.upload.target,
+            files=prepared.files,
+            size_bytes=sum(file["size_bytes"] for file in prepared.files.values()),
+            **prepared.description,
+        )
+        session.add(dataset)
+        session.flush()
+        return dataset
+
+    def read_rows(self, dataset: Dataset, start: int, count: int) -> list[dict[str, Any]]:
+        """Rows ``start`` to ``start + count`` as JSON-ready objects."""
+        if dataset.kind == "arrays":
+            arrays = {name: np.load(self._path(dataset, name), mmap_mode="r") for name in dataset.files}
+            stop = min(start + count, dataset.rows)
+            return [{name: array[row].tolist() for name, array in arrays.items()} for row in range(start, stop)]
+        return list(_table_rows(self._path(dataset, "table"), start, count))
+
+    @contextmanager
+    def open_content(self, dataset: Dataset) -> Iterator[tuple[Path, str, str]]:
+        """A local file with the whole dataset, its media type and a safe name for the download."""
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", dataset.name).strip("._")[:80] or dataset.id
+        if dataset.kind == "table":
+            yield self._path(dataset, "table"), "application/vnd.apache.parquet", f"{stem}.parquet"
+            return
+        with tempfile.TemporaryDirectory(prefix="fitserve-") as folder:
+            path = Path(folder, "arrays.npz")
+            np.savez(path, **{name: np.load(self._path(dataset, name), mmap_mode="r") for name in dataset.files})
+            yield path, "application/x-npz", f"{stem}.npz"
+
+    def _path(self, dataset: Dataset, name: str) -> Path:
+        return self._artifacts.local_path(dataset.files[name]["sha256"])
+
+
+def delete(session: Session, workspace_id: str, dataset_id: str) -> None:
+    """Forget a dataset. Raises DatasetInUse while a run needs it."""
+    dataset = repository.get(session, workspace_id, dataset_id, lock=True)
+    holders = repository.list_holders(session, dataset_id)
+    if holders:
+        raise DatasetInUse(dataset_id, holders)
+    session.delete(dataset)
+
+
+def _table_rows(path: Path, start: int, count: int) -> Iterator[dict[str, Any]]:
+    position = 0
+    with pyarrow.parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=8192):
+            first = max(start - position, 0)
+            if first < batch.num_rows:
+                rows = batch.slice(first, count).to_pylist()
+                count -= len(rows)
+                yield from ({name: _json_cell(value) for name, value in row.items()} for row in rows)
+            position += batch.num_rows
+            if count <= 0:
+                return
+
+
+def _json_cell(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else value

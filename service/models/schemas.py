@@ -1,0 +1,194 @@
+"""What goes over the wire for models, versions and aliases."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from service.spec.base import ResourceName, Spec
+from service.spec.compile import CompileSpec
+from service.spec.definition import Definition
+
+TUTORIAL_MODEL = {
+    "name": "my_model",
+    "description": "Tells handwritten zeros from ones.",
+    "definition": {
+        "layers": [
+            {"type": "Dense", "units": 25, "activation": "sigmoid", "name": "layer1"},
+            {"type": "Dense", "units": 15, "activation": "sigmoid", "name": "layer2"},
+            {"type": "Dense", "units": 1, "activation": "sigmoid", "name": "layer3"},
+        ]
+    },
+    "compile": {
+        "optimizer": {"type": "SGD", "learning_rate": 0.5},
+        "loss": "BinaryCrossentropy",
+        "metrics": ["accuracy"],
+    },
+}
+
+
+class ModelCreate(Spec):
+    """A new model."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [TUTORIAL_MODEL]})
+
+    name: ResourceName
+    """The model's name: it stands in every address of the model."""
+    description: Annotated[str, Field(max_length=2000)] | None = None
+    """What the model is for."""
+    definition: Definition
+    """The layers."""
+    compile: CompileSpec
+    """Optimizer, loss and metrics."""
+
+
+class ModelReplace(Spec):
+    """A new revision of a model."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{key: value for key, value in TUTORIAL_MODEL.items() if key != "name"}]}
+    )
+
+    name: ResourceName | None = None
+    """The model's name again; it may be left out, but cannot be changed."""
+    description: Annotated[str, Field(max_length=2000)] | None = None
+    """What the model is for."""
+    definition: Definition
+    """The layers."""
+    compile: CompileSpec
+    """Optimizer, loss and metrics."""
+
+
+class ModelRead(Spec):
+    """A named definition."""
+
+    name: str
+    """Name of the model."""
+    description: str | None
+    """What the model is for."""
+    revision: int
+    """Number of the definition shown here; it grows with every change."""
+    definition: dict[str, Any]
+    """The layers."""
+    compile: dict[str, Any]
+    """Optimizer, loss and metrics."""
+    latest_version: int | None
+    """Number of the newest published version; `null` before the first successful run."""
+    aliases: dict[str, int]
+    """Version numbers by alias."""
+    created_at: datetime
+    """When it was created."""
+    updated_at: datetime
+    """When the definition last changed."""
+
+
+class ModelPage(Spec):
+    """One page of models."""
+
+    items: list[ModelRead]
+    """The models of this page."""
+    next_page_token: str | None
+    """Token of the next page; `null` on the last one."""
+
+
+class ParityRead(Spec):
+    """How far the served engine is from Keras on real rows."""
+
+    max_abs_difference: float | None
+    """Largest difference of any output."""
+    rows: int
+    """Number of rows compared."""
+    agrees: bool
+    """Whether the difference is small enough to serve this engine."""
+    reason: str | None = None
+    """Why the engine cannot be used."""
+
+
+class TensorRead(Spec):
+    """One input or output of the served engine."""
+
+    name: str
+    """Name of the tensor."""
+    dtype: str
+    """Its numpy type."""
+    shape: list[int | None]
+    """Its shape; `null` is the number of rows, or another free length."""
+
+
+class FileRead(Spec):
+    """A downloadable file."""
+
+    name: str
+    """Name of the file."""
+    size_bytes: int
+    """Its size in bytes."""
+    sha256: str
+    """SHA-256 of its content."""
+    media_type: str
+    """Its media type."""
+
+
+class VersionRead(Spec):
+    """A published result of a run, which answers predictions."""
+
+    model: str
+    """Name of the model."""
+    version: int
+    """Number of the version: 1, 2, 3 …"""
+    aliases: list[str]
+    """Aliases that point here."""
+    run: str
+    """Id of the run that made it."""
+    revision: int
+    """Revision of the model that was fitted."""
+    engine: Literal["onnx", "keras"]
+    """What answers predictions: `onnx` where it agrees with Keras, otherwise `keras`."""
+    parity: ParityRead
+    """The comparison of the engine with Keras."""
+    metrics: dict[str, float]
+    """Metrics of the run's last epoch."""
+    parameters: int
+    """Number of weights and biases."""
+    features: dict[str, Any]
+    """How raw rows become the model's input, and its output an answer."""
+    inputs: list[TensorRead]
+    """What the engine takes."""
+    outputs: list[TensorRead]
+    """What the engine gives."""
+    example: dict[str, Any]
+    """A body for `POST …:predict` that works."""
+    files: list[FileRead]
+    """The files of the version; the run's artifacts have them too."""
+    created_at: datetime
+    """When it was published."""
+
+
+class VersionPage(Spec):
+    """One page of versions."""
+
+    items: list[VersionRead]
+    """The versions of this page, newest first."""
+    next_page_token: str | None
+    """Token of the next page; `null` on the last one."""
+
+
+class AliasWrite(Spec):
+    """Where an alias shall point."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"version": 1}]})
+
+    version: Annotated[int, Field(ge=1, lt=2**31)]
+    """Number of a version of this model."""
+
+
+class AliasRead(Spec):
+    """A movable name for a version."""
+
+    model: str
+    """Name of the model."""
+    alias: str
+    """The alias."""
+    version: int
+    """Number of the version that it points to."""
+    updated_at: datetime
+    """When it was last moved."""

@@ -1,0 +1,15 @@
+"""What can go wrong with a prediction beside the kinds of ``service.errors``."""
+
+from service.errors import FitserveError
+
+
+class MethodNotAllowed(FitserveError):
+    """The address exists, but takes other HTTP methods."""
+
+    def __init__(self, method: str, allowed: str) -> None:
+        super().__init__(f"This address does not take {method[:20]}. It takes {allowed}.")
+        self.allowed = allowed
+
+
+class ClientGone(Exception):
+    """The client closed the connection before it had sent its body."""

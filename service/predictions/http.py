@@ -1,0 +1,144 @@
+"""The little of HTTP that predictions need, on bare ASGI: one request, one answer, bounded bodies."""
+
+import re
+import zlib
+from dataclasses import dataclass, field
+from typing import get_args
+
+from starlette.types import Receive, Scope, Send
+
+from service.errors import (
+    FitserveError,
+    MalformedInput,
+    PayloadTooLarge,
+    TooManyRequests,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from service.predictions.engines import Servable
+from service.predictions.errors import ClientGone, MethodNotAllowed
+from service.spec.base import ResourceName
+from service.web.problems import status_of
+
+_RESOURCE_NAME = re.compile(get_args(ResourceName)[1].pattern)
+_GZIP = 16 + zlib.MAX_WBITS
+_RAW_DEFLATE = -zlib.MAX_WBITS
+
+
+class Call:
+    """One request on its way through this application."""
+
+    def __init__(self, scope: Scope, receive: Receive, request_id: str) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.request_id = request_id
+        self.workspace_id = ""
+        """Whose models are meant, as soon as it is known."""
+        self.servable: Servable | None = None
+        """The version that answers, as soon as it is known."""
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._receive = receive
+
+    def header(self, name: bytes) -> str:
+        """A header by its lower-case name; empty where it is missing."""
+        return self._headers.get(name, b"").decode("latin-1")
+
+    async def read_body(self, max_bytes: int) -> bytes:
+        """The whole body. Raises PayloadTooLarge as soon as it is known to be too long, or ClientGone."""
+        declared = self.header(b"content-length")
+        if declared.isdigit() and int(declared[:20]) > max_bytes:
+            raise _too_large(max_bytes)
+        chunks: list[bytes] = []
+        received = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunk = message.get("body", b"")
+            received += len(chunk)
+            if received > max_bytes:
+                raise _too_large(max_bytes)
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+@dataclass
+class Answer:
+    """What goes back to the client."""
+
+    body: bytes
+    status: int = 200
+    media_type: str = "application/json"
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+async def send_answer(send: Send, answer: Answer, request_id: str, servable: Servable | None) -> None:
+    """Send an answer with the headers that all of them have."""
+    headers = [
+        (b"content-type", answer.media_type.encode()),
+        (b"content-length", str(len(answer.body)).encode()),
+        (b"x-request-id", request_id.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"cache-control", b"no-store"),
+        *answer.headers,
+    ]
+    if servable is not None:
+        headers.append((b"fitserve-model-version", str(servable.version.number).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def is_resource_name(text: str) -> bool:
+    """Whether a part of a path can be the name of a model or an alias at all."""
+    return _RESOURCE_NAME.fullmatch(text) is not None
+
+
+def status_for(error: FitserveError) -> int:
+    """The HTTP status of an error's kind, also of the kinds that only predictions have."""
+    return 405 if isinstance(error, MethodNotAllowed) else status_of(error)
+
+
+def headers_for(error: FitserveError) -> list[tuple[bytes, bytes]]:
+    """The headers that belong to an error's kind: when to come back, or which methods to use."""
+    if isinstance(error, Unavailable | TooManyRequests):
+        return [(b"retry-after", str(error.retry_after_seconds).encode())]
+    return [(b"allow", error.allowed.encode())] if isinstance(error, MethodNotAllowed) else []
+
+
+def expand(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """The body without its Content-Encoding, which may be empty, ``identity``, ``gzip`` or ``deflate``.
+
+    Raises PayloadTooLarge before more than ``max_bytes`` are expanded, UnsupportedMediaType or MalformedInput.
+    """
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise UnsupportedMediaType(f"Content-Encoding '{encoding[:40]}' is unknown here. Use gzip, deflate or none.")
+    try:
+        return _inflate(body, _window_bits(body, encoding), max_bytes)
+    except zlib.error as error:
+        raise MalformedInput(f"The body is not {encoding} data, as its Content-Encoding says.") from error
+
+
+def _window_bits(body: bytes, encoding: str) -> int:
+    """Which container to expect: ``deflate`` means zlib's own, but some clients send it bare (RFC 9110, 8.4.1.2)."""
+    if encoding != "deflate":
+        return _GZIP
+    has_zlib_header = len(body) >= 2 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
+    return zlib.MAX_WBITS if has_zlib_header else _RAW_DEFLATE
+
+
+def _inflate(body: bytes, window_bits: int, max_bytes: int) -> bytes:
+    stream = zlib.decompressobj(window_bits)
+    expanded = stream.decompress(body, max_bytes + 1)
+    if len(expanded) > max_bytes:
+        raise _too_large(max_bytes)
+    if not stream.eof or stream.unused_data:
+        raise zlib.error("truncated, or followed by something else")
+    return expanded
+
+
+def _too_large(max_bytes: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is over the limit of {max_bytes} bytes.")

@@ -1,0 +1,236 @@
+"""The HTTP operations on runs and workers."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterable
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import Depends, Header, Path, Query, Request, Response
+from fastapi.responses import FileResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from service.errors import InvalidInput, Problem
+from service.infra.artifacts import ArtifactStore
+from service.infra.cursors import map_page
+from service.infra.queue import Doorbell
+from service.runs import repository, service, workers
+from service.runs.hub import RunHub
+from service.runs.reading import read_metrics, read_progress, read_run
+from service.runs.repository import RunFilter
+from service.runs.schemas import (
+    ArtifactList,
+    ArtifactRead,
+    CancelRequest,
+    RunCreate,
+    RunMetrics,
+    RunPage,
+    RunRead,
+    WorkerList,
+)
+from service.runs.states import TERMINAL, State
+from service.web.routing import PageOf, ReadSession, WriteSession, database_of, make_router, problems
+from service.workspaces.auth import CurrentWorkspace
+
+router = make_router("runs")
+workers_router = make_router("workers")
+
+RunId = Annotated[str, Path(max_length=80, description="Id of the run.", examples=["run_0193…"])]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="Any text of your own: the same key makes the same run only once, however often you repeat the request.",
+    ),
+]
+LastEventId = Annotated[
+    str | None,
+    Header(pattern=r"^\d{1,9}$", description="Number of the last event that you have seen; the stream goes on after it."),
+]
+Prefer = Annotated[
+    str | None,
+    Header(max_length=200, description="`wait=10` answers when the run has ended, or after 10 seconds.", examples=["wait=10"]),
+]
+
+
+def _doorbell_of(request: Request) -> Doorbell:
+    doorbell: Doorbell = request.app.state.doorbell
+    return doorbell
+
+
+@router.post("/runs", status_code=202, responses=problems(400, 404, 409, 413, 415, 422))
+def create_run(
+    http: Request,
+    session: WriteSession,
+    workspace_id: CurrentWorkspace,
+    request: RunCreate,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> RunRead:
+    """Fit a model on a dataset; the answer comes at once, and a worker does the work."""
+    run = service.create(session, _doorbell_of(http), workspace_id, request, idempotency_key)
+    response.headers["Location"] = f"/api/runs/{run.id}"
+    return read_run(session, run)
+
+
+@router.get("/runs", responses=problems(422))
+def list_runs(
+    session: ReadSession,
+    workspace_id: CurrentWorkspace,
+    page: PageOf,
+    model: Annotated[str | None, Query(max_length=63, description="Only runs of this model.")] = None,
+    dataset: Annotated[str | None, Query(max_length=80, description="Only runs on this dataset.")] = None,
+    state: Annotated[State | None, Query(description="Only runs in this state.")] = None,
+    tag: Annotated[str | None, Query(max_length=64, description="Only runs with this tag.")] = None,
+) -> RunPage:
+    """List runs, newest first unless `order_by` is `created_at`, `priority` or `model`, or one of these with `-`."""
+    wanted = RunFilter(model, dataset, state, tag)
+    runs = repository.list_page(session, workspace_id, wanted, page)
+    return RunPage(**map_page(runs, lambda run: read_run(session, run)))
+
+
+@router.get("/runs/{run_id}", responses=problems(404, 422, 429))
+async def read_run_state(
+    request: Request, response: Response, workspace_id: CurrentWorkspace, run_id: RunId, prefer: Prefer = None
+) -> RunRead:
+    """Read a run: state, progress, latest metrics, and why it failed if it did."""
+    settings = request.app.state.settings
+    wait_seconds = min(_parse_wait(prefer), settings.max_wait_seconds)
+    run = await anyio.to_thread.run_sync(_read, request, workspace_id, run_id)
+    if wait_seconds:
+        response.headers["Preference-Applied"] = f"wait={wait_seconds}"
+        run = await _wait_for_end(request, workspace_id, run, wait_seconds)
+    return run
+
+
+def _parse_wait(prefer: str | None) -> int:
+    """Seconds of a ``Prefer: wait=N`` header (RFC 7240); other preferences do not matter here."""
+    for preference in (prefer or "").split(","):
+        found = re.fullmatch(r"\s*wait\s*=\s*\"?(\d{1,9})\"?\s*", preference)
+        if found:
+            return int(found[1])
+        if preference.strip().startswith("wait"):
+            problem = Problem("header:Prefer", "This is no waiting time.", preference.strip()[:80], "wait=10, in seconds")
+            raise InvalidInput("The preference cannot be read.", [problem])
+    return 0
+
+
+async def _wait_for_end(request: Request, workspace_id: str, run: RunRead, seconds: int) -> RunRead:
+    hub: RunHub = request.app.state.hub
+    deadline = asyncio.get_running_loop().time() + seconds
+    async with hub.watch(run.id) as news:
+        while run.state not in TERMINAL and not hub.is_closing:
+            left = deadline - asyncio.get_running_loop().time()
+            try:
+                await asyncio.wait_for(news.wait(), timeout=max(left, 0))
+            except TimeoutError:
+                break
+            news.clear()
+            run = await anyio.to_thread.run_sync(_read, request, workspace_id, run.id)
+    return run
+
+
+def _read(request: Request, workspace_id: str, run_id: str) -> RunRead:
+    with database_of(request).read() as session:
+        return read_run(session, repository.get(session, workspace_id, run_id))
+
+
+@router.get("/runs/{run_id}/metrics", responses=problems(404))
+def read_run_metrics(session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> RunMetrics:
+    """Read the metrics of all finished epochs in columns, like Keras's `History`."""
+    run = repository.get(session, workspace_id, run_id)
+    return read_metrics(repository.list_epochs(session, run.id))
+
+
+def _existing_run(session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> str:
+    return repository.get(session, workspace_id, run_id).id
+
+
+@router.get("/runs/{run_id}/events", response_class=EventSourceResponse, responses=problems(404, 422, 429))
+async def stream_run_events(
+    request: Request,
+    workspace_id: CurrentWorkspace,
+    run_id: Annotated[str, Depends(_existing_run)],
+    last_event_id: LastEventId = None,
+) -> AsyncIterable[ServerSentEvent]:
+    """Follow a run as server-sent events: `state`, `epoch`, `progress`, `log`, `resumed`, and `done` at the end."""
+    hub: RunHub = request.app.state.hub
+    position = int(last_event_id or 0)
+    progress = None
+    async with hub.watch(run_id) as news:
+        while not hub.is_closing:
+            news.clear()
+            batch, latest = await anyio.to_thread.run_sync(_read_events, request, workspace_id, run_id, position)
+            for event in batch:
+                position = int(event.id or position)
+                yield event
+            if latest != progress:
+                progress = latest
+                # Progress has no number: a client that comes back needs the present one only.
+                yield ServerSentEvent(event="progress", data=latest)
+            if batch and batch[-1].event == "done":
+                return
+            await news.wait()
+
+
+def _read_events(
+    request: Request, workspace_id: str, run_id: str, after: int
+) -> tuple[list[ServerSentEvent], dict[str, float | None]]:
+    with database_of(request).read() as session:
+        run = repository.get(session, workspace_id, run_id)
+        events = repository.list_events_after(session, run_id, after)
+        progress = read_progress(run).model_dump(exclude={"eta_seconds"})
+        return [ServerSentEvent(id=str(e.number), event=e.kind, data=e.data) for e in events], progress
+
+
+@router.post("/runs/{run_id}:cancel", status_code=202, responses=problems(400, 404, 409, 415, 422))
+def cancel_run(
+    session: WriteSession,
+    workspace_id: CurrentWorkspace,
+    run_id: RunId,
+    request: CancelRequest = CancelRequest(),  # noqa: B008  # frozen
+) -> RunRead:
+    """Stop a run: a queued one at once, a running one at its next batch."""
+    return read_run(session, service.request_cancel(session, workspace_id, run_id, request.keep))
+
+
+@router.get("/runs/{run_id}/artifacts", responses=problems(404))
+def list_run_artifacts(session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> ArtifactList:
+    """List the files of a run."""
+    run = repository.get(session, workspace_id, run_id)
+    names = ("name", "size_bytes", "sha256", "media_type")
+    files = repository.list_artifacts(session, run.id)
+    items = [ArtifactRead(**{name: getattr(file, name) for name in names}) for file in files]
+    return ArtifactList(items=items, next_page_token=None)
+
+
+@router.get(
+    "/runs/{run_id}/artifacts/{name}",
+    response_class=FileResponse,
+    responses={**problems(404), 200: {"description": "The file.", "content": {"application/octet-stream": {}}}},
+)
+def download_run_artifact(
+    http: Request,
+    session: ReadSession,
+    workspace_id: CurrentWorkspace,
+    run_id: RunId,
+    name: Annotated[str, Path(max_length=255, description="Name of the file.", examples=["model.keras"])],
+) -> FileResponse:
+    """Download a file of a run: the model as `.keras` or `.onnx`, its feature plan, its history."""
+    run = repository.get(session, workspace_id, run_id)
+    artifact = repository.get_artifact(session, run.id, name)
+    store: ArtifactStore = http.app.state.artifacts
+    path = store.local_path(artifact.sha256)
+    return FileResponse(path, media_type=artifact.media_type, filename=artifact.name, headers={"ETag": f'"{artifact.sha256}"'})
+
+
+@router.delete("/runs/{run_id}", status_code=204, responses=problems(404, 409))
+def delete_run(session: WriteSession, workspace_id: CurrentWorkspace, run_id: RunId) -> None:
+    """Delete a run that has ended, with its metrics and events; its version stays."""
+    service.delete(session, workspace_id, run_id)
+
+
+@workers_router.get("/workers", responses=problems())
+def list_workers(request: Request, session: ReadSession, workspace_id: CurrentWorkspace) -> WorkerList:
+    """List the workers: who is alive, what they can do, and what they are doing."""
+    return workers.list_workers(session, workspace_id, request.app.state.settings.lease_seconds)

@@ -1,0 +1,241 @@
+"""What goes over the wire for runs, events, files and workers."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from service.runs.states import Device, Kind, State
+from service.spec.base import ResourceName, Spec
+from service.spec.features import FeaturesSpec
+from service.spec.fit import FitSpec
+from service.spec.frames import FailureType, Keep, Phase
+
+Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class RunCreate(Spec):
+    """A request to fit a model on a dataset."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "my_model",
+                    "dataset": "ds_0193…",
+                    "fit": {"epochs": 20, "batch_size": 32, "validation_split": 0.2},
+                    "seed": 1,
+                    "tags": ["tutorial"],
+                }
+            ]
+        }
+    )
+
+    model: ResourceName
+    """Name of the model to fit."""
+    dataset: Annotated[str, Field(max_length=80)]
+    """Id of the dataset to fit it on."""
+    revision: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    """Revision of the model; the newest if left out."""
+    target: Annotated[str, Field(max_length=1024)] | None = None
+    """Column or array to predict; the dataset's own target if left out."""
+    features: FeaturesSpec = FeaturesSpec()
+    """How columns become the model's input; chosen automatically where left out."""
+    fit: FitSpec = FitSpec()
+    """The arguments of `model.fit`."""
+    seed: Seed | None = None
+    """Fixes all random numbers, so that the same request gives the same weights; drawn and stored if left out."""
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    """Higher runs first; equal ones in the order of arrival."""
+    tags: Annotated[list[Tag], Field(max_length=20)] = []
+    """Words to find the run by."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=30 * 24 * 3600)] | None = None
+    """Longest time that the fit may take."""
+    device: Device = "any"
+    """Where to fit."""
+    publish: bool = True
+    """Whether to publish the result as a version that answers predictions."""
+
+
+class CancelRequest(Spec):
+    """How to stop a run."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"keep": "none"}]})
+
+    keep: Keep = "none"
+    """Whether to publish what was learnt so far: nothing, the last weights, or those of the best epoch."""
+
+
+class ProgressRead(Spec):
+    """How far a run is."""
+
+    epoch: int
+    """The epoch that is being fitted, counted from 1; 0 before the first."""
+    epochs: int
+    """Number of epochs asked for."""
+    step: int
+    """Steps done in this epoch."""
+    steps: int | None
+    """Steps of one epoch; unknown until the data is loaded."""
+    fraction: float
+    """Part of the work that is done, from 0 to 1."""
+    eta_seconds: float | None
+    """Estimated time until the end of the fit."""
+
+
+class FailureRead(Spec):
+    """Why a run has failed, or why its last attempt was lost."""
+
+    type: FailureType
+    """The kind of failure; it never changes its name."""
+    message: str
+    """What happened."""
+    hint: str
+    """What to do about it, in plain words."""
+
+
+class PublishRead(Spec):
+    """What became of the wish for a version."""
+
+    state: Literal["pending", "published", "failed", "skipped"]
+    """`pending` until the run ends; `skipped` where none was wanted or nothing was kept."""
+    reason: str | None
+    """Why there is no version."""
+
+
+class RunRead(Spec):
+    """One fit of a model on a dataset."""
+
+    id: str
+    """Id of the run."""
+    kind: Kind
+    """What the run does; `fit` trains."""
+    state: State
+    """`queued`, `running`, then `succeeded`, `failed` or `cancelled`."""
+    phase: Phase
+    """What it is doing within its state."""
+    model: str
+    """Name of the model."""
+    revision: int
+    """Revision of the model."""
+    dataset: str
+    """Id of the dataset."""
+    target: str | None
+    """Column or array that the model learns to predict."""
+    features: dict[str, Any]
+    """What the request said about columns."""
+    chosen_features: dict[str, str] | None
+    """What becomes of each column, in words; known once the data is loaded."""
+    warnings: list[str]
+    """What the service noticed about the data."""
+    fit: dict[str, Any]
+    """The arguments of `model.fit`."""
+    seed: int
+    """The seed that fixes all random numbers."""
+    priority: int
+    """Higher runs first."""
+    tags: list[str]
+    """Words to find the run by."""
+    timeout_seconds: float | None
+    """Longest time that the fit may take."""
+    device: Device
+    """Where to fit."""
+    attempt: int
+    """How many times a worker has begun this run."""
+    failures: int
+    """How many attempts were lost with their worker."""
+    progress: ProgressRead
+    """How far it is."""
+    metrics: dict[str, float] | None
+    """Metrics of the last finished epoch."""
+    queue_position: int | None
+    """1 is next; `null` unless queued."""
+    cancel_requested_at: datetime | None
+    """When somebody asked to cancel it."""
+    failure: FailureRead | None
+    """Why it failed."""
+    version: int | None
+    """Number of the version that it has published."""
+    publish: PublishRead
+    """What became of the wish for a version."""
+    created_at: datetime
+    """When it was accepted."""
+    started_at: datetime | None
+    """When the present or last attempt began."""
+    finished_at: datetime | None
+    """When it ended."""
+
+
+class RunPage(Spec):
+    """One page of runs."""
+
+    items: list[RunRead]
+    """The runs of this page."""
+    next_page_token: str | None
+    """Token of the next page; `null` on the last one."""
+
+
+class RunMetrics(Spec):
+    """Metrics of all finished epochs in columns, like Keras's `History`."""
+
+    epoch: list[int]
+    """Epoch numbers, counted from 1."""
+    metrics: dict[str, list[float | None]]
+    """One list per metric, as long as `epoch`; `null` where an epoch has no such metric."""
+
+
+class ArtifactRead(Spec):
+    """A file of a run."""
+
+    name: str
+    """Name of the file."""
+    size_bytes: int
+    """Its size in bytes."""
+    sha256: str
+    """SHA-256 of its content."""
+    media_type: str
+    """Its media type."""
+
+
+class ArtifactList(Spec):
+    """The files of a run."""
+
+    items: list[ArtifactRead]
+    """The files by name."""
+    next_page_token: None
+    """Always `null`: a run has few files."""
+
+
+class WorkerRead(Spec):
+    """A worker process."""
+
+    id: str
+    """Id of the worker."""
+    host: str
+    """Machine that it runs on."""
+    process_id: int
+    """Its process id on that machine."""
+    slots: int
+    """Runs that it fits at the same time."""
+    devices: list[str]
+    """What it can fit on."""
+    versions: dict[str, str]
+    """Versions of the libraries that its trainers use."""
+    is_alive: bool
+    """Whether it has shown a sign of life within a lease."""
+    runs: list[str]
+    """Ids of the runs that it is fitting."""
+    started_at: datetime
+    """When it started."""
+    last_seen_at: datetime
+    """Its last sign of life."""
+
+
+class WorkerList(Spec):
+    """The workers of the last day."""
+
+    items: list[WorkerRead]
+    """The workers, living ones first."""
+    next_page_token: None
+    """Always `null`: there are few workers."""

@@ -1,0 +1,183 @@
+"""The tables of runs, epochs, events, files and workers."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
+
+from service.infra.database import Base, now
+from service.runs.errors import IllegalTransition
+from service.runs.states import ALLOWED, STATES, TERMINAL, Device, Kind, State
+from service.spec.frames import Keep, Phase
+
+
+class Run(Base):
+    """One `fit`, with everything needed to repeat it: it outlives its model and dataset.
+
+    Whoever changes a row has locked it first, so that ``transition`` sees the state that it changes.
+    """
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        CheckConstraint(f"state IN ({', '.join(repr(state) for state in STATES)})", name="state"),
+        CheckConstraint("kind IN ('fit', 'evaluate', 'predict')", name="kind"),
+        CheckConstraint("(state = 'running') = (owner IS NOT NULL)", name="owner_while_running"),
+        CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="lease_while_running"),
+        CheckConstraint("state <> 'failed' OR failure IS NOT NULL", name="failure_when_failed"),
+        CheckConstraint("state <> 'cancelled' OR cancel_requested_at IS NOT NULL", name="request_when_cancelled"),
+        CheckConstraint(
+            "(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="end_when_terminal"
+        ),
+        UniqueConstraint("workspace_id", "idempotency_key"),
+        Index(None, "workspace_id", "id"),
+        Index("ix_runs_queue", "state", "priority", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
+    kind: Mapped[Kind] = mapped_column(String(8), default="fit")
+    state: Mapped[State] = mapped_column(String(9), default="queued")
+    phase: Mapped[Phase] = mapped_column(String(10), default="waiting")
+
+    model: Mapped[str] = mapped_column(String(63))
+    revision: Mapped[int]
+    definition: Mapped[dict[str, Any]]
+    compile: Mapped[dict[str, Any]]
+    dataset_id: Mapped[str] = mapped_column(String(40))
+    dataset_files: Mapped[dict[str, Any]]
+    """``{"kind": …, "files": {name: sha256}}``"""
+    target: Mapped[str | None] = mapped_column(String(1024))
+    features: Mapped[dict[str, Any]]
+    fit: Mapped[dict[str, Any]]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    priority: Mapped[int]
+    tags: Mapped[list["RunTag"]] = relationship(cascade="all, delete-orphan", lazy="selectin", order_by="RunTag.tag")
+    timeout_seconds: Mapped[float | None]
+    device: Mapped[Device] = mapped_column(String(8))
+    wants_version: Mapped[bool]
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    request_hash: Mapped[str | None] = mapped_column(String(64))
+
+    attempt: Mapped[int] = mapped_column(default=0)
+    """The fencing token: only a claim raises it."""
+    failures: Mapped[int] = mapped_column(default=0)
+    owner: Mapped[str | None] = mapped_column(String(40))
+    lease_until: Mapped[int | None] = mapped_column(BigInteger)
+    """Milliseconds since 1970 by the database's clock, as is ``not_before``."""
+    not_before: Mapped[int] = mapped_column(BigInteger, default=0)
+    cancel_requested_at: Mapped[datetime | None]
+    cancel_keep: Mapped[Keep | None] = mapped_column(String(4))
+
+    last_event: Mapped[int] = mapped_column(default=0)
+    plan: Mapped[dict[str, Any] | None]
+    """What the trainer chose: features, warnings, rows, parameters, epochs and steps."""
+    epoch: Mapped[int] = mapped_column(default=0)
+    step: Mapped[int] = mapped_column(default=0)
+    metrics: Mapped[dict[str, Any] | None]
+    failure: Mapped[dict[str, Any] | None]
+    version: Mapped[int | None]
+    publish_reason: Mapped[str | None] = mapped_column(Text)
+    """Why there is no version where one was wanted."""
+
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the run has ended."""
+        return self.state in TERMINAL
+
+    def transition(self, state: State) -> None:
+        """Go to another state. Raises IllegalTransition."""
+        if state not in ALLOWED[self.state]:
+            raise IllegalTransition(self.id, self.state, state)
+        self.state = state
+        if state != "running":
+            self.owner = None
+            self.lease_until = None
+        if state in TERMINAL:
+            self.finished_at = now()
+        self.emit("state", {"state": state, "phase": self.phase, "attempt": self.attempt})
+
+    def emit(self, kind: str, data: dict[str, Any]) -> None:
+        """Append an event; its number is one more than the last one's, since the row is locked."""
+        session = object_session(self)
+        assert session is not None, "a run emits events inside a session"
+        self.last_event += 1
+        session.add(RunEvent(run_id=self.id, number=self.last_event, kind=kind, data=data))
+
+    def request_cancel(self, keep: Keep) -> None:
+        """Note that the run shall stop; a second request changes nothing."""
+        if self.cancel_requested_at is None:
+            self.cancel_requested_at = now()
+            self.cancel_keep = keep
+
+    def start_phase(self, phase: Phase) -> None:
+        """Note what the run is doing now."""
+        self.phase = phase
+        self.emit("state", {"state": self.state, "phase": phase, "attempt": self.attempt})
+
+
+class RunTag(Base):
+    """A word that a run is found by."""
+
+    __tablename__ = "run_tags"
+    __table_args__ = (Index(None, "tag", "run_id"),)
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
+class Epoch(Base):
+    """Metrics of one epoch; numbers count from 1."""
+
+    __tablename__ = "epochs"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    metrics: Mapped[dict[str, Any]]
+    seconds: Mapped[float]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class RunEvent(Base):
+    """Something that happened to a run; numbers count from 1 without a gap."""
+
+    __tablename__ = "run_events"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class RunArtifact(Base):
+    """A file that a run has left."""
+
+    __tablename__ = "run_artifacts"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    media_type: Mapped[str] = mapped_column(String(100))
+
+
+class Worker(Base):
+    """A worker process that has shown a sign of life."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255))
+    process_id: Mapped[int]
+    slots: Mapped[int]
+    devices: Mapped[list[Any]]
+    versions: Mapped[dict[str, Any]]
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    last_seen_ms: Mapped[int] = mapped_column(BigInteger)
+    """By the database's clock."""
+    is_stopped: Mapped[bool] = mapped_column(default=False)

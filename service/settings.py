@@ -1,0 +1,89 @@
+"""Every setting of the service, read from ``FITSERVE_*`` environment variables or a ``.env`` file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """The defaults run the embedded stack: SQLite, a broker and artifacts in ``data_dir``, nothing else to install."""
+
+    model_config = SettingsConfigDict(env_prefix="FITSERVE_", env_file=".env", extra="ignore", use_attribute_docstrings=True)
+
+    data_dir: Path = Path(".fitserve")
+    """Folder that holds everything the embedded stack writes."""
+    database_url: str = ""
+    """SQLAlchemy URL, e.g. ``postgresql+psycopg://user:password@host/name``; empty means SQLite in ``data_dir``."""
+    broker_url: str = ""
+    """Celery broker, e.g. ``redis://:password@host:6379/0``; empty means a folder in ``data_dir``."""
+    artifacts_url: str = ""
+    """Object store, e.g. ``s3://bucket/prefix``; empty means a folder in ``data_dir``."""
+
+    host: str = "127.0.0.1"
+    """Address that the API binds to."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Port that the API binds to; 0 takes a free one."""
+    log_format: Literal["console", "json"] = "console"
+    """How log lines are written: for people or for machines."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe log line that is written."""
+
+    slots: Annotated[int, Field(ge=1, le=64)] = 1
+    """Runs that one worker fits at the same time, each in a trainer process of its own."""
+    trainer_threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Threads of one trainer's TensorFlow; 0 divides the machine's cores among the slots."""
+    lease_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How long a worker owns a run without a sign of life."""
+    heartbeat_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """How often a worker renews its leases."""
+    sweep_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """How often every process looks for runs whose worker is gone."""
+    max_failures: Annotated[int, Field(ge=1)] = 3
+    """Lost attempts after which a run has failed for good."""
+    retry_delay_seconds: Annotated[float, Field(ge=0)] = 5.0
+    """How long a run waits in the queue after a lost attempt."""
+    no_progress_seconds: Annotated[float, Field(gt=0)] = 600.0
+    """How long a trainer may be silent before it counts as stuck and is killed."""
+    cancel_grace_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """How long a cancelled trainer may take to stop and save before it is killed."""
+    run_timeout_seconds: Annotated[float, Field(gt=0)] = 24 * 3600.0
+    """Longest time that one attempt of a run may take when the request names none."""
+    max_parameters: Annotated[int, Field(ge=1)] = 200_000_000
+    """Largest number of parameters that a model may have."""
+
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * MEBIBYTE
+    """Largest JSON body of a request."""
+    max_upload_bytes: Annotated[int, Field(ge=1024)] = 1024 * MEBIBYTE
+    """Largest dataset upload."""
+    max_columns: Annotated[int, Field(ge=1)] = 10_000
+    """Most columns of a table."""
+    max_rows: Annotated[int, Field(ge=1)] = 50_000_000
+    """Most rows of a dataset."""
+    parse_timeout_seconds: Annotated[float, Field(gt=0)] = 120.0
+    """Longest time that reading an upload may take."""
+    parse_memory_bytes: Annotated[int, Field(ge=128 * MEBIBYTE)] = 4096 * MEBIBYTE
+    """Address space of the process that reads an upload."""
+    max_predict_rows: Annotated[int, Field(ge=1)] = 100_000
+    """Most rows of one prediction request."""
+    max_wait_seconds: Annotated[int, Field(ge=0)] = 60
+    """Longest ``Prefer: wait`` of a request."""
+    max_event_streams: Annotated[int, Field(ge=1)] = 200
+    """Event streams and waiting requests that one API process holds open."""
+    engine_cache_bytes: Annotated[int, Field(ge=MEBIBYTE)] = 1024 * MEBIBYTE
+    """Bytes of model files that one API process keeps loaded."""
+    shutdown_grace_seconds: Annotated[int, Field(ge=1)] = 20
+    """How long a stopping process may take to finish what it has begun."""
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database to use: the one named, or the embedded SQLite file."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'fitserve.db'}"
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database is the SQLite file in ``data_dir``, which no other machine can reach."""
+        return not self.database_url

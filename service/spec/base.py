@@ -1,0 +1,89 @@
+"""How a Keras class becomes data: strict fields, both of Keras's spellings, and the call that it stands for."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic_core import PydanticCustomError
+
+ResourceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+"""A name that can stand in a path: 1 to 63 letters, digits, dots, underscores and hyphens, beginning with a letter or digit."""
+
+ObjectName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
+"""The name of a layer, loss or metric: 1 to 63 letters, digits, dots, underscores and hyphens, beginning with a letter."""
+
+
+class Spec(BaseModel):
+    """Data that a client may send: no unknown fields, no silent conversions, no NaN or infinity."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True, use_attribute_docstrings=True)
+
+    def as_document(self) -> dict[str, Any]:
+        """The JSON form that is stored: canonical spellings, and only the fields that the client set."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class KerasObject(Spec):
+    """A call of a Keras class as data: ``type`` is the class, every other field an argument of the same name."""
+
+    namespace: ClassVar[str]
+    """The Keras module that the class lives in, e.g. ``keras.layers``."""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """Further names that Keras accepts as a string, e.g. ``mse``."""
+
+    type: str
+
+    def arguments(self) -> Iterator[tuple[str, Any]]:
+        """Name and value of every argument that differs from its default, in the order of Keras's signature."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if name != "type" and (field.is_required() or value != field.get_default(call_default_factory=True)):
+                yield name, value
+
+
+def snake_case(name: str) -> str:
+    """Keras's spelling of a class as a string: ``BinaryCrossentropy`` becomes ``binary_crossentropy``.
+
+    Source: ``keras.src.utils.naming.to_snake_case``.
+    """
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """A closing half sentence that names the nearest known name, or else the known names."""
+    folded = {candidate.lower(): candidate for candidate in known}
+    near = difflib.get_close_matches(name.lower(), list(folded), n=1)
+    return f"Did you mean '{folded[near[0]]}'?" if near else f"Known names: {', '.join(sorted(known))}."
+
+
+def accept_spellings(noun: str, *classes: type[KerasObject]) -> Callable[[Any], Any]:
+    """Turn each of Keras's spellings of these classes into the flat typed form.
+
+    Accepts a name (``"mse"``, ``"MeanSquaredError"``), Keras's ``{"class_name": …, "config": {…}}`` and the flat form
+    itself; everything else passes through, for the typed classes to refuse.
+    """
+    known: dict[str, str] = {}
+    for cls in classes:
+        type_name = cls.model_fields["type"].default
+        for spelling in (type_name, snake_case(type_name), type_name.lower(), *cls.aliases):
+            known[spelling] = type_name
+
+    def normalise(value: Any) -> Any:
+        if isinstance(value, str):
+            if value not in known:
+                raise PydanticCustomError(
+                    "unknown_name",
+                    "Unknown {noun} '{name}'. {suggestion}",
+                    {"noun": noun, "name": value[:80], "suggestion": suggest(value[:80], list(dict.fromkeys(known.values())))},
+                )
+            return {"type": known[value]}
+        if isinstance(value, dict) and set(value) <= {"class_name", "config", "module", "registered_name"}:
+            config = value.get("config")
+            return {"type": value.get("class_name"), **(config if isinstance(config, dict) else {})}
+        return value
+
+    return normalise

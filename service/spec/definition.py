@@ -1,0 +1,33 @@
+"""The architecture of a model as data."""
+
+from collections import Counter
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from service.spec.base import Spec
+from service.spec.layers import Layer
+
+Dimension = Annotated[int, Field(ge=1, le=100_000_000)]
+
+
+class Definition(Spec):
+    """A `keras.Sequential`: layers in a row, each fed by the one before it."""
+
+    layers: Annotated[list[Layer], Field(min_length=1, max_length=500)]
+    """The layers, from input to output."""
+    input_shape: Annotated[list[Dimension | None], Field(min_length=1, max_length=5)] | None = None
+    """Shape of one example without the batch axis; left out, it is taken from the dataset, as Keras does."""
+
+    @model_validator(mode="after")
+    def _layer_names_are_unique(self) -> Self:
+        counts = Counter(layer.name for layer in self.layers if layer.name is not None)
+        for name, count in counts.items():
+            if count > 1:
+                raise PydanticCustomError(
+                    "duplicate_layer_name",
+                    "{count} layers are named '{name}'. Give every layer a name of its own.",
+                    {"count": count, "name": name},
+                )
+        return self

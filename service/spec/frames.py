@@ -1,0 +1,192 @@
+"""What a worker and its trainer say to each other over the pipe: length-prefixed JSON, nothing pickled."""
+
+import struct
+from typing import Any, BinaryIO, Literal, TypeVar
+
+import msgspec
+
+Keep = Literal["none", "last", "best"]
+Phase = Literal["waiting", "loading", "encoding", "building", "fitting", "evaluating", "publishing"]
+FailureType = Literal[
+    "lost_worker", "killed_by_signal", "no_progress", "out_of_memory", "timeout", "keras_error", "not_finite", "bad_data"
+]
+
+T = TypeVar("T")
+LENGTH = struct.Struct(">I")
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="frame"):
+    """Base of everything on the pipe."""
+
+
+class DatasetFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored dataset as local files: a table is one Parquet file, arrays are one ``.npy`` file each."""
+
+    kind: Literal["table", "arrays"]
+    files: dict[str, str]
+    """Local path by name: ``{"table": …}``, or one per array, e.g. ``{"x": …, "y": …}``."""
+
+
+class FitJob(Frame, tag="fit"):
+    """Fit one model; every output file goes into ``directory``, which exists and is empty."""
+
+    run_id: str
+    attempt: int
+    directory: str
+    definition: dict[str, Any]
+    """A ``spec.definition.Definition`` document."""
+    compile: dict[str, Any]
+    """A ``spec.compile.CompileSpec`` document."""
+    fit: dict[str, Any]
+    """A ``spec.fit.FitSpec`` document."""
+    features: dict[str, Any]
+    """A ``spec.features.FeaturesSpec`` document."""
+    dataset: DatasetFiles
+    target: str | None
+    """Column (table) or array name that the model shall predict."""
+    seed: int
+    publish: bool
+    max_parameters: int
+
+
+class Stop(Frame, tag="stop"):
+    """End the present fit at the next batch; ``keep`` says which weights to publish."""
+
+    run_id: str
+    attempt: int
+    keep: Keep
+
+
+class Ready(Frame, tag="ready"):
+    """TensorFlow is loaded and warm; the trainer takes a job."""
+
+    versions: dict[str, str]
+    """Library versions by name: python, tensorflow, keras, numpy, onnxruntime."""
+    devices: list[str]
+    """``cpu`` and, where TensorFlow sees one, ``gpu``."""
+
+
+class PhaseStarted(Frame, tag="phase"):
+    """The run is now in this phase."""
+
+    phase: Phase
+
+
+class Planned(Frame, tag="planned"):
+    """What was chosen for the data, and how much work there is."""
+
+    features: dict[str, str]
+    """What becomes of each column or array, in a few plain words."""
+    warnings: list[str]
+    epochs: int
+    steps: int
+    """Steps of one epoch."""
+    train_rows: int
+    validation_rows: int
+    parameters: int
+
+
+class Progress(Frame, tag="progress"):
+    """Where the fit is; sent a few times a second at most. Epochs and steps count from 1."""
+
+    epoch: int
+    step: int
+    metrics: dict[str, float]
+
+
+class EpochEnded(Frame, tag="epoch"):
+    """One row of metrics. ``epoch`` counts from 1."""
+
+    epoch: int
+    metrics: dict[str, float]
+    seconds: float
+
+
+class OutputFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that the trainer left in the job's directory."""
+
+    name: str
+    path: str
+    media_type: str
+
+
+class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One input or output of a served model. ``None`` in ``shape`` is the batch axis or a free length."""
+
+    name: str
+    dtype: str
+    """A numpy dtype name: ``float32``, ``int32``, ``int64``."""
+    shape: list[int | None]
+
+
+class Parity(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the served engine is from Keras on real rows."""
+
+    max_abs_difference: float | None
+    rows: int
+    agrees: bool
+    reason: str | None = None
+    """Why the engine cannot be used, when it does not agree or could not be made."""
+
+
+class Publication(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a version needs beside its files."""
+
+    engine: Literal["onnx", "keras"]
+    parity: Parity
+    plan: dict[str, Any]
+    """A ``features.plan.FeaturePlan`` document."""
+    inputs: list[TensorSpec]
+    """The encoded tensors that the engine takes."""
+    outputs: list[TensorSpec]
+    example: dict[str, Any]
+    """A request body for the native ``:predict`` that works: ``{"rows": […]}``."""
+    parameters: int
+
+
+class Finished(Frame, tag="finished"):
+    """The fit is over. ``outcome`` is ``stopped`` after a ``Stop``."""
+
+    outcome: Literal["completed", "stopped"]
+    metrics: dict[str, float]
+    """The last epoch's metrics."""
+    files: list[OutputFile]
+    publication: Publication | None
+    publish_reason: str | None
+    """Why there is no publication, where one was asked for."""
+
+
+class Failed(Frame, tag="failed"):
+    """The fit cannot go on; the trainer itself is well and takes the next job."""
+
+    type: FailureType
+    message: str
+    hint: str
+
+
+Command = FitJob | Stop
+Report = Ready | PhaseStarted | Planned | Progress | EpochEnded | Finished | Failed
+
+_encoder = msgspec.json.Encoder()
+command_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+report_decoder: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
+
+
+def write_frame(stream: BinaryIO, frame: Frame) -> None:
+    """Write one frame and flush it. Raises BrokenPipeError when the other side is gone."""
+    body = _encoder.encode(frame)
+    stream.write(LENGTH.pack(len(body)) + body)
+    stream.flush()
+
+
+def read_frame(stream: BinaryIO, decoder: "msgspec.json.Decoder[T]") -> T | None:
+    """Read one frame; None when the other side has closed the pipe. Raises ValueError on a frame that makes no sense."""
+    head = stream.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    (length,) = LENGTH.unpack(head)
+    if length > MAX_FRAME_BYTES:
+        raise ValueError(f"A frame of {length} bytes is over the limit of {MAX_FRAME_BYTES}.")
+    body = stream.read(length)
+    return decoder.decode(body) if len(body) == length else None

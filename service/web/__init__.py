@@ -1,0 +1,1 @@
+"""HTTP furniture that every noun's endpoints share: errors as problem+json, strict JSON, sessions, limits, docs."""

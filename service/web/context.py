@@ -1,0 +1,96 @@
+"""What surrounds every request: its id, security headers, a count and a duration, and a limit on its body."""
+
+import re
+import time
+from typing import Any
+
+import structlog
+import uuid_utils
+from prometheus_client import Counter, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import PayloadTooLarge
+
+SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+REQUESTS = Counter("fitserve_http_requests", "Answered requests of the control plane.", ["method", "route", "status"])
+DURATION = Histogram("fitserve_http_request_seconds", "Time to answer a request of the control plane.", ["method", "route"])
+
+
+def request_id_of(scope: Scope) -> str:
+    """The id of a request: the client's ``X-Request-ID`` where it is plain, otherwise a new one."""
+    state = scope.setdefault("state", {})
+    if "request_id" not in state:
+        given = Headers(scope=scope).get("x-request-id", "")
+        state["request_id"] = given if SAFE_REQUEST_ID.fullmatch(given) else uuid_utils.uuid7().hex
+    return str(state["request_id"])
+
+
+class RequestContext:
+    """Gives every request an id, which the log lines and the answer carry, and measures it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = request_id_of(scope)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started = time.perf_counter()
+        status = 500
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "no-referrer"
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            # An unknown address has no route; its path would make a new time series for every mistake.
+            route = getattr(scope.get("route"), "path", "unknown")
+            REQUESTS.labels(scope["method"], route, status).inc()
+            DURATION.labels(scope["method"], route).observe(time.perf_counter() - started)
+            structlog.contextvars.unbind_contextvars("request_id")
+
+
+class BodyLimit:
+    """Stops reading a body that is over the limit; uploads to ``/api/datasets`` have a limit of their own."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, max_upload_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+        self._max_upload_bytes = max_upload_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._max_upload_bytes if scope["path"] == "/api/datasets" else self._max_body_bytes
+        declared = Headers(scope=scope).get("content-length", "")
+        received = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit or (declared.isdigit() and int(declared[:20]) > limit):
+                raise PayloadTooLarge(f"The body is over the limit of {limit} bytes.")
+            return message
+
+        await self._app(scope, receive_within_limit, send)
+
+
+def security_policy(**directives: str) -> str:
+    """A Content-Security-Policy that allows nothing but what is named, e.g. ``script_src="'self'"``."""
+    base: dict[str, Any] = {"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"}
+    named = {name.replace("_", "-"): value for name, value in directives.items()}
+    return "; ".join(f"{name} {value}" for name, value in (base | named).items())

@@ -1,0 +1,64 @@
+"""The OpenAPI page at ``/docs``: Swagger UI from files that this service brings along, so that it needs no network."""
+
+from pathlib import Path
+
+import fastapi_offline
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from service.web.context import security_policy
+
+ASSETS = Path(fastapi_offline.__file__).parent / "static"
+POLICY = security_policy(
+    script_src="'self'", style_src="'self' 'unsafe-inline'", img_src="'self' data:", connect_src="'self'", font_src="'self'"
+)
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Fitserve API</title>
+<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+<link rel="icon" href="/docs/assets/favicon.png">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/docs/assets/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+START = """SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  displayRequestDuration: true,
+  tryItOutEnabled: true,
+  defaultModelsExpandDepth: 0,
+  docExpansion: "list",
+  validatorUrl: null,
+  layout: "BaseLayout",
+  presets: [SwaggerUIBundle.presets.apis],
+});
+"""
+
+router = APIRouter(include_in_schema=False)
+
+
+def install_docs(app: FastAPI) -> None:
+    """Serve ``/docs`` and its assets."""
+    app.mount("/docs/assets", StaticFiles(directory=ASSETS), name="docs-assets")
+    app.include_router(router)
+
+
+@router.get("/docs")
+def read_docs() -> HTMLResponse:
+    """The page."""
+    return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY})
+
+
+@router.get("/docs/start.js")
+def read_docs_script() -> Response:
+    """The script that starts Swagger UI; a file of its own, since the policy allows no inline script."""
+    return Response(START, media_type="text/javascript")

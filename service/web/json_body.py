@@ -1,0 +1,54 @@
+"""Reads JSON strictly: nothing that a client did not mean is let through, and nothing makes the parser fail."""
+
+import json
+from typing import Any
+
+import orjson
+
+from service.errors import InvalidInput, MalformedInput, Problem
+
+MAX_DEPTH = 64
+
+
+def parse_strict(body: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises MalformedInput on what is no JSON (also NaN, infinities, numbers beyond a double, lone surrogates, text that is
+    not UTF-8), and InvalidInput on duplicate keys or a nesting of more than 64.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedInput(f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from error
+    _refuse_depth(value)
+    json.loads(body, object_pairs_hook=_refuse_duplicates)
+    return value
+
+
+def _refuse_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [child for item in level for child in _children(item)]
+        if not level:
+            return
+    raise InvalidInput(
+        "The body is nested too deeply.",
+        [Problem("", "Too many brackets inside each other.", expected=f"a depth of at most {MAX_DEPTH}")],
+    )
+
+
+def _children(item: Any) -> list[Any]:
+    if isinstance(item, dict):
+        return [child for child in item.values() if isinstance(child, dict | list)]
+    if isinstance(item, list):
+        return [child for child in item if isinstance(child, dict | list)]
+    return []
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            problem = Problem("", f"The key '{key[:80]}' stands twice in one object.", fix="Keep one of them.")
+            raise InvalidInput("The body has a duplicate key.", [problem])
+        seen.add(key)

@@ -1,0 +1,135 @@
+"""Routes that read JSON strictly, and the session that an endpoint works in."""
+
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import APIRoute
+from sqlalchemy.orm import Session
+
+from service.errors import UnsupportedMediaType
+from service.infra.cursors import PageRequest
+from service.infra.database import Database
+from service.spec.base import Spec
+from service.web.json_body import parse_strict
+from service.web.parameters import OrderBy, PageSize, PageToken
+
+
+class StrictRequest(Request):
+    """A request whose JSON is read by ``parse_strict``."""
+
+    async def json(self) -> Any:
+        """The parsed body. Raises MalformedInput or InvalidInput."""
+        if not hasattr(self, "_strict_json"):
+            self._strict_json = parse_strict(await self.body())
+        return self._strict_json
+
+
+class StrictRoute(APIRoute):
+    """Reads a JSON body before FastAPI does, since FastAPI turns every reading error into one vague 400."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler of this route."""
+        handle = super().get_route_handler()
+        reads_json = self.body_field is not None
+
+        async def handle_strictly(request: Request) -> Response:
+            strict = StrictRequest(request.scope, request.receive)
+            if reads_json and await strict.body():
+                media_type = strict.headers.get("content-type", "").partition(";")[0].strip().lower()
+                if media_type != "application/json":
+                    raise UnsupportedMediaType(
+                        f"This operation reads JSON. Received Content-Type '{media_type[:80]}'. "
+                        "Send 'Content-Type: application/json'."
+                    )
+                if strict.headers.get("content-encoding", "identity") != "identity":
+                    raise UnsupportedMediaType("This operation reads plain JSON. Send the body without Content-Encoding.")
+                await strict.json()
+            return await handle(strict)
+
+        return handle_strictly
+
+
+def make_router(tag: str) -> APIRouter:
+    """A router for the endpoints of one noun."""
+    return APIRouter(prefix="/api", tags=[tag], route_class=StrictRoute)
+
+
+def database_of(request: Request) -> Database:
+    """The database of the application."""
+    database: Database = request.app.state.database
+    return database
+
+
+def _read_session(request: Request) -> Iterator[Session]:
+    with database_of(request).read() as session:
+        yield session
+
+
+def _write_session(request: Request) -> Iterator[Session]:
+    with database_of(request).write() as session:
+        yield session
+
+
+# The scope "function" ends the transaction before the answer is sent, so that a client finds what it has just written.
+ReadSession = Annotated[Session, Depends(_read_session, scope="function")]
+WriteSession = Annotated[Session, Depends(_write_session, scope="function")]
+
+
+def _page_request(page_size: PageSize = 50, page_token: PageToken = None, order_by: OrderBy = None) -> PageRequest:
+    return PageRequest(page_size, page_token, order_by)
+
+
+PageOf = Annotated[PageRequest, Depends(_page_request)]
+
+
+class ProblemEntry(Spec):
+    """One thing that is wrong with the request."""
+
+    pointer: str
+    """JSON pointer to the place in the body, `?name` for a query parameter, `header:name` for a header."""
+    message: str
+    """What is wrong there."""
+    received: str | None
+    """A short picture of what was received."""
+    expected: str | None
+    """What would be right."""
+    fix: str | None
+    """How to mend it."""
+
+
+class ProblemDocument(Spec):
+    """An error, as RFC 9457 describes it."""
+
+    type: str
+    """A name for the kind of error that never changes."""
+    title: str
+    """The kind of error in words."""
+    status: int
+    """The HTTP status."""
+    detail: str
+    """What went wrong this time."""
+    instance: str
+    """The path of the request."""
+    request_id: str
+    """Names this request in the service's log."""
+    errors: list[ProblemEntry]
+    """Each mistake, with its place."""
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of an operation, for its OpenAPI entry."""
+    descriptions = {
+        400: "The request cannot be read at all.",
+        404: "There is nothing of that name or id.",
+        409: "The present state does not allow it.",
+        412: "It has been changed since the state that `If-Match` names.",
+        413: "The body is over the limit.",
+        415: "The body is of a type that this operation does not read.",
+        422: "The request was read, but something in it is wrong.",
+        429: "There are too many requests of this kind at once; try again later.",
+        503: "Something that the answer needs is away; try again later.",
+    }
+    schema = {"$ref": "#/components/schemas/ProblemDocument"}
+    content = {"application/problem+json": {"schema": schema}}
+    return {status: {"description": descriptions[status], "content": content} for status in (*statuses, 503)}

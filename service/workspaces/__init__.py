@@ -1,0 +1,1 @@
+"""Tenants: every row of every other noun belongs to a workspace."""

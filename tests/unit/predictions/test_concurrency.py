@@ -1,0 +1,85 @@
+"""Requests at the same time get their own rows' answers, from one version each, also while an alias moves."""
+
+import asyncio
+
+import httpx
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from service.predictions.app import PredictionApp
+from service.predictions.metrics import PredictionMetrics
+from service.settings import Settings
+from tests.fakes.versions import WORKSPACE, FakeVersions, sigmoid
+
+Rows = list[list[float]]
+numbers = st.floats(min_value=-4, max_value=4, width=32)
+requests = st.lists(
+    st.lists(st.lists(numbers, min_size=2, max_size=2), min_size=1, max_size=5), min_size=1, max_size=12
+)
+
+
+def client_of(versions: FakeVersions) -> httpx.AsyncClient:
+    metrics = PredictionMetrics(CollectorRegistry())
+    app = PredictionApp(Settings(), versions, versions.artifacts, lambda scope: WORKSPACE, metrics)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://fitserve.test")
+
+
+@settings(max_examples=30, deadline=None)
+@given(batches=requests, parameters=st.sampled_from([2, 10**9]))
+def test_rows_of_concurrent_requests_are_never_mixed_up(batches: list[Rows], parameters: int) -> None:
+    versions = FakeVersions()
+    versions.publish(weights=[[1.0], [0.1]], parameters=parameters)  # many parameters send the work to threads
+
+    async def ask_all() -> list[httpx.Response]:
+        async with client_of(versions) as client:
+            paths = ("/api/models/my_model:predict", "/v1/models/my_model:predict")
+            bodies = [{("rows", "instances")[index % 2]: rows} for index, rows in enumerate(batches)]
+            return await asyncio.gather(
+                *(client.post(paths[index % 2], json=body) for index, body in enumerate(bodies))
+            )
+
+    for rows, answer in zip(batches, asyncio.run(ask_all()), strict=True):
+        predictions = answer.json()["predictions"]
+        values = [entry["value"] if isinstance(entry, dict) else entry[0] for entry in predictions]
+        assert np.allclose(values, sigmoid(np.array(rows) @ [1.0, 0.1]), atol=1e-5)
+
+
+def test_an_alias_that_moves_under_load_fails_and_mixes_no_answer() -> None:
+    versions = FakeVersions()
+    versions.publish(weights=[[1.0], [0.0]])
+    versions.publish(weights=[[-1.0], [0.0]])
+    versions.aliases["my_model", "production"] = 1
+    versions.artifacts.delay_seconds = 0.2
+    moved_at, first_new_at = 0.0, 0.0
+
+    async def ask_until(client: httpx.AsyncClient, end: float) -> list[httpx.Response]:
+        nonlocal first_new_at
+        clock, answers = asyncio.get_running_loop().time, []
+        while clock() < end:
+            body = {"rows": [[1.0, 0.0], [2.0, 0.0]], "alias": "production"}
+            answers.append(await client.post("/api/models/my_model:predict", json=body))
+            if not first_new_at and answers[-1].headers["fitserve-model-version"] == "2":
+                first_new_at = clock()
+            await asyncio.sleep(0.002)
+        return answers
+
+    async def scenario() -> list[httpx.Response]:
+        nonlocal moved_at
+        clock = asyncio.get_running_loop().time
+        async with client_of(versions) as client:
+            asking = [asyncio.create_task(ask_until(client, clock() + 2.0)) for _ in range(4)]
+            await asyncio.sleep(0.5)
+            versions.aliases["my_model", "production"] = 2
+            moved_at = clock()
+            return [answer for task in asking for answer in await task]
+
+    answers = asyncio.run(scenario())
+
+    assert {answer.status_code for answer in answers} == {200}
+    for document in (answer.json() for answer in answers):
+        sign = {1: 1.0, 2: -1.0}[document["version"]]
+        values = [entry["value"] for entry in document["predictions"]]
+        assert np.allclose(values, sigmoid([sign, 2 * sign]), atol=1e-5)
+    assert 0 < first_new_at - moved_at < 1.0
