@@ -37,7 +37,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
 FROM base AS api
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     pip install --no-deps /wheels/*.whl
-USER fitserve
+USER 10001
 CMD ["api"]
 
 
@@ -46,5 +46,5 @@ RUN --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt \
     pip install --requirement /tmp/requirements.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     pip install --no-deps /wheels/*.whl
-USER fitserve
+USER 10001
 CMD ["up"]

@@ -5,7 +5,7 @@
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet install
 CACHES := .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 
 # The first Python of a fitting version; "none" otherwise.

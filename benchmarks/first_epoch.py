@@ -58,7 +58,9 @@ mean, std = x[:288].mean(0), x[:288].std(0)
 x = numpy.divide(x - mean, std, out=numpy.zeros_like(x), where=std > 0)
 keras.utils.set_random_seed(1)
 model = keras.Sequential([
-    layers.Dense(25, activation="sigmoid"), layers.Dense(15, activation="sigmoid"), layers.Dense(1, activation="sigmoid")
+    layers.Dense(25, activation="sigmoid"),
+    layers.Dense(15, activation="sigmoid"),
+    layers.Dense(1, activation="sigmoid"),
 ])
 model.compile(loss=keras.losses.BinaryCrossentropy(), optimizer=keras.optimizers.SGD(0.5), metrics=["accuracy"])
 model.fit(x, y, epochs=20, batch_size=16, validation_split=0.2, callbacks=[Report()], verbose=0)

@@ -88,7 +88,7 @@ def _train(client: Client, digits: Digits, view: View) -> str:
 def _predict(client: Client, digits: Digits, view: View) -> float:
     """Let the new version predict all rows that it was not trained on; the part that is right."""
     answer = client.predict(NAME, digits.held_out)
-    labels = [int(prediction["label"]) for prediction in answer["predictions"]]
+    labels = [prediction["label"] for prediction in answer["predictions"]]
     right = sum(label == truth for label, truth in zip(labels, digits.truths, strict=True))
     view.predicted(answer["version"], digits, answer["predictions"], SHOWN_PREDICTIONS)
     view.judged(right, len(labels))

@@ -85,11 +85,13 @@ class View:
 
     def _card(self, digits: Digits, predictions: list[Document], row: int) -> Text:
         is_unicode = self._console.encoding.lower().startswith("utf")
-        is_right = int(predictions[row]["label"]) == digits.truths[row]
+        label, truth = predictions[row]["label"], digits.truths[row]
+        sureness = max(predictions[row]["probabilities"].values())
         return Text.assemble(
             draw(digits.held_out[row], is_unicode=is_unicode),
-            (f"\nsays  {predictions[row]['label']}", "green" if is_right else "red"),
-            f"\ntruth {digits.truths[row]}",
+            (f"\nsays  {label}", "green" if label == truth else "red"),
+            f"\ntruth {truth}",
+            (f"\n{sureness:.1%} sure", "dim"),
         )
 
     def judged(self, right: int, total: int) -> None:

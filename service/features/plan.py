@@ -17,6 +17,8 @@ class NumberColumn(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
     missing: float
     offset: float
     divisor: float
+    is_boolean: bool = False
+    """Whether the data held true and false; only then may a row hold them (beside 0 and 1)."""
 
     @property
     def width(self) -> int:

@@ -11,9 +11,9 @@ from service.errors import TooManyRequests
 Result = TypeVar("Result")
 
 INLINE_BYTES = 64 * 1024
-"""Bodies up to this size are read and encoded in less time than a thread takes to come and go twice."""
+"""A body of this size is read strictly in about two milliseconds; the event loop shall not stand still longer."""
 INLINE_OPERATIONS = 2_000_000
-"""Rows times parameters up to which an engine answers within about a millisecond."""
+"""Rows times parameters: dense layers take a fraction of a millisecond; convolutions use a parameter often."""
 MAX_WAITING = 64
 """Large computations that may wait for a thread."""
 

@@ -218,9 +218,10 @@ def write_answer(form: Form, outcome: Outcome) -> bytes:
         if form == "instances":
             content = [dict(zip(names, row, strict=True)) for row in zip(*outputs, strict=True)]
     document = {"predictions" if form == "instances" else "outputs": content}
-    if all(np.isfinite(output).all() for output in outputs):
-        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY, default=_to_list)
-    return json.dumps(document, default=_to_list).encode()  # orjson writes null for NaN and infinities
+    body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY, default=_to_list)
+    if b"null" in body:  # which is what orjson writes for NaN and infinities
+        body = json.dumps(document, default=_to_list).encode()
+    return body
 
 
 def _to_list(array: "np.ndarray[Any, Any]") -> Any:

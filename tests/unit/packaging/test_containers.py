@@ -68,7 +68,7 @@ def test_no_image_runs_as_root() -> None:
     stages = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
     final = [stage for stage in stages if re.search(r"^CMD ", stage, re.MULTILINE)]
     assert len(final) == 2
-    assert all("\nUSER fitserve\n" in stage for stage in final)
+    assert all("\nUSER 10001\n" in stage for stage in final)
 
 
 def test_the_last_stage_is_the_whole_service() -> None:

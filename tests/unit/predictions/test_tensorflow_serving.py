@@ -7,6 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
+from service.predictions.protocols.tensorflow_serving import parse_lenient
 from tests.fakes.versions import TABLE_PLAN, FakeVersions, sigmoid
 
 pytestmark = pytest.mark.anyio
@@ -268,3 +269,9 @@ async def test_errors_of_paths_and_methods_have_the_same_form(
     answer = await client.request(method, path, json={"instances": [[0, 0]]})
 
     assert (answer.status_code, list(answer.json())) == (status, ["error"])
+
+
+def test_bare_names_of_numbers_that_are_not_finite_are_read() -> None:
+    document = parse_lenient(b'{"instances": [[NaN, Infinity, -Infinity]]}')
+
+    assert np.array_equal(document["instances"], [[np.nan, np.inf, -np.inf]], equal_nan=True)

@@ -1,0 +1,64 @@
+"""Turns a model's output into answers: labels with probabilities, or numbers. Knows no engine and no wire protocol."""
+
+from typing import Any
+
+import numpy as np
+
+from service.features.plan import FeaturePlan, Label, Target
+
+Array = np.ndarray[Any, Any]
+
+
+def to_answers(plan: FeaturePlan, output: Array) -> list[dict[str, Any]]:
+    """One answer per row of ``output``, ready for JSON.
+
+    Classes answer ``{"label": c, "probabilities": {"c": p, …}}``, numbers ``{"value": x}`` (a list where a row has several).
+    """
+    target = plan.target
+    if target is None or target.classes is None or not _is_class_output(target, output):
+        return [{"value": value} for value in _one_value_per_row(output)]
+    probabilities = _probabilities(target, output.astype(np.float64))
+    return _labelled(target.classes, probabilities)
+
+
+def _is_class_output(target: Target, output: Array) -> bool:
+    width = 1 if target.encoding == "binary" else len(target.classes or [])
+    return output.ndim == 2 and output.shape[1] == width
+
+
+def _one_value_per_row(output: Array) -> list[Any]:
+    is_single = output.ndim > 1 and output[:1].size == 1
+    values: list[Any] = (output.reshape(len(output)) if is_single else output).tolist()
+    return values
+
+
+def _probabilities(target: Target, output: Array) -> Array:
+    """One column per class."""
+    if target.encoding == "binary":
+        truth = _sigmoid(output[:, 0]) if target.from_logits else output[:, 0]
+        return np.stack([1.0 - truth, truth], axis=1)
+    return _softmax(output) if target.from_logits else output
+
+
+def _labelled(classes: list[Label], probabilities: Array) -> list[dict[str, Any]]:
+    names = [label_text(label) for label in classes]
+    places = probabilities.argmax(axis=1).tolist()
+    rows = probabilities.tolist()
+    return [
+        {"label": classes[place], "probabilities": dict(zip(names, row, strict=True))}
+        for place, row in zip(places, rows, strict=True)
+    ]
+
+
+def label_text(label: Label) -> str:
+    """A class as a key of a JSON object: booleans as JSON writes them."""
+    return str(label).lower() if isinstance(label, bool) else str(label)
+
+
+def _sigmoid(logits: Array) -> Array:
+    return np.exp(-np.logaddexp(0.0, -logits))  # does not overflow, whatever the sign
+
+
+def _softmax(logits: Array) -> Array:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)

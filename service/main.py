@@ -1,0 +1,192 @@
+"""Puts the HTTP side together: ``create_app(settings)`` is the one place that knows all its parts."""
+
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import FrameType
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from sqlalchemy import text
+from starlette.types import Receive, Scope, Send
+
+import service
+from service.datasets import endpoints as dataset_endpoints
+from service.datasets.service import DatasetService
+from service.infra.artifacts import make_artifact_store
+from service.infra.database import Database, make_engine
+from service.infra.logging import get_logger
+from service.infra.migrations import check_schema
+from service.infra.queue import CeleryDoorbell, make_celery
+from service.models import endpoints as model_endpoints
+from service.predictions.app import PredictionApp
+from service.predictions.metrics import PredictionMetrics
+from service.predictions.openapi import add_prediction_paths
+from service.predictions.repository import DatabaseVersionSource
+from service.runs import endpoints as run_endpoints
+from service.runs.hub import RunHub
+from service.runs.sweeper import Sweeper
+from service.settings import Settings
+from service.web import docs, health
+from service.web.context import BodyLimit, RequestContext
+from service.web.problems import install_problem_handlers
+from service.web.routing import ProblemDocument
+from service.workspaces.auth import workspace_of
+
+log = get_logger(__name__)
+
+DESCRIPTION = """
+Fits Keras models and serves them. The usual way:
+
+1. **Upload a dataset** (`POST /api/datasets`): a CSV file, or rows or arrays as JSON.
+2. **Create a model** (`POST /api/models`): layers, optimizer and loss, in Keras's own words.
+3. **Start a run** (`POST /api/runs`): a worker fits the model; follow it at `/api/runs/{run_id}/events`.
+4. **Predict** (`POST /api/models/{name}:predict`): the run has published a version that answers.
+"""
+TAGS = [
+    {"name": "datasets", "description": "Uploaded data with a schema: a table of typed columns, or arrays."},
+    {"name": "models", "description": "Named definitions, with their published versions and aliases."},
+    {"name": "runs", "description": "One `fit` each: state, metrics, events and files."},
+    {"name": "predictions", "description": "Answers from a published version."},
+    {"name": "workers", "description": "The processes that fit the runs."},
+    {"name": "health", "description": "For monitors and orchestrators."},
+]
+API_THREADS = 40
+
+
+class Application:
+    """The ASGI application: predictions go straight to their own callable, everything else to FastAPI."""
+
+    def __init__(self, api: FastAPI, predictions: PredictionApp) -> None:
+        self.api = api
+        self.predictions = predictions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self.predictions.handles(scope["method"], scope["path"]):
+            await self.predictions(scope, receive, send)
+        else:
+            await self.api(scope, receive, send)
+
+
+def create_app(settings: Settings | None = None) -> Application:
+    """The application with all its collaborators; connects to nothing until it is started."""
+    settings = settings or Settings()
+    database = Database(make_engine(settings))
+    artifacts = make_artifact_store(settings)
+    doorbell = CeleryDoorbell(make_celery(settings))
+    hub = RunHub(database, settings.max_event_streams)
+    sweeper = Sweeper(database, doorbell, settings)
+    predictions = PredictionApp(settings, DatabaseVersionSource(database), artifacts, workspace_of, PredictionMetrics())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = API_THREADS
+        hub.start()
+        sweeper.start()
+        _end_streams_on_signals(hub.close)
+        yield
+        await hub.stop()
+        await anyio.to_thread.run_sync(sweeper.stop)
+        database.close()
+
+    api = _make_api(lifespan)
+    api.state.settings = settings
+    api.state.database = database
+    api.state.artifacts = artifacts
+    api.state.datasets = DatasetService(artifacts, settings)
+    api.state.doorbell = doorbell
+    api.state.hub = hub
+    api.state.readiness_checks = {"database": lambda: _ping(database), "schema": lambda: check_schema(settings)}
+    _limit(api, settings)
+    _document(api)
+    return Application(api, predictions)
+
+
+def _make_api(lifespan: Callable[[FastAPI], Any]) -> FastAPI:
+    api = FastAPI(
+        title="Fitserve",
+        version=service.__version__,
+        summary="Fits Keras models and serves them.",
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+    )
+    for router in (
+        dataset_endpoints.router,
+        model_endpoints.router,
+        run_endpoints.router,
+        run_endpoints.workers_router,
+        health.router,
+    ):
+        api.include_router(router)
+    docs.install_docs(api)
+    install_problem_handlers(api)
+    return api
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _limit(api: FastAPI, settings: Settings) -> None:
+    api.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes)
+    api.add_middleware(RequestContext)
+
+
+def _document(api: FastAPI) -> None:
+    """Complete the OpenAPI document with what no endpoint's signature tells."""
+    generate = api.openapi
+
+    def openapi() -> dict[str, Any]:
+        if api.openapi_schema is None:
+            document = generate()
+            schemas = document["components"]["schemas"]
+            for schema in (ProblemDocument, *dataset_endpoints.DOCUMENTED_SCHEMAS):
+                generated = schema.model_json_schema(ref_template="#/components/schemas/{model}")
+                schemas |= generated.pop("$defs", {})
+                schemas[schema.__name__] = generated
+            schemas.pop("HTTPValidationError", None)
+            schemas.pop("ValidationError", None)
+            _drop_default_validation_answers(document)
+            add_prediction_paths(document)
+            api.openapi_schema = document
+        return api.openapi_schema
+
+    api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _drop_default_validation_answers(document: dict[str, Any]) -> None:
+    """FastAPI adds its own 422 to every operation with parameters; ours are problem documents."""
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+    for path in document["paths"].values():
+        for operation in path.values():
+            answer = operation["responses"].get("422")
+            if answer is not None:
+                answer["content"] = problem
+                answer["description"] = "The request was read, but something in it is wrong."
+
+
+def _ping(database: Database) -> None:
+    with database.read() as session:
+        session.execute(text("SELECT 1"))
+
+
+def _end_streams_on_signals(close: Callable[[], None]) -> None:
+    """End event streams on the first signal: uvicorn waits for open answers before it ends the lifespan."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGINT):
+        previous = signal.getsignal(number)
+
+        def handle(number: int, frame: FrameType | None, previous: Any = previous) -> None:
+            close()
+            if callable(previous):
+                previous(number, frame)
+
+        signal.signal(number, handle)

@@ -1,0 +1,39 @@
+"""Finds servable versions in the database."""
+
+import msgspec
+
+from service.infra.database import Database
+from service.models import repository as models
+from service.models.tables import Model, Version
+from service.predictions.versions import Selector, ServableVersion
+from service.spec.frames import TensorSpec
+
+ONNX_FILE = "model.onnx"
+
+
+class DatabaseVersionSource:
+    """The versions of the ``models`` tables."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def resolve(self, workspace_id: str, model: str, selector: Selector) -> ServableVersion:
+        """The version that is meant. Raises NotFound or Unavailable."""
+        with self._database.read() as session:
+            found = models.get(session, workspace_id, model)
+            return _servable(found, models.resolve_version(session, found, selector))
+
+
+def _servable(model: Model, version: Version) -> ServableVersion:
+    return ServableVersion(
+        model=model.name,
+        number=version.number,
+        engine=version.engine,
+        reason=version.parity.get("reason"),
+        plan=version.plan,
+        inputs=msgspec.convert(version.inputs, list[TensorSpec]),
+        outputs=msgspec.convert(version.outputs, list[TensorSpec]),
+        example=version.example,
+        onnx_sha256=version.files.get(ONNX_FILE, {}).get("sha256"),
+        parameters=version.parameters,
+    )

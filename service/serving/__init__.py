@@ -1,0 +1,1 @@
+"""Loaded engines: what answers predictions. Knows no HTTP and no database."""

@@ -1,0 +1,52 @@
+"""One loaded ONNX model. Knows no HTTP, no database and no feature plan."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from service.spec.frames import TensorSpec
+
+Array = np.ndarray[Any, Any]
+
+NUMPY_NAMES = {
+    "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(bool)": "bool",
+    "tensor(int8)": "int8", "tensor(int16)": "int16", "tensor(int32)": "int32", "tensor(int64)": "int64",
+    "tensor(uint8)": "uint8", "tensor(uint16)": "uint16", "tensor(uint32)": "uint32", "tensor(uint64)": "uint64",
+    "tensor(string)": "str",
+}  # fmt: skip
+FATAL = 4
+
+
+class OnnxEngine:
+    """Runs a model on the CPU with onnxruntime; safe to call from several threads."""
+
+    def __init__(self, source: Path | bytes, threads: int = 1) -> None:
+        """Load a file or its bytes; ``threads`` work on one call. Raises onnxruntime's own errors on a broken model."""
+        content = source.read_bytes() if isinstance(source, Path) else source
+        self._session = onnxruntime.InferenceSession(content, _options(threads), providers=["CPUExecutionProvider"])
+        self.size_bytes = len(content)
+        self.inputs = [_describe(node) for node in self._session.get_inputs()]
+        self.outputs = [_describe(node) for node in self._session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """The outputs, one array ``(rows, …)`` each, for the inputs by name. Raises onnxruntime's errors on wrong shapes."""
+        outputs: list[Array] = self._session.run(None, dict(inputs))
+        return outputs
+
+
+def _options(threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = FATAL  # a wrong request is the client's error and must not fill our log
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
+    return options
+
+
+def _describe(node: Any) -> TensorSpec:
+    shape = [size if isinstance(size, int) else None for size in node.shape]
+    return TensorSpec(name=node.name, dtype=NUMPY_NAMES[node.type], shape=shape)

@@ -1,0 +1,39 @@
+"""Starts the trainer: guards the pipe and the environment, then loads TensorFlow and serves jobs."""
+
+import os
+import signal
+from typing import BinaryIO
+
+from service.infra.parent import die_with_parent
+from service.training.commands import Commands
+
+THREADS_VARIABLE = "FITSERVE_TRAINER_THREADS"
+
+
+def main() -> None:
+    """Serve until standard input closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the worker decides for us
+    pipe = take_over_standard_output()
+    die_with_parent(os.getppid(), signal.SIGKILL)
+    commands = Commands(os.fdopen(os.dup(0), "rb"))
+    prepare_environment()
+    from service.training.loop import serve  # loads TensorFlow, which reads the environment once
+
+    serve(commands, pipe, threads=int(os.environ.get(THREADS_VARIABLE, "0")))
+
+
+def take_over_standard_output() -> BinaryIO:
+    """Keep the pipe for frames alone: whatever any library prints goes to standard error from now on."""
+    pipe = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return pipe
+
+
+def prepare_environment() -> None:
+    """Fix what would otherwise come from the user's own Keras configuration."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+if __name__ == "__main__":
+    main()

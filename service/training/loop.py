@@ -1,0 +1,71 @@
+"""The trainer's life: get warm, say so, then one job after the other. No job can end it."""
+
+import gc
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import keras
+import numpy as np
+import onnxruntime
+import tensorflow as tf
+
+from service.spec.frames import Failed, Finished, FitJob, Frame, Ready, write_frame
+from service.training.commands import Commands
+from service.training.failures import describe_failure
+from service.training.job import fit
+from service.training.warmup import warm_up
+
+
+def serve(commands: Commands, pipe: BinaryIO, threads: int) -> None:
+    """Report ``Ready`` and run jobs for ever; ``threads`` is TensorFlow's, 0 leaves its own choice."""
+    report = reporter(pipe)
+    configure(threads)
+    warm_up()
+    report(Ready(versions=versions(), devices=devices()))
+    for job in commands.jobs():
+        report(run(job, report, commands))
+        gc.collect()  # the model, its optimizer and its graphs refer to each other
+
+
+def run(job: FitJob, report: Callable[[Frame], None], commands: Commands) -> Finished | Failed:
+    """One job to its end, which is a frame whatever happens."""
+    try:
+        return fit(job, report, lambda: commands.stop_asked(job))
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        return describe_failure(error)
+
+
+def configure(threads: int) -> None:
+    """Settings of the whole process, made before TensorFlow does anything."""
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    tf.config.experimental.enable_op_determinism()
+
+
+def reporter(pipe: BinaryIO) -> Callable[[Frame], None]:
+    """A function that writes a frame, and ends the process when nobody listens any more."""
+
+    def report(frame: Frame) -> None:
+        try:
+            write_frame(pipe, frame)
+        except BrokenPipeError:
+            os._exit(0)
+
+    return report
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides about a fit's numbers."""
+    libraries: dict[str, Any] = {"tensorflow": tf, "keras": keras, "numpy": np, "onnxruntime": onnxruntime}
+    return {"python": platform.python_version(), **{name: str(library.__version__) for name, library in libraries.items()}}
+
+
+def devices() -> list[str]:
+    """``cpu``, and ``gpu`` where TensorFlow sees one."""
+    return ["cpu", "gpu"] if tf.config.list_physical_devices("GPU") else ["cpu"]

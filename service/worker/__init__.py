@@ -1,0 +1,1 @@
+"""The second composition root: a Celery worker whose trainer processes fit the runs."""

@@ -1,0 +1,117 @@
+"""Puts a worker process together: Celery hears the doorbell, slots do the work, threads keep the leases alive."""
+
+import os
+import socket
+import threading
+from typing import Any
+
+from celery import Celery, signals
+
+from service.errors import Unavailable
+from service.infra.artifacts import make_artifact_store
+from service.infra.database import Database, make_engine
+from service.infra.ids import new_id
+from service.infra.logging import configure_logging, get_logger
+from service.infra.queue import CeleryDoorbell, make_celery
+from service.runs import workers
+from service.runs.sweeper import Sweeper
+from service.runs.workers import WorkerIdentity
+from service.settings import Settings
+from service.worker.lease import Heartbeat, Lease
+from service.worker.pipeline import Pipeline
+from service.worker.slots import Slot
+from service.worker.tasks import register_ring
+from service.worker.trainers import TrainerStarter
+
+log = get_logger(__name__)
+
+
+class WorkerRuntime:
+    """Everything of a worker but Celery; starts and stops together."""
+
+    def __init__(self, settings: Settings, celery: Celery) -> None:
+        self._identity = WorkerIdentity(new_id("wrk"), socket.gethostname(), os.getpid(), settings.slots)
+        self._database = Database(make_engine(settings))
+        self._stopping = threading.Event()
+        lease = Lease(settings.lease_seconds)
+        worker_id = self._identity.id
+        self._starter = TrainerStarter(settings.data_dir.absolute() / "logs", _threads_per_trainer(settings))
+        artifacts = make_artifact_store(settings)
+        self._slots = [
+            Slot(
+                number,
+                worker_id,
+                self._database,
+                settings,
+                Pipeline(self._database, artifacts, settings, lease, self._stopping),
+                self._starter,
+                self._stopping,
+            )
+            for number in range(1, settings.slots + 1)
+        ]
+        self._heartbeat = Heartbeat(self._database, worker_id, lease, settings.lease_seconds, settings.heartbeat_seconds)
+        self._sweeper = Sweeper(self._database, CeleryDoorbell(celery), settings)
+
+    def start(self) -> None:
+        """Announce the worker and begin."""
+        workers.announce(self._database, self._identity)
+        for thread in (self._heartbeat, self._sweeper, *self._slots):
+            thread.start()
+        log.info("worker.started", worker_id=self._identity.id, slots=len(self._slots))
+
+    def ring(self) -> None:
+        """Wake every slot; those that are busy look when they are done."""
+        for slot in self._slots:
+            slot.ring()
+
+    def request_stop(self) -> None:
+        """Let the slots give their runs back and end."""
+        self._stopping.set()
+        self.ring()
+
+    def stop(self) -> None:
+        """Stop everything and wait for it."""
+        self.request_stop()
+        for slot in self._slots:
+            slot.join()
+        self._sweeper.stop()
+        self._heartbeat.stop()
+        try:
+            workers.say_goodbye(self._database, self._identity.id)
+        except Unavailable as error:
+            log.warning("worker.left_silently", reason=error.message)
+        self._starter.close()
+        self._database.close()
+        log.info("worker.stopped", worker_id=self._identity.id)
+
+
+def run_worker(settings: Settings) -> int:
+    """Run a worker in this process until SIGTERM or SIGINT; returns the exit code."""
+    configure_logging(settings)
+    celery = make_celery(settings)
+    runtime = WorkerRuntime(settings, celery)
+    register_ring(celery, runtime.ring)
+
+    def on_shutting_down(**_: Any) -> None:
+        runtime.request_stop()
+
+    signals.worker_shutting_down.connect(on_shutting_down)
+    runtime.start()
+    try:
+        worker = celery.Worker(
+            pool="threads",
+            concurrency=settings.slots + 1,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            loglevel=settings.log_level.upper(),
+            quiet=True,
+        )
+        worker.start()
+        return int(worker.exitcode or 0)
+    finally:
+        runtime.stop()
+
+
+def _threads_per_trainer(settings: Settings) -> int:
+    return settings.trainer_threads or max(1, (os.cpu_count() or 1) // settings.slots)
