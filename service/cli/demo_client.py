@@ -93,7 +93,8 @@ class Client:
         headers = {"Last-Event-ID": last_id} if last_id else {}
         with connect_sse(self._http, "GET", f"/api/runs/{run_id}/events", headers=headers) as source:
             for message in source.iter_sse():
-                yield message.id, Event(message.event, message.json())
+                if message.data:  # the decoder also passes on messages that only set the id or the retry time
+                    yield message.id, Event(message.event, message.json())
 
     def _call(self, method: str, path: str, **arguments: Any) -> Document:
         return _document(self._send(method, path, **arguments))

@@ -18,7 +18,7 @@ from service.cli.demo_digits import Digits, Picture, draw
 
 Document = dict[str, Any]
 
-PHASES = {"queued": "waiting for the worker", "running": "fitting"}
+QUEUED = "waiting for the worker"
 
 
 class View:
@@ -136,20 +136,20 @@ class FittingView:
         self._console = console
         self._progress = progress
         self._epochs = epochs
-        self._task = progress.add_task(PHASES["queued"], total=1.0, numbers="")
+        self._task = progress.add_task(QUEUED, total=1.0, numbers="")
 
     def show(self, event: Event) -> None:
         """Show what the event says; events of other kinds are passed over."""
         match event.name:
             case "state":
-                self._show_state(str(event.data["state"]))
+                self._show_state(event.data)
             case "epoch":
                 self._show_epoch(event.data)
             case "progress":
                 self._progress.update(self._task, completed=event.data["fraction"])
 
-    def _show_state(self, state: str) -> None:
-        self._progress.update(self._task, description=PHASES.get(state, state))
+    def _show_state(self, state: Document) -> None:
+        self._progress.update(self._task, description=QUEUED if state["state"] == "queued" else str(state["phase"]))
 
     def _show_epoch(self, epoch: Document) -> None:
         number, metrics = epoch["epoch"], epoch["metrics"]

@@ -25,6 +25,7 @@ def serve(commands: Commands, pipe: BinaryIO, threads: int) -> None:
     report = reporter(pipe)
     configure(threads)
     warm_up()
+    gc.freeze()  # TensorFlow's own objects stay: looking through them would cost each job half a second
     report(Ready(versions=versions(), devices=devices()))
     for job in commands.jobs():
         report(run(job, report, commands))
