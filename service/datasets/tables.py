@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.infra.database import Base, now
+from service.workspaces.tables import Workspace
 
 
 class Dataset(Base):
@@ -19,7 +20,7 @@ class Dataset(Base):
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
+    workspace_id: Mapped[str] = mapped_column(ForeignKey(Workspace.id))
     name: Mapped[str] = mapped_column(String(255))
     kind: Mapped[Literal["table", "arrays"]] = mapped_column(String(8))
     target: Mapped[str | None] = mapped_column(String(1024))

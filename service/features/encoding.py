@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from service.errors import InvalidInput, Problem
-from service.features.plan import ArrayInput, CategoryColumn, ExcludedColumn, FeaturePlan, NumberColumn, TableInput, Target
+from service.features.plan import (
+    ArrayInput,
+    CategoryColumn,
+    ExcludedColumn,
+    FeaturePlan,
+    NumberColumn,
+    TableInput,
+    Target,
+)
 
 Array = np.ndarray[Any, Any]
 UsedColumn = NumberColumn | CategoryColumn

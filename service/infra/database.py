@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Engine, MetaData, create_engine, event
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Engine, MetaData, create_engine, event, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import OperationalError
@@ -77,6 +77,12 @@ def _postgresql_now(element: database_now_ms, compiler: SQLCompiler, **kwargs: A
 def _sqlite_now(element: database_now_ms, compiler: SQLCompiler, **kwargs: Any) -> str:
     # unixepoch('subsec') is NULL before SQLite 3.42, so the Julian day is used.
     return "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
+
+
+def database_moment(session: Session) -> int:
+    """Milliseconds since 1970 by the database's clock; asks without flushing what the session has not finished yet."""
+    with session.no_autoflush:
+        return session.scalars(select(database_now_ms())).one()
 
 
 def make_engine(settings: Settings) -> Engine:

@@ -44,7 +44,7 @@ def make_celery(settings: Settings) -> Celery:
     """The Celery application of an API or worker process: JSON only, early acknowledgement, results ignored."""
     app = Celery("fitserve", set_as_current=False)
     app.conf.update(
-        broker_url=settings.broker_url or f"{FILESYSTEM}://",
+        broker_url=settings.broker_url or f"{FILESYSTEM}://localhost//",
         broker_transport_options=_transport_options(settings),
         broker_connection_timeout=1.0,
         broker_connection_retry_on_startup=True,

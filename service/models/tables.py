@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstr
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.infra.database import Base, now
+from service.workspaces.tables import Workspace
 
 
 class Model(Base):
@@ -16,7 +17,7 @@ class Model(Base):
     __table_args__ = (UniqueConstraint("workspace_id", "name"), Index(None, "workspace_id", "id"))
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
+    workspace_id: Mapped[str] = mapped_column(ForeignKey(Workspace.id))
     name: Mapped[str] = mapped_column(String(63))
     description: Mapped[str | None] = mapped_column(String(2000))
     latest_revision: Mapped[int] = mapped_column(default=1)

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.infra.database import Database, database_now_ms
+from service.infra.database import Database, database_moment
 from service.infra.logging import get_logger
 from service.models import repository as models
 from service.models import service as models_service
@@ -189,8 +188,7 @@ def release(database: Database, claim: Claim) -> Outcome:
 
 
 def _requeue(session: Session, run: Run, delay_seconds: float) -> None:
-    run.not_before = session.scalar(select(database_now_ms())) or 0
-    run.not_before += int(delay_seconds * 1000)
+    run.not_before = database_moment(session) + int(delay_seconds * 1000)
     run.phase = "waiting"
     run.transition("queued")
 

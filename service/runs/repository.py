@@ -7,7 +7,7 @@ from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.infra.cursors import Order, Page, PageRequest, fetch_page
-from service.infra.database import database_now_ms, now
+from service.infra.database import database_moment, database_now_ms, now
 from service.runs.errors import ArtifactNotFound, AttemptReplaced, RunNotFound
 from service.runs.states import State
 from service.runs.tables import Epoch, Run, RunArtifact, RunEvent, RunTag
@@ -95,9 +95,9 @@ def claim_next(session: Session, owner: str, devices: Sequence[str], lease_ms: i
     run = session.scalar(query.with_for_update(skip_locked=True))
     if run is None:
         return None
+    run.lease_until = database_moment(session) + lease_ms
     run.attempt += 1
     run.owner = owner
-    run.lease_until = session.scalar(select(database_now_ms() + lease_ms))
     run.started_at = now()
     run.phase = "waiting"
     run.transition("running")

@@ -10,6 +10,7 @@ from service.infra.database import Base, now
 from service.runs.errors import IllegalTransition
 from service.runs.states import ALLOWED, STATES, TERMINAL, Device, Kind, State
 from service.spec.frames import Keep, Phase
+from service.workspaces.tables import Workspace
 
 
 class Run(Base):
@@ -35,7 +36,7 @@ class Run(Base):
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
+    workspace_id: Mapped[str] = mapped_column(ForeignKey(Workspace.id))
     kind: Mapped[Kind] = mapped_column(String(8), default="fit")
     state: Mapped[State] = mapped_column(String(9), default="queued")
     phase: Mapped[Phase] = mapped_column(String(10), default="waiting")

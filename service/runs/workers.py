@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from service.infra.database import Database, database_now_ms
+from service.infra.database import Database, database_moment, database_now_ms
 from service.runs import repository
 from service.runs.schemas import WorkerList, WorkerRead
 from service.runs.tables import Run, Worker
@@ -28,7 +28,7 @@ class WorkerIdentity:
 def announce(database: Database, identity: WorkerIdentity) -> None:
     """Make a new worker known."""
     with database.write() as session:
-        moment = session.scalar(select(database_now_ms())) or 0
+        moment = database_moment(session)
         session.add(Worker(**vars(identity), devices=[], versions={}, last_seen_ms=moment))
 
 
@@ -53,7 +53,7 @@ def say_goodbye(database: Database, worker_id: str) -> None:
 
 def list_workers(session: Session, workspace_id: str, lease_seconds: float) -> WorkerList:
     """The workers of the last day, living ones first; of their runs, those of the workspace."""
-    moment = session.scalar(select(database_now_ms())) or 0
+    moment = database_moment(session)
     oldest = moment - int(SHOWN_FOR.total_seconds() * 1000)
     workers = session.scalars(select(Worker).where(Worker.last_seen_ms >= oldest).order_by(Worker.id.desc())).all()
     running = session.scalars(select(Run).where(Run.state == "running", Run.workspace_id == workspace_id)).all()

@@ -1,41 +1,75 @@
-"""The equivalent Keras script of a definition: short, plain, and all that somebody needs to leave this service."""
+"""Writes a definition as the short Keras script that a person would write. Knows no Keras: it only spells its calls."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from service.spec.base import KerasObject
 from service.spec.compile import AccuracyByLoss, CompileSpec
 from service.spec.definition import Definition
 
+LAST = ("name", "trainable")
+"""Arguments that every layer has come after its own, as in Keras's examples."""
 
-def keras_script(name: str, definition: Definition, compile_spec: CompileSpec, input_shape: list[int | None] | None) -> str:
-    """A Python script that builds and compiles the model. ``input_shape`` is of one example, None where it is not known."""
-    lines = ["import keras", "", "model = keras.Sequential(", "    ["]
+SCRIPT = '''"""The model "{name}" as a plain Keras script."""
+
+import keras
+
+model = keras.Sequential(
+    [
+{layers}
+    ],
+    name="{name}",
+)
+model.compile(
+{arguments}
+)
+
+# Fit it to X, an array of shape {shape}, and its targets y:
+# model.fit(X, y, epochs=20)
+'''
+
+
+def keras_script(
+    name: str, definition: Definition, compile: CompileSpec, input_shape: list[int | None] | None  # noqa: A002  # Keras's word
+) -> str:
+    """The script; ``input_shape`` is one row's, without the batch axis, or None where only the data tells it."""
+    layers = [call(layer) for layer in definition.layers]
+    shape = "(rows, ...)"
     if input_shape is not None:
-        lines.append(f"        keras.Input(shape={tuple(input_shape)!r}),")
-    lines += [f"        {call(layer)}," for layer in definition.layers]
-    lines += ["    ],", f"    name={name!r},", ")", "", "model.compile("]
-    lines.append(f"    optimizer={call(compile_spec.optimizer)},")
-    lines.append(f"    loss={call(compile_spec.loss)},")
-    if compile_spec.metrics:
-        lines.append(f"    metrics=[{', '.join(call(metric) for metric in compile_spec.metrics)}],")
-    lines += [f"    jit_compile={compile_spec.jit_compile},", ")"]
-    if input_shape is not None:
-        lines += ["", "model.summary()"]
-    lines += ["", "# Fit it on your arrays:", "# model.fit(x, y, epochs=20, validation_split=0.2)", ""]
-    return "\n".join(lines)
+        layers.insert(0, f"keras.Input(shape={literal(tuple(input_shape))})")
+        shape = f"(rows, {', '.join('any' if size is None else str(size) for size in input_shape)})"
+    return SCRIPT.format(
+        name=name,
+        layers="\n".join(f"        {layer}," for layer in layers),
+        arguments="\n".join(f"    {argument}={value}," for argument, value in _compile_arguments(compile)),
+        shape=shape,
+    )
 
 
-def call(spec: KerasObject) -> str:
-    """The Python expression that makes an object, e.g. ``keras.layers.Dense(units=25, activation='sigmoid')``."""
-    if isinstance(spec, AccuracyByLoss):
-        return repr(spec.type)
-    arguments = ", ".join(f"{name}={_literal(value)}" for name, value in _name_last(spec))
-    return f"{spec.namespace}.{spec.type}({arguments})"
+def call(thing: KerasObject) -> str:
+    """The call that makes a Keras object, with the arguments that differ from Keras's own."""
+    arguments = sorted(thing.arguments(), key=lambda pair: pair[0] in LAST)
+    inside = ", ".join(f"{name}={literal(value)}" for name, value in arguments)
+    return f"{thing.namespace}.{thing.type}({inside})"
 
 
-def _name_last(spec: KerasObject) -> list[tuple[str, Any]]:
-    return sorted(spec.arguments(), key=lambda argument: argument[0] in ("name", "trainable"))
+def literal(value: Any) -> str:
+    """A value as Python source."""
+    if isinstance(value, AccuracyByLoss):
+        return '"accuracy"'
+    if isinstance(value, KerasObject):
+        return call(value)
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    return repr(value)
 
 
-def _literal(value: Any) -> str:
-    return call(value) if isinstance(value, KerasObject) else repr(value)
+def _compile_arguments(spec: CompileSpec) -> Iterator[tuple[str, str]]:
+    yield "optimizer", literal(spec.optimizer)
+    yield "loss", literal(spec.loss)
+    if spec.metrics:
+        yield "metrics", literal(spec.metrics)
+    if spec.jit_compile:
+        yield "jit_compile", "True"

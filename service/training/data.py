@@ -124,7 +124,10 @@ def validation_batches(examples: Examples, fit: FitSpec) -> tf.data.Dataset | No
     if not examples.validation_rows:
         return None
     x, y = examples.x[examples.train_rows :], examples.y[examples.train_rows :]
-    batches = _batches(x, y, fit.batch_size, lambda: iter([np.arange(len(x))]))
+    if x.nbytes + y.nbytes <= BLOCK_BYTES:  # a generator costs a tenth of a second every time it starts
+        batches = _cut(tf.constant(x), tf.constant(y), fit.batch_size)
+    else:
+        batches = _batches(x, y, fit.batch_size, lambda: iter([np.arange(len(x))]))
     return batches.apply(tf.data.experimental.assert_cardinality(steps_of(len(x), fit.batch_size)))
 
 

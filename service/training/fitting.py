@@ -9,7 +9,15 @@ from service.spec.compile import CompileSpec
 from service.spec.fit import FitSpec
 from service.spec.frames import EpochEnded, Keep
 from service.training.building import compile_model, multiplications_per_row
-from service.training.callbacks import BestWeights, Report, ReportEpoch, ReportProgress, ShouldStop, StopAsked, StopWhenAsked
+from service.training.callbacks import (
+    BestWeights,
+    Report,
+    ReportEpoch,
+    ReportProgress,
+    ShouldStop,
+    StopAsked,
+    StopWhenAsked,
+)
 from service.training.data import Examples, steps_of, training_batches, validation_batches
 
 EXECUTION_SECONDS = 0.1
@@ -21,6 +29,8 @@ STEP_SECONDS = 1e-4
 PASSES = 3
 """A training step costs about three forward passes."""
 MAX_STEPS_PER_EXECUTION = 256
+SHORT_FIT_STEPS = 1000
+"""Up to here a fit is over sooner than TensorFlow would have compiled the loop over several steps."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,9 @@ def fit_model(
 ) -> Fitted:
     """Compile and fit. Raises NotFinite and whatever Keras raises."""
     steps = steps_of(examples.train_rows, fit.batch_size)
-    compile_model(model, spec, steps_per_execution(steps, seconds_per_step(model, fit.batch_size)))
+    is_short = steps * fit.epochs <= SHORT_FIT_STEPS
+    at_once = 1 if is_short else steps_per_execution(steps, seconds_per_step(model, fit.batch_size))
+    compile_model(model, spec, at_once)
     epochs, best = ReportEpoch(report), BestWeights()
     try:
         model.fit(

@@ -3,9 +3,11 @@
 import os
 import socket
 import threading
+import warnings
 from typing import Any
 
 from celery import Celery, signals
+from celery.platforms import SecurityWarning
 
 from service.errors import Unavailable
 from service.infra.artifacts import make_artifact_store
@@ -96,6 +98,8 @@ def run_worker(settings: Settings) -> int:
         runtime.request_stop()
 
     signals.worker_shutting_down.connect(on_shutting_down)
+    # Celery warns root of pickled messages, which this worker does not accept.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     runtime.start()
     try:
         worker = celery.Worker(
@@ -104,6 +108,7 @@ def run_worker(settings: Settings) -> int:
             without_gossip=True,
             without_mingle=True,
             without_heartbeat=True,
+            hostname=f"fitserve@{socket.gethostname()}",
             loglevel=settings.log_level.upper(),
             quiet=True,
         )

@@ -1,0 +1,174 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import InvalidInput
+from service.features.encoding import encode_columns, encode_rows, encode_target
+from service.features.plan import (
+    ArrayInput,
+    CategoryColumn,
+    ExcludedColumn,
+    FeaturePlan,
+    NumberColumn,
+    TableInput,
+    Target,
+    read_plan,
+)
+
+AGE = NumberColumn(column="age", missing=40.0, offset=40.0, divisor=8.0)
+SMOKES = NumberColumn(column="smokes", missing=0.5, offset=0.0, divisor=1.0, is_boolean=True)
+CITY = CategoryColumn(column="city", vocabulary=["Rome", "Ulm"], encoding="one_hot")
+ID = ExcludedColumn(column="id", reason="as you asked")
+TARGET = Target(name="sick", encoding="binary", classes=[0, 1])
+
+
+def table(*columns) -> FeaturePlan:
+    return FeaturePlan(input=TableInput(name="input", columns=list(columns)), target=TARGET)
+
+
+PEOPLE = table(ID, AGE, SMOKES, CITY)
+IMAGE = FeaturePlan(input=ArrayInput(name="input", shape=[2, 2], dtype="float32"), target=None)
+
+
+def problems_of(plan: FeaturePlan, rows: list, **keywords):
+    with pytest.raises(InvalidInput) as caught:
+        encode_rows(plan, rows, **keywords)
+    return caught.value.problems
+
+
+def test_objects_and_lists_give_the_same_tensor():
+    by_name, _ = encode_rows(PEOPLE, [{"city": "Ulm", "age": 48, "smokes": True}])
+    by_place, _ = encode_rows(PEOPLE, [[48, True, "Ulm"]])
+    assert by_name.tolist() == by_place.tolist() == [[1.0, 1.0, 0.0, 0.0, 1.0]]
+    assert by_name.dtype == np.float32
+
+
+def test_null_counts_as_the_mean_and_as_no_category():
+    encoded, warnings = encode_rows(PEOPLE, [{"age": None, "smokes": None, "city": None}])
+    assert encoded.tolist() == [[0.0, 0.5, 1.0, 0.0, 0.0]]
+    assert warnings == []
+
+
+def test_excluded_columns_and_the_target_may_be_sent():
+    _, warnings = encode_rows(PEOPLE, [{"id": 7, "sick": 1, "age": 1, "smokes": False, "city": "Rome"}])
+    assert warnings == []
+
+
+def test_an_unknown_key_is_a_warning():
+    _, warnings = encode_rows(PEOPLE, [{"shoe": 42, "age": 1, "smokes": False, "city": "Rome"}])
+    assert warnings == ["'shoe' is no column of this model and was ignored."]
+
+
+def test_an_unseen_category_takes_place_zero_and_is_a_warning():
+    encoded, warnings = encode_rows(PEOPLE, [[1, 0, "Paris"]])
+    assert encoded[0, 2:].tolist() == [1.0, 0.0, 0.0]
+    assert "'Paris' was not seen in column 'city'" in warnings[0]
+
+
+def test_a_number_without_variance_becomes_zero():
+    encoded, _ = encode_rows(table(NumberColumn(column="x", missing=3.0, offset=3.0, divisor=0.0)), [[99]])
+    assert encoded.tolist() == [[0.0]]
+
+
+def test_a_missing_column_names_row_and_column():
+    (problem,) = problems_of(PEOPLE, [[1, 0, "Ulm"], {"age": 1, "city": "Ulm"}])
+    assert problem.pointer == "/rows/1/smokes"
+    assert problem.message == "The row has no 'smokes'."
+
+
+@pytest.mark.parametrize("value", ["41", True, float("nan"), float("inf"), 10**400, [1], {}])
+def test_what_is_no_number_is_refused_where_it_stands(value):
+    (problem,) = problems_of(PEOPLE, [{"age": value, "smokes": 0, "city": "Ulm"}], pointer="/instances")
+    assert problem.pointer == "/instances/0/age"
+    assert problem.expected == "a number"
+
+
+@pytest.mark.parametrize("value", ["1", True, float("nan"), float("inf"), 10**400, 1e300])
+def test_lists_of_plain_numbers_are_checked_as_strictly(value):
+    plan = table(AGE, NumberColumn(column="size", missing=0.0, offset=0.0, divisor=1.0))
+    (problem,) = problems_of(plan, [[1, 2], [3, value]])
+    assert problem.pointer == "/rows/1/1"
+
+
+def test_a_boolean_is_a_number_only_where_training_had_booleans():
+    (problem,) = problems_of(PEOPLE, [[True, True, "Ulm"]])
+    assert problem.pointer == "/rows/0/0"
+
+
+def test_pointers_escape_column_names():
+    (problem,) = problems_of(table(NumberColumn(column="a/b~", missing=0.0, offset=0.0, divisor=1.0)), [{"a/b~": "x"}])
+    assert problem.pointer == "/rows/0/a~1b~0"
+
+
+@pytest.mark.parametrize("row", [[1], [1, 2, 3, 4], 5, "row", None])
+def test_a_row_of_the_wrong_width_or_type_is_refused(row):
+    (problem,) = problems_of(PEOPLE, [row])
+    assert problem.pointer == "/rows/0"
+    assert "age, smokes, city" in problem.expected
+
+
+def test_no_rows_are_refused():
+    assert problems_of(PEOPLE, [])[0].pointer == "/rows"
+
+
+def test_at_most_twenty_problems_are_told():
+    assert len(problems_of(PEOPLE, [["x", "y", []]] * 50)) == 20
+
+
+def test_arrays_take_nested_lists():
+    encoded, _ = encode_rows(IMAGE, [[[1, 2], [3, 4.5]]])
+    assert encoded.tolist() == [[[1.0, 2.0], [3.0, 4.5]]]
+
+
+@pytest.mark.parametrize("row", [[[1, 2]], [[1, 2], [3]], [["1", 2], [3, 4]], 5, [[1, 2], [3, None]], [[1, 2], [3, 1e300]]])
+def test_arrays_refuse_other_shapes_and_values(row):
+    (problem,) = problems_of(IMAGE, [[[0, 0], [0, 0]], row])
+    assert problem.pointer == "/rows/1"
+
+
+@pytest.mark.parametrize(
+    ("target", "values", "expected"),
+    [
+        (TARGET, [1, 0], [[1.0], [0.0]]),
+        (Target(name="y", encoding="index", classes=["a", "b"]), ["b", "a"], [[1], [0]]),
+        (Target(name="y", encoding="one_hot", classes=[3, 5]), [5, 3], [[0.0, 1.0], [1.0, 0.0]]),
+        (Target(name="y", encoding="number"), [2.5, 1.0], [[2.5], [1.0]]),
+    ],
+)
+def test_targets_become_what_the_loss_wants(target, values, expected):
+    assert encode_target(target, np.array(values)).tolist() == expected
+
+
+numbers = st.none() | st.floats(-1e9, 1e9) | st.integers(-(2**53), 2**53)
+cities = st.none() | st.sampled_from(["Rome", "Ulm", "Paris"])
+people = st.lists(st.tuples(numbers, st.none() | st.booleans(), cities), min_size=1, max_size=20)
+
+
+@given(rows=people, offset=st.floats(-1e6, 1e6), divisor=st.floats(1e-3, 1e6))
+def test_trainer_and_predictor_encode_to_the_same_bits(rows, offset, divisor):
+    age = NumberColumn(column="age", missing=offset, offset=offset, divisor=divisor)
+    plan = table(ID, age, SMOKES, CITY)
+    columns = {
+        "id": np.arange(len(rows)),
+        "age": np.array([np.nan if row[0] is None else float(row[0]) for row in rows]),
+        "smokes": np.array([row[1] for row in rows], dtype=object),
+        "city": np.array([row[2] for row in rows], dtype=object),
+    }
+    trained = encode_columns(plan.input, columns)
+    stored = read_plan(json.loads(json.dumps(plan.as_document())))
+    sent = json.loads(json.dumps([dict(zip(["age", "smokes", "city"], row, strict=True)) for row in rows]))
+    predicted, _ = encode_rows(stored, sent)
+    assert trained.tobytes() == predicted.tobytes()
+    as_lists, _ = encode_rows(stored, [list(row.values()) for row in sent])
+    assert as_lists.tobytes() == trained.tobytes()
+
+
+@given(rows=st.lists(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=2), min_size=1, max_size=20))
+def test_the_quick_way_for_plain_numbers_gives_the_same_bits(rows):
+    plan = table(AGE, NumberColumn(column="size", missing=0.0, offset=0.3, divisor=0.7))
+    columns = {"age": np.array([row[0] for row in rows]), "size": np.array([row[1] for row in rows])}
+    encoded, _ = encode_rows(plan, rows)
+    assert encoded.tobytes() == encode_columns(plan.input, columns).tobytes()

@@ -1,0 +1,47 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from service.serving.engine import OnnxEngine
+
+
+@pytest.fixture
+def doubling_model() -> bytes:
+    """y = x · 2 for rows of three numbers."""
+    node = helper.make_node("Mul", ["x", "two"], ["y"])
+    graph = helper.make_graph(
+        [node],
+        "doubling",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])],
+        [numpy_helper.from_array(np.float32([2.0]), "two")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def test_an_engine_answers_any_number_of_rows(doubling_model):
+    engine = OnnxEngine(doubling_model)
+    for rows in (1, 5):
+        (y,) = engine.run({"x": np.ones((rows, 3), np.float32)})
+        assert y.tolist() == [[2.0, 2.0, 2.0]] * rows
+
+
+def test_an_engine_describes_its_tensors_and_size(doubling_model):
+    engine = OnnxEngine(doubling_model)
+    assert (engine.inputs[0].name, engine.inputs[0].dtype, engine.inputs[0].shape) == ("x", "float32", [None, 3])
+    assert engine.outputs[0].name == "y"
+    assert engine.size_bytes == len(doubling_model)
+
+
+def test_an_engine_can_be_loaded_from_a_file(doubling_model, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(doubling_model)
+    assert OnnxEngine(path, threads=2).size_bytes == len(doubling_model)
+
+
+def test_a_broken_file_is_an_error():
+    with pytest.raises(Exception, match=r"(?i)protobuf|parse"):
+        OnnxEngine(b"no model")
