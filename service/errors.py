@@ -35,7 +35,7 @@ class PreconditionFailed(FitserveError):
     """The ``If-Match`` that the client sent does not name the present state."""
 
 
-@dataclass
+@dataclass(eq=False)
 class InvalidInput(FitserveError):
     """The input cannot be accepted; ``problems`` point at the places to mend."""
 
@@ -58,7 +58,7 @@ class PayloadTooLarge(FitserveError):
     """The body is larger than a limit of this service."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Unavailable(FitserveError):
     """Something that the answer needs is away; the same request may succeed after ``retry_after_seconds``."""
 
@@ -69,7 +69,7 @@ class Unavailable(FitserveError):
         super().__init__(self.message)
 
 
-@dataclass
+@dataclass(eq=False)
 class TooManyRequests(FitserveError):
     """The service does as much of this at once as it can; the same request succeeds later."""
 

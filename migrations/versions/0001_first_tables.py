@@ -53,9 +53,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], name=op.f("fk_datasets_workspace_id_workspaces")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_datasets")),
     )
-    op.create_index(
-        "ix_datasets_workspace_id_created_at_id", "datasets", ["workspace_id", "created_at", "id"], unique=False
-    )
+    op.create_index("ix_datasets_workspace_id_created_at_id", "datasets", ["workspace_id", "created_at", "id"], unique=False)
 
     op.create_table(
         "models",
@@ -125,9 +123,7 @@ def upgrade() -> None:
             "state <> 'cancelled' OR cancel_requested_at IS NOT NULL", name=op.f("ck_runs_request_when_cancelled")
         ),
         sa.CheckConstraint("state <> 'failed' OR failure IS NOT NULL", name=op.f("ck_runs_failure_when_failed")),
-        sa.CheckConstraint(
-            "state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name=op.f("ck_runs_state")
-        ),
+        sa.CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name=op.f("ck_runs_state")),
         sa.ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], name=op.f("fk_runs_workspace_id_workspaces")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
         sa.UniqueConstraint("workspace_id", "idempotency_key", name=op.f("uq_runs_workspace_id_idempotency_key")),
@@ -166,9 +162,7 @@ def upgrade() -> None:
         sa.Column("definition", json_document, nullable=False),
         sa.Column("compile", json_document, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["model_id"], ["models.id"], name=op.f("fk_model_revisions_model_id_models"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["model_id"], ["models.id"], name=op.f("fk_model_revisions_model_id_models"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("model_id", "number", name=op.f("pk_model_revisions")),
     )
     op.create_table(
@@ -188,9 +182,7 @@ def upgrade() -> None:
         sa.Column("files", json_document, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("engine IN ('onnx', 'keras')", name=op.f("ck_model_versions_engine")),
-        sa.ForeignKeyConstraint(
-            ["model_id"], ["models.id"], name=op.f("fk_model_versions_model_id_models"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["model_id"], ["models.id"], name=op.f("fk_model_versions_model_id_models"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("model_id", "number", name=op.f("pk_model_versions")),
     )
     op.create_table(

@@ -43,9 +43,7 @@ class View:
 
     def defined(self, model: Document) -> None:
         """The model is stored."""
-        described = [
-            f"{layer['type']} {layer['units']} {layer['activation']}" for layer in model["definition"]["layers"]
-        ]
+        described = [f"{layer['type']} {layer['units']} {layer['activation']}" for layer in model["definition"]["layers"]]
         layers = " → ".join(described)
         self._step("Model", f"{model['name']}: {layers}  (revision {model['revision']})")
 
@@ -104,9 +102,7 @@ class View:
         self._console.print(f"\n  all operations  {url}/docs")
         self._console.print(f"  this run        {url}/api/runs/{run_id}")
         self._console.print(f"  predictions     {url}/api/models/{model}:predict\n")
-        self._console.print(
-            f"curl {url}/api/models/{model}:predict -H 'Content-Type: application/json' -d {body}", markup=False
-        )
+        self._console.print(f"curl {url}/api/models/{model}:predict -H 'Content-Type: application/json' -d {body}", markup=False)
 
     def left_running(self, pid: int) -> None:
         """The service stays."""
@@ -153,9 +149,7 @@ class FittingView:
 
     def _show_epoch(self, epoch: Document) -> None:
         number, metrics = epoch["epoch"], epoch["metrics"]
-        numbers = (
-            f"epoch {number:>2}/{self._epochs}  loss {metrics['loss']:.4f}  val_accuracy {metrics['val_accuracy']:.4f}"
-        )
+        numbers = f"epoch {number:>2}/{self._epochs}  loss {metrics['loss']:.4f}  val_accuracy {metrics['val_accuracy']:.4f}"
         self._progress.update(self._task, numbers=numbers, completed=number / self._epochs)
         if not self._console.is_terminal:
             self._console.print(f"  {numbers}")

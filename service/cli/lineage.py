@@ -9,8 +9,9 @@ PARENT_VARIABLE = "FITSERVE_PARENT_PID"
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment for a child that shall end with this process."""
-    return {**os.environ, **extra, PARENT_VARIABLE: str(os.getpid())}
+    """This process's environment for a ``python -m`` child that shall end with this process."""
+    # Without the last one Python looks for modules in the user's present folder first.
+    return {**os.environ, **extra, PARENT_VARIABLE: str(os.getpid()), "PYTHONSAFEPATH": "1"}
 
 
 def follow_parent() -> None:

@@ -14,9 +14,7 @@ from service.settings import Settings
 EXIT_CONFIGURATION = 78
 """EX_CONFIG of sysexits.h: starting again will not help until somebody changes the configuration."""
 
-Host = Annotated[
-    str | None, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in (default: 127.0.0.1).")
-]
+Host = Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in (default: 127.0.0.1).")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one (default: 8000).")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder for everything that is stored (default: .fitserve).")]
 Slots = Annotated[int | None, typer.Option(help="How many runs the worker fits at the same time (default: 1).")]

@@ -1,7 +1,10 @@
 """What must hold before a role starts: a data folder that can be written, a database in the form that we expect."""
 
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from service.errors import FitserveError
@@ -30,6 +33,16 @@ def prepare_data_dir(folder: Path) -> None:
 
 def prepare_database(settings: Settings) -> None:
     """Give a new embedded database its tables; any other must be in the right form already."""
-    if settings.is_embedded and current_revision(settings) is None:
-        upgrade(settings)
+    if settings.is_embedded:
+        with _one_at_a_time(settings.data_dir / "migrate.lock"):
+            if current_revision(settings) is None:
+                upgrade(settings)
     check_schema(settings)
+
+
+@contextmanager
+def _one_at_a_time(lock: Path) -> Iterator[None]:
+    """Make other processes that come here with the same lock file wait; the kernel frees it if we are killed."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

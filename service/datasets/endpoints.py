@@ -29,7 +29,11 @@ UPLOAD_FORM = {
     "type": "object",
     "required": ["file"],
     "properties": {
-        "file": {"type": "string", "format": "binary", "description": "A CSV file, plain or gzipped, with a header line."},
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "description": "A CSV file, plain or gzipped, with a header line.",
+        },
         "name": {"type": "string", "description": "A name for people; the file's name if left out."},
         "target": {"type": "string", "description": "Column that models shall predict; a run may choose another."},
     },
@@ -129,7 +133,10 @@ def list_dataset_rows(
 @router.get(
     "/datasets/{dataset_id}/content",
     response_class=FileResponse,
-    responses={**problems(404), 200: {"description": "Parquet for a table, NPZ for arrays.", "content": {"application/octet-stream": {}}}},
+    responses={
+        **problems(404),
+        200: {"description": "Parquet for a table, NPZ for arrays.", "content": {"application/octet-stream": {}}},
+    },
 )
 def download_dataset(
     request: Request, session: ReadSession, workspace_id: CurrentWorkspace, dataset_id: DatasetId

@@ -101,7 +101,8 @@ def _header_line(path: Path) -> str:
         raise InvalidInput("The CSV is not UTF-8 text.", [problem]) from error
     if not text.strip():
         raise InvalidInput(
-            "The CSV is empty.", [Problem("file", "There is no header line.", expected="a first line with column names")]
+            "The CSV is empty.",
+            [Problem("file", "There is no header line.", expected="a first line with column names")],
         )
     return text
 
@@ -130,7 +131,14 @@ def _column_from_values(name: str, values: list[Any], problems: list[Problem]) -
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, OverflowError) as error:
-        problems.append(Problem(f"/rows/*/{name}", "A value is out of range.", expected="64-bit integers or doubles", fix=str(error)[:100]))
+        problems.append(
+            Problem(
+                f"/rows/*/{name}",
+                "A value is out of range.",
+                expected="64-bit integers or doubles",
+                fix=str(error)[:100],
+            )
+        )
         return pa.nulls(len(values))
 
 
@@ -152,7 +160,13 @@ def _usable_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         if not pc.all(pc.is_finite(column), skip_nulls=True).as_py() and pc.any(pc.is_inf(column)).as_py():
             raise InvalidInput(
                 f"Column '{name[:80]}' holds an infinite number.",
-                [Problem("file", f"Column '{name[:80]}' has infinity or a number beyond a double.", fix="Leave the cell empty.")],
+                [
+                    Problem(
+                        "file",
+                        f"Column '{name[:80]}' has infinity or a number beyond a double.",
+                        fix="Leave the cell empty.",
+                    )
+                ],
             )
         return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     if pa.types.is_time(column.type) or pa.types.is_duration(column.type) or pa.types.is_binary(column.type):
@@ -252,11 +266,15 @@ def _array_from_lists(name: str, values: list[Any]) -> np.ndarray[Any, Any]:
         raise InvalidInput(f"'{name}' is not an array.", [problem]) from error
     if array.dtype.kind not in "bif" or array.ndim > MAX_DIMENSIONS or array.size == 0:
         received = f"shape {list(array.shape)[:8]} of {array.dtype}"
-        raise InvalidInput(f"'{name}' is not an array of numbers.", [Problem(f"/{name}", "This is not numbers.", received, expected)])
+        raise InvalidInput(
+            f"'{name}' is not an array of numbers.", [Problem(f"/{name}", "This is not numbers.", received, expected)]
+        )
     if array.dtype.kind == "f":
         return _as_float32(name, array)
     if array.dtype.kind == "i" and (array.min() < -(2**31) or array.max() >= 2**31):
-        raise InvalidInput(f"'{name}' has large integers.", [Problem(f"/{name}", "Integers need 32 bits.", fix="Send them as floats.")])
+        raise InvalidInput(
+            f"'{name}' has large integers.", [Problem(f"/{name}", "Integers need 32 bits.", fix="Send them as floats.")]
+        )
     return array.astype(np.int32)
 
 
@@ -264,7 +282,10 @@ def _as_float32(name: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     with np.errstate(over="ignore"):
         narrowed = array.astype(np.float32)
     if not np.isfinite(narrowed).all():
-        raise InvalidInput(f"'{name}' has huge numbers.", [Problem(f"/{name}", "A number is beyond 32-bit floats.", fix="Scale the data.")])
+        raise InvalidInput(
+            f"'{name}' has huge numbers.",
+            [Problem(f"/{name}", "A number is beyond 32-bit floats.", fix="Scale the data.")],
+        )
     return narrowed
 
 
@@ -275,7 +296,11 @@ def main() -> None:
     try:
         answer = {"dataset": parse(request)}
     except InvalidInput as error:
-        answer = {"error": "invalid", "message": error.message, "problems": [asdict(problem) for problem in error.problems]}
+        answer = {
+            "error": "invalid",
+            "message": error.message,
+            "problems": [asdict(problem) for problem in error.problems],
+        }
     except FitserveError as error:
         answer = {"error": "malformed", "message": error.message}
     sys.stdout.buffer.write(orjson.dumps(answer))

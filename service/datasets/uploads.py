@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
-from fastapi import Request, UploadFile
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from starlette.datastructures import UploadFile
 
 from service.datasets.schemas import DatasetFromArrays, DatasetFromRows
 from service.datasets.service import Upload
@@ -37,7 +38,7 @@ async def _receive_form(request: Request, folder: Path) -> Upload:
             problem = Problem(unknown[0][:80], "There is no such field.", expected="file, name, target")
             raise InvalidInput("The form has an unknown field.", [problem])
         file = form.get("file")
-        if not isinstance(file, UploadFile) and not hasattr(file, "filename"):
+        if not isinstance(file, UploadFile):
             problem = Problem("file", "This field is required.", expected="a CSV file", fix="curl -F file=@data.csv …")
             raise InvalidInput("The form has no file.", [problem])
         name = _form_text(form.get("name"), "name") or _name_from(file.filename or "")
@@ -76,13 +77,23 @@ async def _receive_json(request: Request, folder: Path, max_bytes: int) -> Uploa
     document = await anyio.to_thread.run_sync(parse_strict, bytes(body))
     if not isinstance(document, dict):
         raise MalformedInput("A dataset is a JSON object with 'name' and 'rows', or 'name', 'x' and 'y'.")
-    schema: type[DatasetFromRows | DatasetFromArrays] = DatasetFromRows if "rows" in document else DatasetFromArrays
     try:
-        dataset = await anyio.to_thread.run_sync(schema.model_validate, document)
+        dataset = await anyio.to_thread.run_sync(_validate, document)
     except ValidationError as error:
         found = [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors(include_url=False)]
         raise RequestValidationError(found, body=document) from error
     path = folder / "upload"
     path.write_bytes(body)
-    target = dataset.target if isinstance(dataset, DatasetFromRows) else "y" if dataset.y is not None else None
-    return Upload(path, "json", dataset.name, target)
+    return Upload(path, "json", dataset.name, _target_of(dataset))
+
+
+def _validate(document: dict[str, Any]) -> DatasetFromRows | DatasetFromArrays:
+    if "rows" in document:
+        return DatasetFromRows.model_validate(document)
+    return DatasetFromArrays.model_validate(document)
+
+
+def _target_of(dataset: DatasetFromRows | DatasetFromArrays) -> str | None:
+    if isinstance(dataset, DatasetFromRows):
+        return dataset.target
+    return "y" if dataset.y is not None else None

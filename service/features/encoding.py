@@ -133,9 +133,7 @@ def _as_rows(values: Array) -> Array:
 # Rows of a table
 
 
-def _encode_table_rows(
-    plan: TableInput, target: Target | None, rows: list[Any], pointer: str
-) -> tuple[Array, list[str]]:
+def _encode_table_rows(plan: TableInput, target: Target | None, rows: list[Any], pointer: str) -> tuple[Array, list[str]]:
     used = used_columns(plan)
     encoded, warnings = _encode_plain_numbers(used, rows), []
     if encoded is None:
@@ -268,7 +266,9 @@ def _not_finite(used: list[UsedColumn], rows: list[Any], encoded: Array, pointer
         index = starts[place]
         name = used[index].column
         value, key = (rows[row][name], _escape(name)) if isinstance(rows[row], dict) else (rows[row][index], str(index))
-        problems.append(Problem(f"{pointer}/{row}/{key}", "This number is too large.", _shown(value), "a number near the training data"))
+        problems.append(
+            Problem(f"{pointer}/{row}/{key}", "This number is too large.", _shown(value), "a number near the training data")
+        )
     return InvalidInput(f"Some numbers are too large. {problems[0].pointer}: {problems[0].message}", problems)
 
 
@@ -303,7 +303,14 @@ def _bad_array_rows(plan: ArrayInput, rows: list[Any], pointer: str) -> InvalidI
     for index, row in enumerate(rows):
         values = _as_numbers(row)
         if values is None:
-            problems.append(Problem(f"{pointer}/{index}", "The row is ragged or holds something else than numbers.", _shown(row), expected))
+            problems.append(
+                Problem(
+                    f"{pointer}/{index}",
+                    "The row is ragged or holds something else than numbers.",
+                    _shown(row),
+                    expected,
+                )
+            )
         elif values.shape != tuple(plan.shape):
             problems.append(Problem(f"{pointer}/{index}", "The row has the wrong shape.", f"shape {values.shape}", expected))
         if len(problems) == MAX_PROBLEMS:

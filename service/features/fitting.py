@@ -178,7 +178,9 @@ def _measure(name: str, present: Array, scale: str) -> tuple[float, float, str]:
     with np.errstate(over="ignore", invalid="ignore"):
         low, high, mean, deviation = (float(f(present)) for f in (np.min, np.max, np.mean, np.std))
     if not all(map(math.isfinite, (low, high, mean, deviation))):
-        problem = Problem(f"/dataset/columns/{_escape(name)}", "A value is infinite or too large to measure.", f"{low:g} to {high:g}")
+        problem = Problem(
+            f"/dataset/columns/{_escape(name)}", "A value is infinite or too large to measure.", f"{low:g} to {high:g}"
+        )
         raise InvalidInput(f"Column '{name}' holds numbers that are too large to scale.", [problem])
     if scale == "none":
         return 0.0, 1.0, "number as it is"
@@ -189,9 +191,7 @@ def _measure(name: str, present: Array, scale: str) -> tuple[float, float, str]:
     return mean, deviation, f"number, standardized (mean {mean:.4g}, deviation {deviation:.4g})"
 
 
-def _plan_category(
-    name: str, values: Array, kind: Kind, encoding: Literal["one_hot", "index"]
-) -> tuple[PlannedColumn, str]:
+def _plan_category(name: str, values: Array, kind: Kind, encoding: Literal["one_hot", "index"]) -> tuple[PlannedColumn, str]:
     pointer = f"/features/columns/{_escape(name)}"
     if kind not in ("number", "boolean", "text"):
         problem = Problem(pointer, "The values have no names.", kind, "text, numbers or booleans", 'Use {"type": "exclude"}.')
@@ -266,15 +266,21 @@ def _check_numbers(name: str, values: Array, loss: LossBase) -> None:
     if not np.isfinite(values).all():
         raise _bad_target(name, "it holds infinite numbers", "infinity", "finite numbers", None)
     if len(values) and values.min() == values.max():
-        raise _bad_target(name, "it is the same in every row", str(values.flat[0]), "numbers that differ", "Choose another target.")
+        raise _bad_target(
+            name, "it is the same in every row", str(values.flat[0]), "numbers that differ", "Choose another target."
+        )
 
 
 def _known_target(target: str | None, names: list[str], noun: str) -> str:
     if target is None:
-        problem = Problem("/target", "Nothing says what to predict.", "null", f"one of: {_shown(names)}", f"Name a {noun} as target.")
+        problem = Problem(
+            "/target", "Nothing says what to predict.", "null", f"one of: {_shown(names)}", f"Name a {noun} as target."
+        )
         raise InvalidInput(f"The run has no target: say which {noun} the model shall predict.", [problem])
     if target not in names:
-        problem = Problem("/target", f"There is no such {noun}.", target[:80], f"one of: {_shown(names)}", suggest(target[:80], names))
+        problem = Problem(
+            "/target", f"There is no such {noun}.", target[:80], f"one of: {_shown(names)}", suggest(target[:80], names)
+        )
         raise InvalidInput(f"The dataset has no {noun} '{target[:80]}'. {suggest(target[:80], names[:50])}", [problem])
     return target
 
@@ -295,7 +301,9 @@ def _check_named_columns(features: FeaturesSpec, names: list[str], target: str |
 def _nothing_to_learn_from(target: str, chosen: dict[str, str]) -> InvalidInput:
     reasons = "; ".join(f"'{name}' is {words}" for name, words in list(chosen.items())[:5])
     message = f"No column is left to learn '{target}' from" + (f": {reasons}." if reasons else ".")
-    return InvalidInput(message, [Problem("/features", message, fix="Add a column with numbers, booleans or few different texts.")])
+    return InvalidInput(
+        message, [Problem("/features", message, fix="Add a column with numbers, booleans or few different texts.")]
+    )
 
 
 def _bad_target(name: str, reason: str, received: str, expected: str, fix: str | None) -> InvalidInput:

@@ -39,9 +39,7 @@ class Order:
     columns: tuple[InstrumentedAttribute[Any], ...]
 
 
-def fetch_page(
-    session: Session, query: Select[tuple[Row]], request: PageRequest, orders: dict[str, Order], default: str
-) -> Page[Row]:
+def fetch_page(session: Session, query: Select[Row], request: PageRequest, orders: dict[str, Order], default: str) -> Page[Row]:
     """One page of ``query``. Raises InvalidInput on an unknown ``order_by`` or a token that does not fit it."""
     order_by = request.order_by or default
     order = orders.get(order_by.removeprefix("-"))
@@ -75,8 +73,8 @@ def _encode(order_by: str, position: list[Any]) -> str:
 def _decode(token: str, order_by: str, length: int) -> list[Any]:
     try:
         content = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        found_order, *position = content
-    except (binascii.Error, ValueError, TypeError):
+        found_order, position = content[0], list[Any](content[1:])
+    except (binascii.Error, ValueError, TypeError, LookupError):
         found_order, position = None, []
     is_plain = all(isinstance(value, str | int) and not isinstance(value, bool) for value in position)
     if found_order != order_by or len(position) != length or not is_plain:

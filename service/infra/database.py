@@ -126,9 +126,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session that commits at the end of the block, or rolls back on an error, then calls its after-commit hooks."""
-        with _translate_outage(), Session(self._writer, expire_on_commit=False) as session:
-            with session.begin():
-                yield session
+        with _translate_outage(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
         for hook in session.info.pop("after_commit", []):
             hook()
 
@@ -150,4 +149,3 @@ def _translate_outage() -> Iterator[None]:
         yield
     except OperationalError as error:
         raise Unavailable("The database does not answer.") from error
-

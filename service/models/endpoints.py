@@ -29,18 +29,14 @@ from service.workspaces.auth import CurrentWorkspace
 
 router = make_router("models")
 VersionNumber = Annotated[int, Path(ge=1, lt=2**31, description="Number of the version.", examples=[1])]
-AliasName = Annotated[
-    str, Path(pattern=NAME_PATTERN, description="The alias, e.g. `production`.", examples=["production"])
-]
+AliasName = Annotated[str, Path(pattern=NAME_PATTERN, description="The alias, e.g. `production`.", examples=["production"])]
 IfMatch = Annotated[
     str | None, Header(max_length=200, description="`ETag` of the state that you have read; another state is a 412.")
 ]
 
 
 @router.post("/models", status_code=201, responses=problems(400, 409, 413, 415, 422))
-def create_model(
-    session: WriteSession, workspace_id: CurrentWorkspace, request: ModelCreate, response: Response
-) -> ModelRead:
+def create_model(session: WriteSession, workspace_id: CurrentWorkspace, request: ModelCreate, response: Response) -> ModelRead:
     """Create a model: layers, optimizer, loss and metrics, in Keras's own words."""
     model = service.create(session, workspace_id, request)
     response.headers["Location"] = f"/api/models/{model.name}"
@@ -94,9 +90,7 @@ def read_model_code(session: ReadSession, workspace_id: CurrentWorkspace, name: 
 
 
 @router.get("/models/{name}/versions", responses=problems(404, 422))
-def list_versions(
-    session: ReadSession, workspace_id: CurrentWorkspace, name: ModelName, page: PageOf
-) -> VersionPage:
+def list_versions(session: ReadSession, workspace_id: CurrentWorkspace, name: ModelName, page: PageOf) -> VersionPage:
     """List a model's published versions, newest first unless `order_by` is `version`."""
     model = repository.get(session, workspace_id, name)
     aliases = repository.list_aliases(session, model)
@@ -105,9 +99,7 @@ def list_versions(
 
 
 @router.get("/models/{name}/versions/{version}", responses=problems(404))
-def read_version(
-    session: ReadSession, workspace_id: CurrentWorkspace, name: ModelName, version: VersionNumber
-) -> VersionRead:
+def read_version(session: ReadSession, workspace_id: CurrentWorkspace, name: ModelName, version: VersionNumber) -> VersionRead:
     """Read a version: metrics, comparison with Keras, inputs, and an example request that works."""
     model = repository.get(session, workspace_id, name)
     found = repository.get_version(session, model, version)
@@ -115,9 +107,7 @@ def read_version(
 
 
 @router.delete("/models/{name}/versions/{version}", status_code=204, responses=problems(404))
-def delete_version(
-    session: WriteSession, workspace_id: CurrentWorkspace, name: ModelName, version: VersionNumber
-) -> None:
+def delete_version(session: WriteSession, workspace_id: CurrentWorkspace, name: ModelName, version: VersionNumber) -> None:
     """Delete a version and the aliases that point to it; its number is not used again."""
     service.delete_version(session, workspace_id, name, version)
 

@@ -9,7 +9,7 @@ from service.spec.base import ResourceName, Spec
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 
-TUTORIAL_MODEL = {
+TUTORIAL_MODEL: dict[str, Any] = {
     "name": "my_model",
     "description": "Tells handwritten zeros from ones.",
     "definition": {

@@ -66,9 +66,7 @@ class Alias(Base):
 
     __tablename__ = "model_aliases"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["model_id", "number"], ["model_versions.model_id", "model_versions.number"], ondelete="CASCADE"
-        ),
+        ForeignKeyConstraint(["model_id", "number"], ["model_versions.model_id", "model_versions.number"], ondelete="CASCADE"),
     )
 
     model_id: Mapped[str] = mapped_column(String(40), primary_key=True)

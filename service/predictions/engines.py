@@ -54,15 +54,11 @@ class Engines:
                 NO_ENGINE_RETRY_SECONDS,
             )
         engine = self._cache.get(version.onnx_sha256)
-        return (
-            engine if engine is not None else await self._loads.run(version.onnx_sha256, lambda: self._load(servable))
-        )
+        return engine if engine is not None else await self._loads.run(version.onnx_sha256, lambda: self._load(servable))
 
     async def _load(self, servable: Servable) -> OnnxEngine:
         key = servable.version.onnx_sha256
-        return await to_thread.run_sync(
-            self._cache.get_or_load, key, lambda: self._open(servable), limiter=self._limiter
-        )
+        return await to_thread.run_sync(self._cache.get_or_load, key, lambda: self._open(servable), limiter=self._limiter)
 
     def _open(self, servable: Servable) -> OnnxEngine:
         version = servable.version

@@ -238,9 +238,7 @@ _SCHEMAS: Json = {
             }
         },
         "example": {
-            "model_version_status": [
-                {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-            ]
+            "model_version_status": [{"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}]
         },
     },
     "TensorFlowServingError": {

@@ -31,9 +31,7 @@ class Workbench:
         if body_bytes <= INLINE_BYTES and operations <= INLINE_OPERATIONS:
             return work()
         if self._admitted >= self._max_admitted:
-            raise TooManyRequests(
-                "This process computes as many large predictions as it can. Send the request again later."
-            )
+            raise TooManyRequests("This process computes as many large predictions as it can. Send the request again later.")
         self._admitted += 1
         try:
             return await to_thread.run_sync(work, limiter=self._limiter)

@@ -150,9 +150,7 @@ def _publish(session: Session, run: Run, finished: Finished, files: Sequence[Sto
         return
     model = models.get(session, run.workspace_id, run.model, lock=True)
     documents = {file.name: {key: value for key, value in vars(file).items() if key != "name"} for file in files}
-    version = models_service.publish(
-        session, model, run.id, run.revision, finished.publication, finished.metrics, documents
-    )
+    version = models_service.publish(session, model, run.id, run.revision, finished.publication, finished.metrics, documents)
     run.version = version.number
 
 

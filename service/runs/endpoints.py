@@ -49,7 +49,11 @@ LastEventId = Annotated[
 ]
 Prefer = Annotated[
     str | None,
-    Header(max_length=200, description="`wait=10` answers when the run has ended, or after 10 seconds.", examples=["wait=10"]),
+    Header(
+        max_length=200,
+        description="`wait=10` answers when the run has ended, or after 10 seconds.",
+        examples=["wait=10"],
+    ),
 ]
 
 

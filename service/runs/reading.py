@@ -42,9 +42,7 @@ def read_progress(run: Run) -> ProgressRead:
     if run.state == "running" and run.started_at is not None and fraction > 0:
         elapsed = (datetime.now(UTC) - run.started_at).total_seconds()
         eta = round(elapsed * (1 - fraction) / fraction, 1)
-    return ProgressRead(
-        epoch=run.epoch, epochs=epochs, step=run.step, steps=steps, fraction=round(fraction, 4), eta_seconds=eta
-    )
+    return ProgressRead(epoch=run.epoch, epochs=epochs, step=run.step, steps=steps, fraction=round(fraction, 4), eta_seconds=eta)
 
 
 def _read_publish(run: Run) -> PublishRead:

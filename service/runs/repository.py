@@ -88,9 +88,7 @@ def queue_position(session: Session, run: Run) -> int | None:
 
 def claim_next(session: Session, owner: str, devices: Sequence[str], lease_ms: int) -> Run | None:
     """Make the best eligible queued run this worker's: highest priority first, then oldest."""
-    eligible = and_(
-        Run.state == "queued", Run.not_before <= database_now_ms(), Run.device.in_(["any", *devices])
-    )
+    eligible = and_(Run.state == "queued", Run.not_before <= database_now_ms(), Run.device.in_(["any", *devices]))
     query = select(Run).where(eligible).order_by(Run.priority.desc(), Run.id).limit(1)
     run = session.scalar(query.with_for_update(skip_locked=True))
     if run is None:
@@ -127,7 +125,10 @@ def is_cancel_requested(session: Session, claim: Claim) -> Run | None:
     """The run if it is still this attempt's and somebody wants it to stop."""
     return session.scalar(
         select(Run).where(
-            Run.id == claim.run_id, Run.attempt == claim.attempt, Run.state == "running", Run.cancel_requested_at.is_not(None)
+            Run.id == claim.run_id,
+            Run.attempt == claim.attempt,
+            Run.state == "running",
+            Run.cancel_requested_at.is_not(None),
         )
     )
 

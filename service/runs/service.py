@@ -68,7 +68,11 @@ def _replay(earlier: Run, request_hash: str) -> Run:
 
 def _new_run(session: Session, model: Model, dataset: Dataset, request: RunCreate) -> Run:
     revision = models.get_revision(session, model, request.revision)
-    problems = [*_target_problems(dataset, request), *_feature_problems(dataset, request), *_fit_problems(dataset, request)]
+    problems = [
+        *_target_problems(dataset, request),
+        *_feature_problems(dataset, request),
+        *_fit_problems(dataset, request),
+    ]
     if problems:
         raise InvalidInput("The run does not fit its dataset.", problems)
     return Run(

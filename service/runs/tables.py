@@ -27,9 +27,7 @@ class Run(Base):
         CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="lease_while_running"),
         CheckConstraint("state <> 'failed' OR failure IS NOT NULL", name="failure_when_failed"),
         CheckConstraint("state <> 'cancelled' OR cancel_requested_at IS NOT NULL", name="request_when_cancelled"),
-        CheckConstraint(
-            "(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="end_when_terminal"
-        ),
+        CheckConstraint("(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="end_when_terminal"),
         UniqueConstraint("workspace_id", "idempotency_key"),
         Index(None, "workspace_id", "id"),
         Index("ix_runs_queue", "state", "priority", "id"),

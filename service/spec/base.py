@@ -78,7 +78,11 @@ def accept_spellings(noun: str, *classes: type[KerasObject]) -> Callable[[Any], 
                 raise PydanticCustomError(
                     "unknown_name",
                     "Unknown {noun} '{name}'. {suggestion}",
-                    {"noun": noun, "name": value[:80], "suggestion": suggest(value[:80], list(dict.fromkeys(known.values())))},
+                    {
+                        "noun": noun,
+                        "name": value[:80],
+                        "suggestion": suggest(value[:80], list(dict.fromkeys(known.values()))),
+                    },
                 )
             return {"type": known[value]}
         if isinstance(value, dict) and set(value) <= {"class_name", "config", "module", "registered_name"}:

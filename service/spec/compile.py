@@ -1,4 +1,4 @@
-"""What ``model.compile`` takes, as data: optimizers, losses, metrics. Source: https://keras.io/api/optimizers, .../losses, .../metrics."""
+"""What ``model.compile`` takes, as data. Source: https://keras.io/api/optimizers, .../losses, .../metrics."""
 
 from typing import Annotated, ClassVar, Literal
 

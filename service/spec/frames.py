@@ -8,7 +8,14 @@ import msgspec
 Keep = Literal["none", "last", "best"]
 Phase = Literal["waiting", "loading", "encoding", "building", "fitting", "evaluating", "publishing"]
 FailureType = Literal[
-    "lost_worker", "killed_by_signal", "no_progress", "out_of_memory", "timeout", "keras_error", "not_finite", "bad_data"
+    "lost_worker",
+    "killed_by_signal",
+    "no_progress",
+    "out_of_memory",
+    "timeout",
+    "keras_error",
+    "not_finite",
+    "bad_data",
 ]
 
 T = TypeVar("T")
@@ -28,7 +35,7 @@ class DatasetFiles(msgspec.Struct, frozen=True, kw_only=True):
     """Local path by name: ``{"table": …}``, or one per array, e.g. ``{"x": …, "y": …}``."""
 
 
-class FitJob(Frame, tag="fit"):
+class FitJob(Frame, frozen=True, kw_only=True, tag="fit"):
     """Fit one model; every output file goes into ``directory``, which exists and is empty."""
 
     run_id: str
@@ -50,7 +57,7 @@ class FitJob(Frame, tag="fit"):
     max_parameters: int
 
 
-class Stop(Frame, tag="stop"):
+class Stop(Frame, frozen=True, kw_only=True, tag="stop"):
     """End the present fit at the next batch; ``keep`` says which weights to publish."""
 
     run_id: str
@@ -58,7 +65,7 @@ class Stop(Frame, tag="stop"):
     keep: Keep
 
 
-class Ready(Frame, tag="ready"):
+class Ready(Frame, frozen=True, kw_only=True, tag="ready"):
     """TensorFlow is loaded and warm; the trainer takes a job."""
 
     versions: dict[str, str]
@@ -67,13 +74,13 @@ class Ready(Frame, tag="ready"):
     """``cpu`` and, where TensorFlow sees one, ``gpu``."""
 
 
-class PhaseStarted(Frame, tag="phase"):
+class PhaseStarted(Frame, frozen=True, kw_only=True, tag="phase"):
     """The run is now in this phase."""
 
     phase: Phase
 
 
-class Planned(Frame, tag="planned"):
+class Planned(Frame, frozen=True, kw_only=True, tag="planned"):
     """What was chosen for the data, and how much work there is."""
 
     features: dict[str, str]
@@ -87,7 +94,7 @@ class Planned(Frame, tag="planned"):
     parameters: int
 
 
-class Progress(Frame, tag="progress"):
+class Progress(Frame, frozen=True, kw_only=True, tag="progress"):
     """Where the fit is; sent a few times a second at most. Epochs and steps count from 1."""
 
     epoch: int
@@ -95,7 +102,7 @@ class Progress(Frame, tag="progress"):
     metrics: dict[str, float]
 
 
-class EpochEnded(Frame, tag="epoch"):
+class EpochEnded(Frame, frozen=True, kw_only=True, tag="epoch"):
     """One row of metrics. ``epoch`` counts from 1."""
 
     epoch: int
@@ -145,7 +152,7 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int
 
 
-class Finished(Frame, tag="finished"):
+class Finished(Frame, frozen=True, kw_only=True, tag="finished"):
     """The fit is over. ``outcome`` is ``stopped`` after a ``Stop``."""
 
     outcome: Literal["completed", "stopped"]
@@ -157,7 +164,7 @@ class Finished(Frame, tag="finished"):
     """Why there is no publication, where one was asked for."""
 
 
-class Failed(Frame, tag="failed"):
+class Failed(Frame, frozen=True, kw_only=True, tag="failed"):
     """The fit cannot go on; the trainer itself is well and takes the next job."""
 
     type: FailureType

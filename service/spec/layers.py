@@ -226,7 +226,6 @@ class LSTM(LayerBase):
     """Whether to read the sequence from its end."""
 
 
-
 LAYERS: tuple[type[LayerBase], ...] = (
     Dense, ActivationLayer, ReLU, LeakyReLU, ELU, Softmax, Dropout, BatchNormalization, Flatten, Conv2D, MaxPooling2D,
     Embedding, LSTM,

@@ -30,7 +30,10 @@ model.compile(
 
 
 def keras_script(
-    name: str, definition: Definition, compile: CompileSpec, input_shape: list[int | None] | None  # noqa: A002  # Keras's word
+    name: str,
+    definition: Definition,
+    compile: CompileSpec,
+    input_shape: list[int | None] | None,  # Keras's word
 ) -> str:
     """The script; ``input_shape`` is one row's, without the batch axis, or None where only the data tells it."""
     layers = [call(layer) for layer in definition.layers]

@@ -97,7 +97,10 @@ def split_at(rows: int, validation_split: float) -> int:
     if train_rows == 0 or (validation_split > 0 and train_rows == rows):
         part = "training" if train_rows == 0 else "validation"
         message = f"The dataset has {rows} rows. With validation_split={validation_split:g} no row is left for {part}."
-        raise InvalidInput(message, [Problem("/fit/validation_split", message, f"{validation_split:g}", fix="Choose another part, or add rows.")])
+        raise InvalidInput(
+            message,
+            [Problem("/fit/validation_split", message, f"{validation_split:g}", fix="Choose another part, or add rows.")],
+        )
     return train_rows
 
 

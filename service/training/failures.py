@@ -8,7 +8,9 @@ from service.errors import InvalidInput
 from service.spec.frames import Failed, FailureType
 
 MAX_MESSAGE_CHARACTERS = 500
-NOISE = re.compile(r"^\s*$|^Graph execution error|^Detected at node|^\s*File \"|^\s*<stack|\[\[\{\{node|^Original stack|^Stack trace")
+NOISE = re.compile(
+    r"^\s*$|^Graph execution error|^Detected at node|^\s*File \"|^\s*<stack|\[\[\{\{node|^Original stack|^Stack trace"
+)
 HOST_PATH = re.compile(r"(?<![\w.])(?:/[\w.\-+]+){2,}")
 INTERNALS = re.compile(r"\s*\[Op:\w+\].*")
 

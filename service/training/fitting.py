@@ -44,7 +44,13 @@ class Fitted:
 
 
 def fit_model(
-    model: keras.Model, spec: CompileSpec, examples: Examples, fit: FitSpec, seed: int, report: Report, should_stop: ShouldStop
+    model: keras.Model,
+    spec: CompileSpec,
+    examples: Examples,
+    fit: FitSpec,
+    seed: int,
+    report: Report,
+    should_stop: ShouldStop,
 ) -> Fitted:
     """Compile and fit. Raises NotFinite and whatever Keras raises."""
     steps = steps_of(examples.train_rows, fit.batch_size)

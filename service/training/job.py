@@ -10,7 +10,7 @@ from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.features import FeaturesSpec
 from service.spec.fit import FitSpec
-from service.spec.frames import Finished, FitJob, OutputFile, Phase, PhaseStarted, Planned, Publication
+from service.spec.frames import Finished, FitJob, OutputFile, Phase, PhaseStarted, Planned
 from service.training.building import build_model, check_output
 from service.training.callbacks import Report, ShouldStop
 from service.training.data import Examples, encode, load, steps_of

@@ -64,7 +64,10 @@ def reporter(pipe: BinaryIO) -> Callable[[Frame], None]:
 def versions() -> dict[str, str]:
     """Versions of what decides about a fit's numbers."""
     libraries: dict[str, Any] = {"tensorflow": tf, "keras": keras, "numpy": np, "onnxruntime": onnxruntime}
-    return {"python": platform.python_version(), **{name: str(library.__version__) for name, library in libraries.items()}}
+    return {
+        "python": platform.python_version(),
+        **{name: str(library.__version__) for name, library in libraries.items()},
+    }
 
 
 def devices() -> list[str]:

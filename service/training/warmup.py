@@ -27,7 +27,11 @@ def _job(folder: str, table: Path) -> FitJob:
         attempt=1,
         directory=folder,
         definition={"layers": [{"type": "Dense", "units": 1, "activation": "sigmoid"}]},
-        compile={"optimizer": {"type": "Adam"}, "loss": {"type": "BinaryCrossentropy"}, "metrics": [{"type": "accuracy"}]},
+        compile={
+            "optimizer": {"type": "Adam"},
+            "loss": {"type": "BinaryCrossentropy"},
+            "metrics": [{"type": "accuracy"}],
+        },
         fit={"epochs": 1, "batch_size": 2, "validation_split": 0.25},
         features={},
         dataset=DatasetFiles(kind="table", files={"table": str(table)}),

@@ -91,6 +91,11 @@ class BodyLimit:
 
 def security_policy(**directives: str) -> str:
     """A Content-Security-Policy that allows nothing but what is named, e.g. ``script_src="'self'"``."""
-    base: dict[str, Any] = {"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"}
+    base: dict[str, Any] = {
+        "default-src": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
     named = {name.replace("_", "-"): value for name, value in directives.items()}
     return "; ".join(f"{name} {value}" for name, value in (base | named).items())

@@ -11,7 +11,11 @@ from service.web.context import security_policy
 
 ASSETS = Path(fastapi_offline.__file__).parent / "static"
 POLICY = security_policy(
-    script_src="'self'", style_src="'self' 'unsafe-inline'", img_src="'self' data:", connect_src="'self'", font_src="'self'"
+    script_src="'self'",
+    style_src="'self' 'unsafe-inline'",
+    img_src="'self' data:",
+    connect_src="'self'",
+    font_src="'self'",
 )
 PAGE = """<!doctype html>
 <html lang="en">

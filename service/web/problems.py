@@ -38,9 +38,7 @@ def status_of(error: errors.FitserveError) -> int:
     return next((status for kind, status in STATUS_BY_KIND.items() if isinstance(error, kind)), 500)
 
 
-def problem_body(
-    status: int, detail: str, instance: str, request_id: str, problems: Sequence[errors.Problem] = ()
-) -> bytes:
+def problem_body(status: int, detail: str, instance: str, request_id: str, problems: Sequence[errors.Problem] = ()) -> bytes:
     """A problem document: `{type, title, status, detail, instance, request_id, errors: [{pointer, message, …}]}`."""
     title = HTTPStatus(status).phrase
     return orjson.dumps(
@@ -93,8 +91,9 @@ def install_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(errors.FitserveError)
     def on_error(request: Request, error: errors.FitserveError) -> Response:
         problems = error.problems if isinstance(error, errors.InvalidInput) else []
-        is_passing = isinstance(error, errors.Unavailable | errors.TooManyRequests)
-        headers = {"Retry-After": str(error.retry_after_seconds)} if is_passing else None
+        headers = None
+        if isinstance(error, errors.Unavailable | errors.TooManyRequests):
+            headers = {"Retry-After": str(error.retry_after_seconds)}
         return answer(request, status_of(error), error.message, problems, headers)
 
     @app.exception_handler(RequestValidationError)
@@ -151,11 +150,15 @@ def _pointer(path: Sequence[Any], body: Any, kind: str) -> str:
     pointer = ""
     place = body
     for index, part in enumerate(path):
-        if isinstance(place, dict) and part in place:
-            place = place[part]
-        elif isinstance(place, list) and isinstance(part, int) and part < len(place):
+        if _has(place, part):
             place = place[part]
         elif not (kind == "missing" and index == len(path) - 1):
             continue
         pointer += "/" + str(part).replace("~", "~0").replace("/", "~1")[:MAX_RECEIVED]
     return pointer
+
+
+def _has(place: Any, part: Any) -> bool:
+    if isinstance(place, dict):
+        return part in place
+    return isinstance(place, list) and isinstance(part, int) and part < len(place)

@@ -129,7 +129,8 @@ class Pipeline:
             if self._stopping.is_set():
                 trainer.kill()
                 return Released()
-            failure = self._find_reason_to_kill(attempt) or self._stop_when_cancelled(attempt, trainer)
+            self._stop_when_cancelled(attempt, trainer)
+            failure = self._find_reason_to_kill(attempt)
             if failure is not None:
                 trainer.kill()
                 return failure

@@ -1,5 +1,6 @@
 """Trainer processes as the worker sees them: start, speak over the pipe, end. Knows no runs and no database."""
 
+import contextlib
 import os
 import queue
 import subprocess
@@ -87,10 +88,8 @@ class Trainer:
     def stop(self) -> None:
         """End the process: closing its input asks it to, and a kill follows."""
         if self._process.stdin is not None:
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
-            except BrokenPipeError:
-                pass
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -78,8 +78,7 @@ def _require_plain_json(call: Call) -> None:
     media_type = call.header(b"content-type").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise UnsupportedMediaType(
-            f"This operation reads JSON. Received Content-Type '{media_type[:80]}'. "
-            "Send 'Content-Type: application/json'."
+            f"This operation reads JSON. Received Content-Type '{media_type[:80]}'. Send 'Content-Type: application/json'."
         )
     if call.header(b"content-encoding") not in ("", "identity"):
         raise UnsupportedMediaType("This operation reads plain JSON. Send the body without Content-Encoding.")
