@@ -89,7 +89,7 @@ def _predict(client: Client, digits: Digits, view: View) -> float:
     """Let the new version predict all rows that it was not trained on; the part that is right."""
     answer = client.predict(NAME, digits.held_out)
     labels = [prediction["label"] for prediction in answer["predictions"]]
-    right = sum(label == truth for label, truth in zip(labels, digits.truths, strict=True))
+    right: int = sum(label == truth for label, truth in zip(labels, digits.truths, strict=True))
     view.predicted(answer["version"], digits, answer["predictions"], SHOWN_PREDICTIONS)
     view.judged(right, len(labels))
     return right / len(labels)

@@ -5,24 +5,23 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow.parquet
 from sqlalchemy.orm import Session
 
 from service.datasets import repository
 from service.datasets.errors import DatasetInUse
 from service.datasets.tables import Dataset
-from service.errors import InvalidInput, MalformedInput, Problem
+from service.errors import InvalidInput, MalformedInput, Problem, Unavailable
 from service.infra.artifacts import ArtifactStore
 from service.infra.ids import new_id
 from service.infra.sandbox import Limits, SandboxFailed, run_sandboxed
 from service.settings import Settings
 
 PARSER = "service.datasets.parsing"
+READER = "service.datasets.reading"
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ class DatasetService:
     def __init__(self, artifacts: ArtifactStore, settings: Settings) -> None:
         self._artifacts = artifacts
         self._settings = settings
+        self._limits = Limits(settings.parse_timeout_seconds, settings.parse_memory_bytes)
 
     def prepare(self, upload: Upload) -> PreparedDataset:
         """Parse and store an upload; needs no transaction. Raises InvalidInput or MalformedInput."""
@@ -68,9 +68,8 @@ class DatasetService:
             "max_rows": settings.max_rows,
             "max_columns": settings.max_columns,
         }
-        limits = Limits(settings.parse_timeout_seconds, settings.parse_memory_bytes)
         try:
-            answer = run_sandboxed(PARSER, request, upload.path.parent, limits)
+            answer = run_sandboxed(PARSER, request, upload.path.parent, self._limits)
         except SandboxFailed as error:
             problem = Problem("", f"Reading stopped: {error.reason}.", fix="Send less data at once, or check the file.")
             raise InvalidInput("The data cannot be read.", [problem]) from error
@@ -102,7 +101,14 @@ class DatasetService:
             arrays = {name: np.load(self._path(dataset, name), mmap_mode="r") for name in dataset.files}
             stop = min(start + count, dataset.rows)
             return [{name: array[row].tolist() for name, array in arrays.items()} for row in range(start, stop)]
-        return list(_table_rows(self._path(dataset, "table"), start, count))
+        return self._read_table_rows({"path": str(self._path(dataset, "table")), "start": start, "count": count})
+
+    def _read_table_rows(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        try:
+            rows: list[dict[str, Any]] = run_sandboxed(READER, request, Path(tempfile.gettempdir()), self._limits)["rows"]
+        except SandboxFailed as error:
+            raise Unavailable(f"The rows cannot be read: {error.reason}.") from error
+        return rows
 
     @contextmanager
     def open_content(self, dataset: Dataset) -> Iterator[tuple[Path, str, str]]:
@@ -128,20 +134,3 @@ def delete(session: Session, workspace_id: str, dataset_id: str) -> None:
         raise DatasetInUse(dataset_id, holders)
     session.delete(dataset)
 
-
-def _table_rows(path: Path, start: int, count: int) -> Iterator[dict[str, Any]]:
-    position = 0
-    with pyarrow.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=8192):
-            first = max(start - position, 0)
-            if first < batch.num_rows:
-                rows = batch.slice(first, count).to_pylist()
-                count -= len(rows)
-                yield from ({name: _json_cell(value) for name, value in row.items()} for row in rows)
-            position += batch.num_rows
-            if count <= 0:
-                return
-
-
-def _json_cell(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date) else value

@@ -41,7 +41,7 @@ def run_sandboxed(module: str, request: dict[str, Any], folder: Path, limits: Li
     """
     environment = {name: os.environ[name] for name in INHERITED_ENVIRONMENT if name in os.environ}
     process = subprocess.Popen(  # noqa: S603  # the module's name is ours
-        [sys.executable, "-m", module],
+        [sys.executable, "-P", "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

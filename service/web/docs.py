@@ -4,7 +4,7 @@ from pathlib import Path
 
 import fastapi_offline
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from service.web.context import security_policy
@@ -54,6 +54,12 @@ def install_docs(app: FastAPI) -> None:
     """Serve ``/docs`` and its assets."""
     app.mount("/docs/assets", StaticFiles(directory=ASSETS), name="docs-assets")
     app.include_router(router)
+
+
+@router.get("/")
+def read_root() -> RedirectResponse:
+    """Send people who open the bare address to the page that explains it."""
+    return RedirectResponse("/docs")
 
 
 @router.get("/docs")

@@ -21,7 +21,7 @@ def parse_strict(body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         raise MalformedInput(f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from error
     _refuse_depth(value)
-    json.loads(body, object_pairs_hook=_refuse_duplicates)
+    _duplicate_finder.decode(body.decode())
     return value
 
 
@@ -52,3 +52,6 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
             problem = Problem("", f"The key '{key[:80]}' stands twice in one object.", fix="Keep one of them.")
             raise InvalidInput("The body has a duplicate key.", [problem])
         seen.add(key)
+
+
+_duplicate_finder = json.JSONDecoder(object_pairs_hook=_refuse_duplicates)

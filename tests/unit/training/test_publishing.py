@@ -1,0 +1,42 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from service.serving.engine import OnnxEngine
+from service.training.failures import describe_failure
+from service.training.publishing import compare, export
+
+# Keras patches tf2onnx for NumPy 2 by asking whether np.object is there, at which NumPy warns.
+pytestmark = pytest.mark.filterwarnings("ignore:In the future `np.object` will be defined:FutureWarning")
+
+
+def model_of(units: int, seed: int = 0) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(units, activation="softmax")])
+
+
+def test_an_export_that_answers_otherwise_is_found_out(tmp_path):
+    export(model_of(2, seed=0), tmp_path / "model.onnx")
+    parity = compare(model_of(2, seed=1), OnnxEngine(tmp_path / "model.onnx"), np.ones((4, 3), np.float32))
+    assert not parity.agrees
+    assert "differ by up to" in parity.reason
+    assert parity.max_abs_difference > 0
+
+
+def test_a_faithful_export_agrees_whatever_the_number_of_rows(tmp_path):
+    model = model_of(4)
+    export(model, tmp_path / "model.onnx")
+    for rows in (1, 5):
+        parity = compare(model, OnnxEngine(tmp_path / "model.onnx"), np.ones((rows, 3), np.float32))
+        assert parity.agrees, parity.reason
+
+
+@pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")])
+def test_running_out_of_memory_is_told_as_such(error):
+    assert describe_failure(error).type == "out_of_memory"
+
+
+def test_a_failure_shows_no_path_of_the_host_and_no_trace():
+    error = ValueError('Graph execution error:\n\nDetected at node x\n  File "/home/me/a.py", line 3, in f\nCould not read /home/me/secret.txt today')
+    assert describe_failure(error).message == "Could not read (path) today"
