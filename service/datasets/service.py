@@ -133,4 +133,3 @@ def delete(session: Session, workspace_id: str, dataset_id: str) -> None:
     if holders:
         raise DatasetInUse(dataset_id, holders)
     session.delete(dataset)
-

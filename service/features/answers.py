@@ -61,4 +61,5 @@ def _sigmoid(logits: Array) -> Array:
 
 def _softmax(logits: Array) -> Array:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    probabilities: Array = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities

@@ -98,7 +98,9 @@ def _scale(numbers: list[NumberColumn], raw: Array) -> Array:
     )
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which encode_rows refuses
         filled = np.where(np.isnan(raw), missing, raw)
-        return np.divide(filled - offset, divisor, out=np.zeros_like(filled), where=divisor != 0).astype(np.float32)
+        scaled = np.divide(filled - offset, divisor, out=np.zeros_like(filled), where=divisor != 0)
+        rounded: Array = scaled.astype(np.float32)
+    return rounded
 
 
 def _write_category(column: CategoryColumn, values: Array, out: Array) -> None:
@@ -135,7 +137,8 @@ def _as_rows(values: Array) -> Array:
 
 def _encode_table_rows(plan: TableInput, target: Target | None, rows: list[Any], pointer: str) -> tuple[Array, list[str]]:
     used = used_columns(plan)
-    encoded, warnings = _encode_plain_numbers(used, rows), []
+    warnings: list[str] = []
+    encoded = _encode_plain_numbers(used, rows)
     if encoded is None:
         columns, warnings = _RowReader(plan, used, target, pointer).read(rows)
         encoded = encode_columns(plan, columns)

@@ -219,7 +219,7 @@ def _plan_target(name: str, values: Array, loss: LossBase) -> Target:
     if encoding == "number":
         _check_numbers(name, values, loss)
         return Target(name=name, encoding=encoding)
-    classes = list(range(values.shape[1])) if _is_one_hot(values, encoding) else _classes(name, values, loss)
+    classes: list[Label] = list(range(values.shape[1])) if _is_one_hot(values, encoding) else _classes(name, values, loss)
     if encoding == "binary" and len(classes) != 2:
         raise _bad_target(
             name, f"it has {len(classes)} classes, and {loss.type} wants exactly 2", _shown(classes), "2 classes",

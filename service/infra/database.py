@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Engine, MetaData, create_engine, event, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -16,7 +17,10 @@ from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator
 
 from service.errors import Unavailable
+from service.infra.logging import get_logger
 from service.settings import Settings
+
+log = get_logger(__name__)
 
 JsonDocument = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """Plain JSON data, stored as JSONB where there is such a type; None is SQL's NULL, not JSON's."""
@@ -147,5 +151,6 @@ def after_commit(session: Session, hook: Any) -> None:
 def _translate_outage() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
+    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        log.warning("database.unavailable", reason=str(error).split("\n", 1)[0][:300])
         raise Unavailable("The database does not answer.") from error

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import anyio.to_thread
@@ -29,6 +30,7 @@ from service.runs.schemas import (
     WorkerList,
 )
 from service.runs.states import TERMINAL, State
+from service.runs.tables import RunEvent
 from service.web.routing import PageOf, ReadSession, WriteSession, database_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace
 
@@ -146,7 +148,10 @@ def read_run_metrics(session: ReadSession, workspace_id: CurrentWorkspace, run_i
     return read_metrics(repository.list_epochs(session, run.id))
 
 
-def _existing_run(session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> str:
+def _streamable_run(request: Request, session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> str:
+    """The run's id, checked before the answer begins: a stream cannot turn into an error."""
+    hub: RunHub = request.app.state.hub
+    hub.check_room()
     return repository.get(session, workspace_id, run_id).id
 
 
@@ -154,37 +159,43 @@ def _existing_run(session: ReadSession, workspace_id: CurrentWorkspace, run_id: 
 async def stream_run_events(
     request: Request,
     workspace_id: CurrentWorkspace,
-    run_id: Annotated[str, Depends(_existing_run)],
+    run_id: Annotated[str, Depends(_streamable_run)],
     last_event_id: LastEventId = None,
 ) -> AsyncIterable[ServerSentEvent]:
     """Follow a run as server-sent events: `state`, `epoch`, `progress`, `log`, `resumed`, and `done` at the end."""
     hub: RunHub = request.app.state.hub
     position = int(last_event_id or 0)
     progress = None
-    async with hub.watch(run_id) as news:
+    async with hub.watch(run_id) as bell:
         while not hub.is_closing:
-            news.clear()
-            batch, latest = await anyio.to_thread.run_sync(_read_events, request, workspace_id, run_id, position)
-            for event in batch:
-                position = int(event.id or position)
-                yield event
-            if latest != progress:
-                progress = latest
+            bell.clear()
+            news = await anyio.to_thread.run_sync(_read_news, request, workspace_id, run_id, position)
+            if news.progress != progress and not news.is_over:
+                progress = news.progress
                 # Progress has no number: a client that comes back needs the present one only.
-                yield ServerSentEvent(event="progress", data=latest)
-            if batch and batch[-1].event == "done":
+                yield ServerSentEvent(event="progress", data=progress)
+            for event in news.events:
+                position = event.number
+                yield ServerSentEvent(id=str(event.number), event=event.kind, data=event.data)
+            if news.is_over:
                 return
-            await news.wait()
+            await bell.wait()
 
 
-def _read_events(
-    request: Request, workspace_id: str, run_id: str, after: int
-) -> tuple[list[ServerSentEvent], dict[str, float | None]]:
+@dataclass(frozen=True)
+class _News:
+    events: Sequence[RunEvent]
+    progress: dict[str, float | None]
+    is_over: bool
+
+
+def _read_news(request: Request, workspace_id: str, run_id: str, after: int) -> _News:
     with database_of(request).read() as session:
         run = repository.get(session, workspace_id, run_id)
         events = repository.list_events_after(session, run_id, after)
         progress = read_progress(run).model_dump(exclude={"eta_seconds"})
-        return [ServerSentEvent(id=str(e.number), event=e.kind, data=e.data) for e in events], progress
+        last = events[-1].number if events else after
+        return _News(events, progress, is_over=run.is_terminal and last >= run.last_event)
 
 
 @router.post("/runs/{run_id}:cancel", status_code=202, responses=problems(400, 404, 409, 415, 422))

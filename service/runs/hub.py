@@ -57,11 +57,15 @@ class RunHub:
         for waiters in self._waiters.values():
             _wake(waiters)
 
+    def check_room(self) -> None:
+        """Raise TooManyRequests when nobody else may wait."""
+        if sum(map(len, self._waiters.values())) >= self._max_waiters:
+            raise TooManyRequests("Too many clients wait for news already. Ask again without waiting.", 5)
+
     @asynccontextmanager
     async def watch(self, run_id: str) -> AsyncIterator[asyncio.Event]:
         """An event that is set whenever something may have happened to the run. Raises TooManyRequests."""
-        if sum(map(len, self._waiters.values())) >= self._max_waiters:
-            raise TooManyRequests("Too many clients wait for news already. Ask again without waiting.", 5)
+        self.check_room()
         news = asyncio.Event()
         self._waiters.setdefault(run_id, set()).add(news)
         self._somebody_waits.set()

@@ -114,7 +114,7 @@ class RunRead(Spec):
     state: State
     """`queued`, `running`, then `succeeded`, `failed` or `cancelled`."""
     phase: Phase
-    """What it is doing within its state."""
+    """What it is doing, or what it did last."""
     model: str
     """Name of the model."""
     revision: int

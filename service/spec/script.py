@@ -32,8 +32,8 @@ model.compile(
 def keras_script(
     name: str,
     definition: Definition,
-    compile: CompileSpec,
-    input_shape: list[int | None] | None,  # Keras's word
+    compile_spec: CompileSpec,
+    input_shape: list[int | None] | None,
 ) -> str:
     """The script; ``input_shape`` is one row's, without the batch axis, or None where only the data tells it."""
     layers = [call(layer) for layer in definition.layers]
@@ -44,7 +44,7 @@ def keras_script(
     return SCRIPT.format(
         name=name,
         layers="\n".join(f"        {layer}," for layer in layers),
-        arguments="\n".join(f"    {argument}={value}," for argument, value in _compile_arguments(compile)),
+        arguments="\n".join(f"    {argument}={value}," for argument, value in _compile_arguments(compile_spec)),
         shape=shape,
     )
 

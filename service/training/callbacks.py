@@ -99,8 +99,8 @@ class BestWeights(keras.callbacks.Callback):
         self._weights: list[np.ndarray[Any, Any]] | None = None
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        logs = logs or {}
-        value = float(logs.get("val_loss", logs.get("loss", math.inf)))
+        metrics: dict[str, Any] = logs or {}
+        value = float(metrics.get("val_loss", metrics.get("loss", math.inf)))
         if value < self._lowest:
             self._lowest, self._weights = value, self.model.get_weights()
 

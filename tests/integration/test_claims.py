@@ -19,6 +19,7 @@ from service.spec.frames import EpochEnded, Finished, PhaseStarted
 from tests.factories import new_run, queue_run
 
 LEASE_SECONDS = 60.0
+FINISHED = Finished(outcome="completed", metrics={}, files=[], publication=None, publish_reason=None)
 
 
 class SilentDoorbell:
@@ -185,7 +186,7 @@ def test_a_replaced_attempt_writes_nothing(database: Database, settings: Setting
     with writes_nothing(database, run_id):
         attempts.record(database, replaced, [PhaseStarted(phase="fitting"), epoch_ended(1)])
     with writes_nothing(database, run_id):
-        attempts.complete(database, replaced, Finished(metrics={}, files=[], publication=None, publish_reason=None), [])
+        attempts.complete(database, replaced, FINISHED, [])
     with writes_nothing(database, run_id):
         attempts.fail(database, replaced, Failure("keras_error", "It broke.", "Mend it."), settings)
     with writes_nothing(database, run_id):

@@ -5,16 +5,15 @@ import inspect
 import keras
 import pytest
 
+from service.spec.base import KerasObject
 from service.spec.compile import LOSSES, METRICS, OPTIMIZERS, AccuracyByLoss
 from service.spec.initializers import INITIALIZERS, REGULARIZERS
 from service.spec.layers import LAYERS, Activation
-from service.spec.base import KerasObject
 
 CLASSES = [cls for cls in (*LAYERS, *OPTIMIZERS, *LOSSES, *METRICS, *INITIALIZERS, *REGULARIZERS) if cls is not AccuracyByLoss]
 
 NONE_MEANS_KERAS_DEFAULT = ("initializer", "name")
 """None is never passed on for these, so that Keras's own default holds."""
-NOT_TOLD_APART = {("strides", "MaxPooling2D"), ("activation", "Dense")}
 TAKEN_BY_EVERY_LAYER = {"name", "trainable"}
 """Keras's layers take these among their keyword arguments, with defaults None and True."""
 

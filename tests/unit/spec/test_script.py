@@ -21,7 +21,7 @@ TUTORIAL = {
 }
 CONVOLUTION = {
     "layers": [
-        {"type": "Conv2D", "filters": 4, "kernel_size": [3, 3], "activation": "relu", "kernel_initializer": {"type": "HeNormal", "seed": 3}},
+        {"type": "Conv2D", "filters": 4, "kernel_size": [3, 3], "kernel_initializer": {"type": "HeNormal", "seed": 3}},
         {"type": "MaxPooling2D"},
         {"type": "BatchNormalization", "trainable": False},
         {"type": "Flatten"},
@@ -31,15 +31,31 @@ CONVOLUTION = {
     ]
 }
 SEQUENCE = {
-    "layers": [{"type": "Embedding", "input_dim": 50, "output_dim": 4, "mask_zero": True}, {"type": "LSTM", "units": 3}, {"type": "Dense", "units": 1}]
+    "layers": [
+        {"type": "Embedding", "input_dim": 50, "output_dim": 4, "mask_zero": True},
+        {"type": "LSTM", "units": 3},
+        {"type": "Dense", "units": 1},
+    ]
 }
 CASES = [
     ("my_model", TUTORIAL, [64], {"optimizer": "sgd", "loss": "binary_crossentropy", "metrics": ["accuracy"]}),
-    ("a-b.c", CONVOLUTION, [8, 8, 1], {"optimizer": {"type": "Adam", "learning_rate": 0.01}, "loss": "sparse_categorical_crossentropy"}),
-    ("7up", SEQUENCE, [None], {"optimizer": {"type": "SGD", "momentum": 0.9, "nesterov": True}, "loss": {"type": "Huber", "delta": 2.0},
-      "metrics": ["mae", {"type": "RootMeanSquaredError", "name": "rmse"}], "jit_compile": True}),
-]  # fmt: skip
-PRINT_SUMMARY = "import json\nprint('summary', json.dumps([model.name, [[layer.name, layer.count_params()] for layer in model.layers]]))\n"
+    ("a-b.c", CONVOLUTION, [8, 8, 1], {"optimizer": {"type": "Adam", "learning_rate": 0.01}, "loss": "mse"}),
+    (
+        "7up",
+        SEQUENCE,
+        [None],
+        {
+            "optimizer": {"type": "SGD", "momentum": 0.9, "nesterov": True},
+            "loss": {"type": "Huber", "delta": 2.0},
+            "metrics": ["mae", {"type": "RootMeanSquaredError", "name": "rmse"}],
+            "jit_compile": True,
+        },
+    ),
+]
+PRINT_SUMMARY = """
+import json
+print("summary", json.dumps([model.name, [[layer.name, layer.count_params()] for layer in model.layers]]))
+"""
 
 
 def script_of(name, definition, shape, compile_spec):
@@ -65,7 +81,9 @@ def test_the_script_builds_the_model_that_the_trainer_builds(index, summaries):
 
 
 def test_a_script_reads_as_a_learner_would_write_it():
-    assert script_of(*CASES[0]) == '''"""The model "my_model" as a plain Keras script."""
+    assert (
+        script_of(*CASES[0])
+        == '''"""The model "my_model" as a plain Keras script."""
 
 import keras
 
@@ -87,6 +105,7 @@ model.compile(
 # Fit it to X, an array of shape (rows, 64), and its targets y:
 # model.fit(X, y, epochs=20)
 '''
+    )
 
 
 def test_an_unknown_input_shape_is_left_to_the_data():

@@ -13,7 +13,12 @@ from service.training.data import Examples
 from service.training.fitting import fit_model, steps_per_execution
 
 COMPILE = CompileSpec.model_validate({"optimizer": "adam", "loss": "mse", "metrics": ["mae"]})
-LAYERS = [{"type": "Dense", "units": 4, "activation": "relu"}, {"type": "BatchNormalization"}, {"type": "Dropout", "rate": 0.5}, {"type": "Dense", "units": 1}]
+LAYERS = [
+    {"type": "Dense", "units": 4, "activation": "relu"},
+    {"type": "BatchNormalization"},
+    {"type": "Dropout", "rate": 0.5},
+    {"type": "Dense", "units": 1},
+]
 
 
 def noise() -> Examples:
@@ -40,6 +45,9 @@ def test_results_do_not_depend_on_the_steps_per_execution(monkeypatch):
         assert all((a == b).all() for a, b in zip(weights, other_weights, strict=True))
 
 
-@pytest.mark.parametrize(("steps", "seconds", "expected"), [(12, 1e-4, 12), (12, 0.02, 4), (12, 5.0, 1), (157, 1e-3, 1), (1000, 1e-4, 250)])
+@pytest.mark.parametrize(
+    ("steps", "seconds", "expected"),
+    [(12, 1e-4, 12), (12, 0.02, 4), (12, 5.0, 1), (157, 1e-3, 1), (1000, 1e-4, 250)],
+)
 def test_an_execution_is_a_divisor_of_the_epoch_and_short(steps, seconds, expected):
     assert steps_per_execution(steps, seconds) == expected

@@ -21,6 +21,11 @@ from service.spec.frames import EpochEnded, Failed, Finished, PhaseStarted, Plan
 from tests.unit.training.conftest import TrainerProcess, make_job, store_arrays, store_table
 
 MEAN_SQUARED_ERROR = {"optimizer": {"type": "SGD"}, "loss": {"type": "MeanSquaredError"}}
+SPARSE_CROSSENTROPY = {
+    "optimizer": {"type": "Adam"},
+    "loss": {"type": "SparseCategoricalCrossentropy"},
+    "metrics": [{"type": "accuracy"}],
+}
 EXPLODING = {"optimizer": {"type": "SGD", "learning_rate": 1e6}, "loss": {"type": "MeanSquaredError"}}
 TWO_LINEAR_LAYERS = {"layers": [{"type": "Dense", "units": 4}, {"type": "Dense", "units": 1}]}
 LONG = {"epochs": 100_000}
@@ -103,7 +108,8 @@ def test_the_files_are_the_model_the_plan_and_the_history(finished, files):
 
 
 def test_a_run_gives_the_same_weights_after_another_run(trainer, digits, tmp_path):
-    noisy = {"layers": [{"type": "Dense", "units": 8}, {"type": "Dropout", "rate": 0.5}, {"type": "Dense", "units": 1, "activation": "sigmoid"}]}
+    last = {"type": "Dense", "units": 1, "activation": "sigmoid"}
+    noisy = {"layers": [{"type": "Dense", "units": 8}, {"type": "Dropout", "rate": 0.5}, last]}
     losses = []
     for name in ("first", "second"):
         job = make_job(tmp_path / name, digits, definition=noisy, publish=False)
@@ -134,7 +140,8 @@ def test_nothing_is_published_unasked(trainer, digits, tmp_path):
 
 def test_arrays_fit_a_convolution_of_three_classes(trainer, tmp_path):
     random = np.random.default_rng(0)
-    dataset = store_arrays(tmp_path, x=random.integers(0, 255, (40, 6, 6, 1), dtype=np.int32), y=np.arange(40, dtype=np.int32) % 3)
+    pictures = random.integers(0, 255, (40, 6, 6, 1), dtype=np.int32)
+    dataset = store_arrays(tmp_path, x=pictures, y=np.arange(40, dtype=np.int32) % 3)
     layers = [
         {"type": "Conv2D", "filters": 2, "kernel_size": 3, "activation": "relu"},
         {"type": "BatchNormalization"},
@@ -142,8 +149,8 @@ def test_arrays_fit_a_convolution_of_three_classes(trainer, tmp_path):
         {"type": "Flatten"},
         {"type": "Dense", "units": 3, "activation": "softmax"},
     ]
-    compile_spec = {"optimizer": {"type": "Adam"}, "loss": {"type": "SparseCategoricalCrossentropy"}, "metrics": [{"type": "accuracy"}]}
-    frame = trainer.run(make_job(tmp_path / "run", dataset, definition={"layers": layers}, compile=compile_spec, target="y"))[-1]
+    job = make_job(tmp_path / "run", dataset, definition={"layers": layers}, compile=SPARSE_CROSSENTROPY, target="y")
+    frame = trainer.run(job)[-1]
     assert isinstance(frame, Finished), frame
     assert frame.publication.engine == "onnx"
     assert np.shape(frame.publication.example["rows"]) == (2, 6, 6, 1)
@@ -152,8 +159,9 @@ def test_arrays_fit_a_convolution_of_three_classes(trainer, tmp_path):
 def test_a_sequence_of_indices_fits_an_lstm(trainer, tmp_path):
     x = np.random.default_rng(0).integers(0, 20, (24, 5), dtype=np.int32)
     dataset = store_arrays(tmp_path, x=x, y=x.sum(axis=1, dtype=np.int32))
-    layers = [{"type": "Embedding", "input_dim": 20, "output_dim": 3}, {"type": "LSTM", "units": 4}, {"type": "Dense", "units": 1}]
-    job = make_job(tmp_path / "run", dataset, definition={"layers": layers}, compile=MEAN_SQUARED_ERROR, target="y", fit={"epochs": 1})
+    embedding = {"type": "Embedding", "input_dim": 20, "output_dim": 3}
+    definition = {"layers": [embedding, {"type": "LSTM", "units": 4}, {"type": "Dense", "units": 1}]}
+    job = make_job(tmp_path / "run", dataset, definition=definition, compile=MEAN_SQUARED_ERROR, target="y")
     frame = trainer.run(job)[-1]
     assert isinstance(frame, Finished), frame
     assert frame.publication.engine == "onnx", frame.publication.parity
@@ -232,7 +240,8 @@ def test_a_stop_for_another_attempt_is_ignored(trainer, digits, tmp_path):
 
 PARENT = """
 import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-m", "service.training"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+command = [sys.executable, "-m", "service.training"]
+child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 print(child.pid, flush=True)
 time.sleep(600)
 """

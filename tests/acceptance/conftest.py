@@ -1,0 +1,40 @@
+"""The two stacks that every acceptance test runs on; each is started once, and stopped before the other starts."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.client import Fitserve
+from tests.acceptance.running import SHORT_TIMES, RunningService, environment
+from tests.servers import new_database
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Settings that name a migrated PostgreSQL database and a Redis broker."""
+    settings = {
+        "FITSERVE_DATABASE_URL": new_database(request.getfixturevalue("postgres_url")),
+        "FITSERVE_BROKER_URL": request.getfixturevalue("redis_url"),
+    }
+    subprocess.run([sys.executable, "-m", "service.cli", "migrate"], env=environment(settings), check=True, timeout=60)
+    return settings
+
+
+@pytest.fixture(scope="session", params=["embedded", "servers"])
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """The service, with a trainer that waits for work."""
+    settings = {} if request.param == "embedded" else request.getfixturevalue("servers")
+    service = RunningService(tmp_path_factory.mktemp("acceptance") / request.param, SHORT_TIMES | settings)
+    try:
+        service.wait_until_ready()
+        yield service
+    finally:
+        service.stop()
+
+
+@pytest.fixture
+def fitserve(running: RunningService) -> Fitserve:
+    """A client of the running service, whose trainer is there even if the test before has killed the last one."""
+    return Fitserve(running.http)
