@@ -169,7 +169,17 @@ def _usable_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
                 ],
             )
         return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    if pa.types.is_time(column.type) or pa.types.is_duration(column.type) or pa.types.is_binary(column.type):
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        raise InvalidInput(
+            "The CSV is not UTF-8 text.",
+            [Problem("file", f"Column '{name[:80]}' has bytes that are not UTF-8.", fix="Save the file as UTF-8.")],
+        )
+    if pa.types.is_string(column.type) and pc.any(pc.match_substring(column, "\0")).as_py():
+        raise InvalidInput(
+            "The table has a zero character.",
+            [Problem("file", f"Column '{name[:80]}' has a text with the character U+0000.", fix="Leave that character out.")],
+        )
+    if pa.types.is_time(column.type) or pa.types.is_duration(column.type):
         return column.cast(pa.string())
     return column
 

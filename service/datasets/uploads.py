@@ -90,6 +90,9 @@ async def _receive_json(request: Request, folder: Path, max_bytes: int) -> Uploa
 def _validate(document: dict[str, Any]) -> DatasetFromRows | DatasetFromArrays:
     if "rows" in document:
         return DatasetFromRows.model_validate(document)
+    if "x" not in document:
+        problem = Problem("", "There is no data.", expected="'rows', or 'x' and 'y'")
+        raise InvalidInput("A dataset needs data.", [problem])
     return DatasetFromArrays.model_validate(document)
 
 

@@ -3,8 +3,10 @@
 ``encode_columns`` is the one implementation; rows of a request are first laid out as the same raw columns.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import accumulate, chain
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -86,9 +88,7 @@ def used_columns(plan: TableInput) -> list[UsedColumn]:
 
 
 def _as_float64(values: Array) -> Array:
-    if values.dtype.kind == "O":
-        return np.array([np.nan if value is None else float(value) for value in values], dtype=np.float64)
-    return values.astype(np.float64, copy=False)
+    return values.astype(np.float64, copy=False)  # numpy turns None into NaN, and booleans into 0 and 1
 
 
 def _scale(numbers: list[NumberColumn], raw: Array) -> Array:
@@ -172,6 +172,21 @@ class _RowReader:
         self._unknown: dict[str, None] = {}
 
     def read(self, rows: list[Any]) -> tuple[dict[str, Array], list[str]]:
+        columns = self._plain_objects(rows) or self._cell_by_cell(rows)
+        raw = {column.column: _as_objects(values) for column, values in zip(self._used, columns, strict=True)}
+        return raw, self._warnings(raw)
+
+    def _plain_objects(self, rows: list[Any]) -> list[list[Any]] | None:
+        """The quick way for objects of plain values; None where anything needs a closer look."""
+        if not all(type(row) is dict and row.keys() <= self._known for row in rows):
+            return None
+        try:
+            columns = [[row[column.column] for row in rows] for column in self._used]
+        except KeyError:
+            return None
+        return columns if all(map(_is_plain, self._used, columns)) else None
+
+    def _cell_by_cell(self, rows: list[Any]) -> list[list[Any]]:
         columns: list[list[Any]] = [[] for _ in self._used]
         for index, row in enumerate(rows):
             for values, value in zip(columns, self._cells(index, row), strict=True):
@@ -181,8 +196,7 @@ class _RowReader:
         if self._problems:
             message = f"{self._problems[0].pointer}: {self._problems[0].message}"
             raise InvalidInput(f"Some rows cannot be used. {message}", self._problems[:MAX_PROBLEMS])
-        raw = {column.column: _as_objects(values) for column, values in zip(self._used, columns, strict=True)}
-        return raw, self._warnings(raw)
+        return columns
 
     def _cells(self, index: int, row: Any) -> list[Any]:
         where = f"{self._pointer}/{index}"
@@ -230,6 +244,14 @@ def _as_objects(values: list[Any]) -> Array:
     return raw
 
 
+def _is_plain(column: UsedColumn, values: list[Any]) -> bool:
+    """Whether a look at the types alone shows that nothing is wrong with a column."""
+    types = set(map(type, values))
+    if isinstance(column, CategoryColumn):
+        return types <= {str, int, float, bool, NoneType}
+    return types <= {int, float, NoneType} and all(map(_is_finite, filter(None, values)))
+
+
 def _fault(column: UsedColumn, value: Any) -> str | None:
     """What is wrong with a value that is not null."""
     if isinstance(column, CategoryColumn):
@@ -243,7 +265,7 @@ def _fault(column: UsedColumn, value: Any) -> str | None:
 
 def _is_finite(value: float) -> bool:
     try:
-        return bool(np.isfinite(float(value)))
+        return math.isfinite(value)
     except OverflowError:
         return False
 

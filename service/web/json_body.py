@@ -14,13 +14,15 @@ def parse_strict(body: bytes) -> Any:
     """The value of a JSON text.
 
     Raises MalformedInput on what is no JSON (also NaN, infinities, numbers beyond a double, lone surrogates, text that is
-    not UTF-8), and InvalidInput on duplicate keys or a nesting of more than 64.
+    not UTF-8), and InvalidInput on duplicate keys, zero characters, or a nesting of more than 64.
     """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise MalformedInput(f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from error
     _refuse_depth(value)
+    if rb"\u0000" in body:
+        _refuse_zero_characters(value)
     _duplicate_finder.decode(body.decode())
     return value
 
@@ -35,6 +37,20 @@ def _refuse_depth(value: Any) -> None:
         "The body is nested too deeply.",
         [Problem("", "Too many brackets inside each other.", expected=f"a depth of at most {MAX_DEPTH}")],
     )
+
+
+def _refuse_zero_characters(value: Any) -> None:
+    """PostgreSQL's text has no place for U+0000."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            _refuse_zero_characters(key)
+            _refuse_zero_characters(child)
+    elif isinstance(value, list):
+        for child in value:
+            _refuse_zero_characters(child)
+    elif isinstance(value, str) and "\0" in value:
+        problem = Problem("", "A text holds the character U+0000.", repr(value)[:80], fix="Leave that character out.")
+        raise InvalidInput("The body has a zero character.", [problem])
 
 
 def _children(item: Any) -> list[Any]:

@@ -125,6 +125,8 @@ def _from_pydantic(entry: Mapping[str, Any], body: Any) -> errors.Problem:
         expected = f"one of {context['expected_tags']}"
         fix = suggest(str(context["tag"])[:80], [tag.strip("' ") for tag in context["expected_tags"].split(",")])
         return errors.Problem(f"{pointer}/type", f"Unknown type '{str(context['tag'])[:80]}'.", received, expected, fix)
+    if kind == "union_tag_not_found":
+        return errors.Problem(f"{pointer}/type", _MESSAGES["missing"], None, "the name of a class", "Add 'type'.")
     if kind == "extra_forbidden":
         fix = "Leave it out, or correct its spelling."
     message = str(entry["msg"])
@@ -133,7 +135,11 @@ def _from_pydantic(entry: Mapping[str, Any], body: Any) -> errors.Problem:
     return errors.Problem(pointer, _MESSAGES.get(kind, message), received, expected, fix)
 
 
-_MESSAGES = {"missing": "This field is required.", "extra_forbidden": "There is no such field."}
+_MESSAGES = {
+    "missing": "This field is required.",
+    "extra_forbidden": "There is no such field.",
+    "model_attributes_type": "Input should be an object",
+}
 
 
 def _received(entry: Mapping[str, Any]) -> Any:

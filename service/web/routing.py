@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from sqlalchemy.orm import Session
 
-from service.errors import UnsupportedMediaType
+from service.errors import MalformedInput, UnsupportedMediaType
 from service.infra.cursors import PageRequest
 from service.infra.database import Database
 from service.spec.base import Spec
@@ -35,6 +35,8 @@ class StrictRoute(APIRoute):
 
         async def handle_strictly(request: Request) -> Response:
             strict = StrictRequest(request.scope, request.receive)
+            if "\0" in strict.url.path or "%00" in strict.url.query or "%00" in strict.url.path:
+                raise MalformedInput("The address holds a zero byte (%00). Leave it out.")
             if reads_json and await strict.body():
                 media_type = strict.headers.get("content-type", "").partition(";")[0].strip().lower()
                 if media_type != "application/json":

@@ -39,6 +39,5 @@ def test_running_out_of_memory_is_told_as_such(error):
 
 def test_a_failure_shows_no_path_of_the_host_and_no_trace():
     trace = 'Graph execution error:\n\nDetected at node x\n  File "/home/me/a.py", line 3, in f\n'
-    assert (
-        describe_failure(ValueError(f"{trace}Could not read /home/me/secret.txt today")).message == "Could not read (path) today"
-    )
+    error = ValueError(f"{trace}Could not read /home/me/secret.txt today")
+    assert describe_failure(error).message == "Could not read (path) today"
