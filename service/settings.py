@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     """Runs that one worker fits at the same time, each in a trainer process of its own."""
     trainer_threads: Annotated[int, Field(ge=0, le=1024)] = 0
     """Threads of one trainer's TensorFlow; 0 divides the machine's cores among the slots."""
+    trainer_max_runs: Annotated[int, Field(ge=1)] = 100
+    """Runs after which a trainer process is replaced by a fresh one."""
     lease_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How long a worker owns a run without a sign of life."""
     heartbeat_seconds: Annotated[float, Field(gt=0)] = 10.0

@@ -23,7 +23,9 @@ from service.web.routing import PageOf, ReadSession, WriteSession, database_of, 
 from service.workspaces.auth import CurrentWorkspace
 
 router = make_router("datasets")
-DatasetId = Annotated[str, PathParameter(max_length=80, description="Id of the dataset.", examples=["ds_0193…"])]
+DatasetId = Annotated[
+    str, PathParameter(max_length=80, description="Id of the dataset.", examples=["ds_01a20b40037677bf83159b06b0d2da20"])
+]
 
 UPLOAD_FORM = {
     "type": "object",
@@ -39,13 +41,15 @@ UPLOAD_FORM = {
     },
 }
 ROWS_EXAMPLE = {
-    "name": "weather",
-    "target": "rain",
+    "name": "flowers",
+    "target": "species",
     "rows": [
-        {"temperature": 11.5, "humidity": 0.92, "rain": 1},
-        {"temperature": 24.0, "humidity": 0.41, "rain": 0},
-        {"temperature": 9.0, "humidity": 0.88, "rain": 1},
-        {"temperature": 21.5, "humidity": 0.35, "rain": 0},
+        {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2, "species": "setosa"},
+        {"sepal_length": 6.3, "sepal_width": 3.3, "petal_length": 6.0, "petal_width": 2.5, "species": "virginica"},
+        {"sepal_length": 4.9, "sepal_width": 3.0, "petal_length": 1.4, "petal_width": 0.2, "species": "setosa"},
+        {"sepal_length": 5.8, "sepal_width": 2.7, "petal_length": 5.1, "petal_width": 1.9, "species": "virginica"},
+        {"sepal_length": 4.7, "sepal_width": 3.2, "petal_length": 1.3, "petal_width": 0.2, "species": "setosa"},
+        {"sepal_length": 7.1, "sepal_width": 3.0, "petal_length": 5.9, "petal_width": 2.1, "species": "virginica"},
     ],
 }
 ARRAYS_EXAMPLE = {"name": "xor", "x": [[0, 0], [0, 1], [1, 0], [1, 1]], "y": [0, 1, 1, 0]}
@@ -117,7 +121,9 @@ def list_dataset_rows(
     workspace_id: CurrentWorkspace,
     dataset_id: DatasetId,
     page_size: PageSize = 50,
-    page_token: Annotated[str | None, Query(max_length=20, description="`next_page_token` of the page before.")] = None,
+    page_token: Annotated[
+        str | None, Query(max_length=20, description="`next_page_token` of the page before.", examples=["50"])
+    ] = None,
 ) -> RowsPage:
     """Look at the rows of a dataset."""
     dataset = repository.get(session, workspace_id, dataset_id)

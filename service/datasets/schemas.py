@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from service.spec.base import Spec
 
@@ -68,6 +68,43 @@ class ArrayRead(Spec):
 
 class DatasetRead(Spec):
     """Data that runs can be fitted on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "ds_01a20b40037677bf83159b06b0d2da20",
+                    "name": "flowers",
+                    "kind": "table",
+                    "target": "species",
+                    "rows": 6,
+                    "size_bytes": 1879,
+                    "columns": [
+                        {
+                            "name": "petal_length",
+                            "type": "number",
+                            "nulls": 0,
+                            "distinct": 5,
+                            "min": 1.3,
+                            "max": 6.0,
+                            "mean": 3.52,
+                            "std": 2.17,
+                            "most_frequent": [],
+                        },
+                        {
+                            "name": "species",
+                            "type": "category",
+                            "nulls": 0,
+                            "distinct": 2,
+                            "most_frequent": [["setosa", 3], ["virginica", 3]],
+                        },
+                    ],
+                    "arrays": [],
+                    "created_at": "2026-11-24T02:02:40.530205Z",
+                }
+            ]
+        }
+    )
 
     id: str
     """Id of the dataset."""

@@ -68,7 +68,7 @@ def encode_rows(plan: FeaturePlan, rows: list[Any], pointer: str = "/rows") -> t
 
     A row of a table is an object by column name, or a list in the order of the plan's used columns; null is missing.
     A boolean counts as 0 or 1 only in a column that held booleans in training. A row of an array is nested lists of
-    numbers, in which booleans count as 0 and 1. Raises InvalidInput with at most 20 problems; ``pointer`` says where
+    numbers. Raises InvalidInput with at most 20 problems; ``pointer`` says where
     the rows stand in the client's document.
     """
     if not rows:
@@ -314,12 +314,22 @@ def _encode_array_rows(plan: ArrayInput, rows: list[Any], pointer: str) -> Array
 
 
 def _as_numbers(values: Any) -> Array | None:
-    """Nested lists as an array of numbers; None when they are ragged or hold anything else."""
+    """Nested lists as an array of numbers; None when they are ragged or hold anything else, booleans too."""
+    if _holds_booleans(values):
+        return None
     try:
         array = np.array(values)
     except (ValueError, OverflowError):
         return None
-    return array if array.dtype.kind in "biuf" else None
+    return array if array.dtype.kind in "iuf" else None
+
+
+def _holds_booleans(values: Any) -> bool:
+    """Whether numpy would quietly turn a boolean into a number; whole lists are looked at, since single items are slow."""
+    if not isinstance(values, list):
+        return isinstance(values, bool)
+    kinds = set(map(type, values))
+    return bool in kinds or (list in kinds and any(map(_holds_booleans, values)))
 
 
 def _bad_array_rows(plan: ArrayInput, rows: list[Any], pointer: str) -> InvalidInput:

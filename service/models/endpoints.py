@@ -28,10 +28,26 @@ from service.web.routing import PageOf, ReadSession, WriteSession, make_router, 
 from service.workspaces.auth import CurrentWorkspace
 
 router = make_router("models")
-VersionNumber = Annotated[int, Path(ge=1, lt=2**31, description="Number of the version.", examples=[1])]
-AliasName = Annotated[str, Path(pattern=NAME_PATTERN, description="The alias, e.g. `production`.", examples=["production"])]
+VersionNumber = Annotated[
+    int, Path(ge=1, lt=2**31, description="Number of the version.", examples=[1], json_schema_extra={"example": 1})
+]
+AliasName = Annotated[
+    str,
+    Path(
+        pattern=NAME_PATTERN,
+        description="The alias, e.g. `production`.",
+        examples=["production"],
+        json_schema_extra={"example": "production"},
+    ),
+]
 IfMatch = Annotated[
-    str | None, Header(max_length=200, description="`ETag` of the state that you have read; another state is a 412.")
+    str | None,
+    Header(
+        alias="If-Match",
+        max_length=200,
+        description="`ETag` of the state that you have read; another state is a 412.",
+        examples=['"1-660fbef52d83d"'],
+    ),
 ]
 
 

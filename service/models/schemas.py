@@ -11,7 +11,7 @@ from service.spec.definition import Definition
 
 TUTORIAL_MODEL: dict[str, Any] = {
     "name": "my_model",
-    "description": "Tells handwritten zeros from ones.",
+    "description": "Tells two kinds of iris apart.",
     "definition": {
         "layers": [
             {"type": "Dense", "units": 25, "activation": "sigmoid", "name": "layer1"},
@@ -61,6 +61,21 @@ class ModelReplace(Spec):
 
 class ModelRead(Spec):
     """A named definition."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    **TUTORIAL_MODEL,
+                    "revision": 1,
+                    "latest_version": 1,
+                    "aliases": {"production": 1},
+                    "created_at": "2026-11-24T02:02:40.558451Z",
+                    "updated_at": "2026-11-24T02:02:40.558458Z",
+                }
+            ]
+        }
+    )
 
     name: str
     """Name of the model."""
@@ -130,6 +145,37 @@ class FileRead(Spec):
 
 class VersionRead(Spec):
     """A published result of a run, which answers predictions."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "my_model",
+                    "version": 1,
+                    "aliases": ["production"],
+                    "run": "run_01a20b40052676958af2ee9e1501afa3",
+                    "revision": 1,
+                    "engine": "onnx",
+                    "parity": {"max_abs_difference": 7.5e-08, "rows": 6, "agrees": True, "reason": None},
+                    "metrics": {"accuracy": 1.0, "loss": 0.127, "val_accuracy": 1.0, "val_loss": 0.08},
+                    "parameters": 531,
+                    "features": {"input": {"kind": "table", "name": "input", "columns": []}, "target": None},
+                    "inputs": [{"name": "input", "dtype": "float32", "shape": [None, 4]}],
+                    "outputs": [{"name": "output", "dtype": "float32", "shape": [None, 1]}],
+                    "example": {"rows": [[5.1, 3.5, 1.4, 0.2]]},
+                    "files": [
+                        {
+                            "name": "model.onnx",
+                            "size_bytes": 3791,
+                            "sha256": "c9bdca47c08b9351655d7f4e6c73c65c02fb2329ec0882f73fd7de4cf7873089",
+                            "media_type": "application/onnx",
+                        }
+                    ],
+                    "created_at": "2026-11-24T02:02:48.943170Z",
+                }
+            ]
+        }
+    )
 
     model: str
     """Name of the model."""

@@ -52,8 +52,8 @@ def _native() -> Json:
 def _serving_predict(suffix: str, words: str, parameters: list[Json]) -> Json:
     return {
         "tags": ["predictions"],
-        "operationId": f"tensorflow_serving_predict{suffix}",
-        "summary": "Predict as TensorFlow Serving does",
+        "operationId": f"predict_tensorflow_serving{suffix}",
+        "summary": f"Ask {words}, as TensorFlow Serving does",
         "description": f"Ask {words} for raw outputs, in the REST protocol of TensorFlow Serving. {SIZE_NOTE}",
         "parameters": parameters,
         "requestBody": _body("TensorFlowServingRequest", {"instances": ROWS_EXAMPLE}),
@@ -67,8 +67,8 @@ def _serving_predict(suffix: str, words: str, parameters: list[Json]) -> Json:
 def _serving_status(suffix: str, words: str, parameters: list[Json]) -> Json:
     return {
         "tags": ["predictions"],
-        "operationId": f"tensorflow_serving_status{suffix}",
-        "summary": "Show a model's status as TensorFlow Serving does",
+        "operationId": f"read_tensorflow_serving_status{suffix}",
+        "summary": f"Show the status of {words}, as TensorFlow Serving does",
         "description": f"Tell whether {words} can answer predictions.",
         "parameters": parameters,
         "responses": {

@@ -37,21 +37,29 @@ from service.workspaces.auth import CurrentWorkspace
 router = make_router("runs")
 workers_router = make_router("workers")
 
-RunId = Annotated[str, Path(max_length=80, description="Id of the run.", examples=["run_0193…"])]
+RunId = Annotated[str, Path(max_length=80, description="Id of the run.", examples=["run_01a20b40052676958af2ee9e1501afa3"])]
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        alias="Idempotency-Key",
         pattern=r"^[\x21-\x7e]{1,255}$",
         description="Any text of your own: the same key makes the same run only once, however often you repeat the request.",
+        examples=["nightly-2026-11-24"],
     ),
 ]
 LastEventId = Annotated[
     str | None,
-    Header(pattern=r"^\d{1,9}$", description="Number of the last event that you have seen; the stream goes on after it."),
+    Header(
+        alias="Last-Event-ID",
+        pattern=r"^\d{1,9}$",
+        description="Number of the last event that you have seen; the stream goes on after it.",
+        examples=["12"],
+    ),
 ]
 Prefer = Annotated[
     str | None,
     Header(
+        alias="Prefer",
         max_length=200,
         description="`wait=10` answers when the run has ended, or after 10 seconds.",
         examples=["wait=10"],
@@ -84,10 +92,13 @@ def list_runs(
     session: ReadSession,
     workspace_id: CurrentWorkspace,
     page: PageOf,
-    model: Annotated[str | None, Query(max_length=63, description="Only runs of this model.")] = None,
-    dataset: Annotated[str | None, Query(max_length=80, description="Only runs on this dataset.")] = None,
-    state: Annotated[State | None, Query(description="Only runs in this state.")] = None,
-    tag: Annotated[str | None, Query(max_length=64, description="Only runs with this tag.")] = None,
+    model: Annotated[str | None, Query(max_length=63, description="Only runs of this model.", examples=["my_model"])] = None,
+    dataset: Annotated[
+        str | None,
+        Query(max_length=80, description="Only runs on this dataset.", examples=["ds_01a20b40037677bf83159b06b0d2da20"]),
+    ] = None,
+    state: Annotated[State | None, Query(description="Only runs in this state.", examples=["running"])] = None,
+    tag: Annotated[str | None, Query(max_length=64, description="Only runs with this tag.", examples=["tutorial"])] = None,
 ) -> RunPage:
     """List runs, newest first unless `order_by` is `created_at`, `priority` or `model`, or one of these with `-`."""
     wanted = RunFilter(model, dataset, state, tag)
@@ -95,7 +106,7 @@ def list_runs(
     return RunPage(**map_page(runs, lambda run: read_run(session, run)))
 
 
-@router.get("/runs/{run_id}", responses=problems(404, 422, 429))
+@router.get("/runs/{run_id}", name="read_run", responses=problems(404, 422, 429))
 async def read_run_state(
     request: Request, response: Response, workspace_id: CurrentWorkspace, run_id: RunId, prefer: Prefer = None
 ) -> RunRead:

@@ -23,8 +23,8 @@ class RunCreate(Spec):
             "examples": [
                 {
                     "model": "my_model",
-                    "dataset": "ds_0193…",
-                    "fit": {"epochs": 20, "batch_size": 32, "validation_split": 0.2},
+                    "dataset": "ds_01a20b40037677bf83159b06b0d2da20",
+                    "fit": {"epochs": 50, "batch_size": 4, "validation_split": 0.2},
                     "seed": 1,
                     "tags": ["tutorial"],
                 }
@@ -35,7 +35,7 @@ class RunCreate(Spec):
     model: ResourceName
     """Name of the model to fit."""
     dataset: Annotated[str, Field(max_length=80)]
-    """Id of the dataset to fit it on."""
+    """Id of the dataset to fit it on: the `id` that its upload was answered with."""
     revision: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     """Revision of the model; the newest if left out."""
     target: Annotated[str, Field(max_length=1024)] | None = None
@@ -106,6 +106,51 @@ class PublishRead(Spec):
 
 class RunRead(Spec):
     """One fit of a model on a dataset."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "run_01a20b40052676958af2ee9e1501afa3",
+                    "kind": "fit",
+                    "state": "running",
+                    "phase": "fitting",
+                    "model": "my_model",
+                    "revision": 1,
+                    "dataset": "ds_01a20b40037677bf83159b06b0d2da20",
+                    "target": "species",
+                    "features": {},
+                    "chosen_features": {"petal_length": "number, standardized (mean 3.475, deviation 2.099)"},
+                    "warnings": [],
+                    "fit": {"epochs": 50, "batch_size": 4, "validation_split": 0.2},
+                    "seed": 1,
+                    "priority": 0,
+                    "tags": ["tutorial"],
+                    "timeout_seconds": None,
+                    "device": "any",
+                    "attempt": 1,
+                    "failures": 0,
+                    "progress": {
+                        "epoch": 20,
+                        "epochs": 50,
+                        "step": 1,
+                        "steps": 1,
+                        "fraction": 0.4,
+                        "eta_seconds": 3.0,
+                    },
+                    "metrics": {"accuracy": 1.0, "loss": 0.412, "val_accuracy": 1.0, "val_loss": 0.385},
+                    "queue_position": None,
+                    "cancel_requested_at": None,
+                    "failure": None,
+                    "version": None,
+                    "publish": {"state": "pending", "reason": None},
+                    "created_at": "2026-11-24T02:02:40.645980Z",
+                    "started_at": "2026-11-24T02:02:40.833724Z",
+                    "finished_at": None,
+                }
+            ]
+        }
+    )
 
     id: str
     """Id of the run."""
@@ -178,6 +223,10 @@ class RunPage(Spec):
 
 class RunMetrics(Spec):
     """Metrics of all finished epochs in columns, like Keras's `History`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"epoch": [1, 2], "metrics": {"loss": [0.701, 0.655], "val_loss": [0.668, 0.634]}}]}
+    )
 
     epoch: list[int]
     """Epoch numbers, counted from 1."""

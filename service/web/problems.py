@@ -32,6 +32,9 @@ STATUS_BY_KIND: dict[type[errors.FitserveError], int] = {
     errors.Unavailable: 503,
 }
 
+# http.HTTPStatus has other words for these in newer Pythons, and clients rely on `type`.
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
 
 def status_of(error: errors.FitserveError) -> int:
     """The HTTP status of an error's kind."""
@@ -40,7 +43,7 @@ def status_of(error: errors.FitserveError) -> int:
 
 def problem_body(status: int, detail: str, instance: str, request_id: str, problems: Sequence[errors.Problem] = ()) -> bytes:
     """A problem document: `{type, title, status, detail, instance, request_id, errors: [{pointer, message, …}]}`."""
-    title = HTTPStatus(status).phrase
+    title = TITLES.get(status) or HTTPStatus(status).phrase
     return orjson.dumps(
         {
             "type": f"urn:fitserve:problem:{title.lower().replace(' ', '-')}",

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
+from pydantic import ConfigDict
 from sqlalchemy.orm import Session
 
 from service.errors import MalformedInput, UnsupportedMediaType
@@ -102,6 +103,30 @@ class ProblemEntry(Spec):
 
 class ProblemDocument(Spec):
     """An error, as RFC 9457 describes it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:fitserve:problem:unprocessable-entity",
+                    "title": "Unprocessable Entity",
+                    "status": 422,
+                    "detail": "The request has 1 mistake(s).",
+                    "instance": "/api/models",
+                    "request_id": "01a20b40944f7218989a91f2c975c619",
+                    "errors": [
+                        {
+                            "pointer": "/definition/layers/0/type",
+                            "message": "Unknown type 'Dens'.",
+                            "received": "'Dens'",
+                            "expected": "one of 'Dense', 'Activation', 'ReLU'",
+                            "fix": "Did you mean 'Dense'?",
+                        }
+                    ],
+                }
+            ]
+        }
+    )
 
     type: str
     """A name for the kind of error that never changes."""

@@ -40,6 +40,7 @@ class Slot(threading.Thread):
         self._stopping = stopping
         self._bell = threading.Event()
         self._trainer: Trainer | None = None
+        self._runs_of_trainer = 0
         self._devices: list[str] = []
 
     def ring(self) -> None:
@@ -80,6 +81,7 @@ class Slot(threading.Thread):
         ready = self._trainer.await_ready(self._stopping)
         if ready is None:
             return None
+        self._runs_of_trainer = 0
         self._introduce(ready)
         log.info("trainer.ready", slot=self._number, pid=self._trainer.pid, devices=ready.devices)
         return self._trainer
@@ -93,7 +95,10 @@ class Slot(threading.Thread):
         run = attempts.claim(self._database, self._worker_id, self._devices, self._settings.lease_seconds)
         if run is None:
             return False
-        if not self._pipeline.train_run(run, trainer):
+        is_well = self._pipeline.train_run(run, trainer)
+        self._runs_of_trainer += 1
+        # TensorFlow keeps a few megabytes of every run, so a trainer does not live for ever.
+        if not is_well or self._runs_of_trainer >= self._settings.trainer_max_runs:
             self._drop_trainer()
         return True
 

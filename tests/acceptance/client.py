@@ -1,5 +1,6 @@
 """A client for tests, which knows the service only by its HTTP interface."""
 
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,12 +76,15 @@ class Fitserve:
         """The run as it is now."""
         return accepted(self.http.get(f"/api/runs/{run_id}"))
 
-    def ended(self, run_id: str, seconds: int = 60) -> Document:
-        """The run after its end."""
-        headers = {"Prefer": f"wait={seconds}"}
-        run = accepted(self.http.get(f"/api/runs/{run_id}", headers=headers, timeout=seconds + 10))
-        assert run["state"] in TERMINAL, run
+    def ended(self, run_id: str, seconds: float = 150) -> Document:
+        """The run after its end, which is waited for."""
+        deadline = time.monotonic() + seconds
+        while (run := self._wait_once(run_id))["state"] not in TERMINAL:
+            assert time.monotonic() < deadline, run
         return run
+
+    def _wait_once(self, run_id: str) -> Document:
+        return accepted(self.http.get(f"/api/runs/{run_id}", headers={"Prefer": "wait=20"}))
 
     def succeeded(self, run_id: str) -> Document:
         """The run after its success."""

@@ -113,9 +113,7 @@ def test_an_alias_answers_for_its_version(
     assert by_alias == accepted(fitserve.http.post(f"/v1/models/{model}/versions/1:predict", json=body))
 
 
-def test_the_same_request_with_the_same_seed_learns_the_same(
-    fitserve: Fitserve, story: tuple[str, str, list[Event]]
-) -> None:
+def test_the_same_request_with_the_same_seed_learns_the_same(fitserve: Fitserve, story: tuple[str, str, list[Event]]) -> None:
     model, run_id, _ = story
     again = fitserve.start(model, fitserve.run(run_id)["dataset"])
     fitserve.succeeded(again)

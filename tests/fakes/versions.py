@@ -24,8 +24,7 @@ TABLE_PLAN: dict[str, Any] = {
         "kind": "table",
         "name": "x",
         "columns": [
-            {"type": "number", "column": name, "missing": 0.0, "offset": 0.0, "divisor": 1.0}
-            for name in ("age", "height")
+            {"type": "number", "column": name, "missing": 0.0, "offset": 0.0, "divisor": 1.0} for name in ("age", "height")
         ],
     },
     "target": {"name": "y", "encoding": "number"},

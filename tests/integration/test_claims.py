@@ -146,9 +146,7 @@ def test_two_sweepers_end_an_expired_run_once(database: Database, settings: Sett
         claim(database)
         expire(database, run_id)
     ended: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: ended.append(sweep(database, SilentDoorbell(), settings))) for _ in range(3)
-    ]
+    threads = [threading.Thread(target=lambda: ended.append(sweep(database, SilentDoorbell(), settings))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

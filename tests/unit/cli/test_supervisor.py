@@ -15,9 +15,7 @@ import pytest
 from service.cli.supervisor import DEATH_WINDOW_SECONDS, Child, GaveUp, Supervisor
 
 SLEEPS = "import time; time.sleep(60)"
-IGNORES_SIGTERM = (
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
-)
+IGNORES_SIGTERM = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 
 
 def python_child(name: str, code: str) -> Child:

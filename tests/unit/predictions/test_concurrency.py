@@ -15,9 +15,7 @@ from tests.fakes.versions import WORKSPACE, FakeVersions, sigmoid
 
 Rows = list[list[float]]
 numbers = st.floats(min_value=-4, max_value=4, width=32)
-requests = st.lists(
-    st.lists(st.lists(numbers, min_size=2, max_size=2), min_size=1, max_size=5), min_size=1, max_size=12
-)
+requests = st.lists(st.lists(st.lists(numbers, min_size=2, max_size=2), min_size=1, max_size=5), min_size=1, max_size=12)
 
 
 def client_of(versions: FakeVersions) -> httpx.AsyncClient:
@@ -36,9 +34,7 @@ def test_rows_of_concurrent_requests_are_never_mixed_up(batches: list[Rows], par
         async with client_of(versions) as client:
             paths = ("/api/models/my_model:predict", "/v1/models/my_model:predict")
             bodies = [{("rows", "instances")[index % 2]: rows} for index, rows in enumerate(batches)]
-            return await asyncio.gather(
-                *(client.post(paths[index % 2], json=body) for index, body in enumerate(bodies))
-            )
+            return await asyncio.gather(*(client.post(paths[index % 2], json=body) for index, body in enumerate(bodies)))
 
     for rows, answer in zip(batches, asyncio.run(ask_all()), strict=True):
         predictions = answer.json()["predictions"]

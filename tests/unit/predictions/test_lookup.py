@@ -117,9 +117,7 @@ async def test_a_version_that_cannot_be_loaded_leaves_the_old_one_in_place_until
     assert seen == [1, 2]
 
 
-async def test_two_versions_that_do_not_fit_into_the_cache_together_still_switch(
-    versions: FakeVersions, clock: Clock
-) -> None:
+async def test_two_versions_that_do_not_fit_into_the_cache_together_still_switch(versions: FakeVersions, clock: Clock) -> None:
     lookup = Lookup(versions, Engines(versions.artifacts, EngineCache(1)), clock)
     versions.publish()
     await number_of(lookup)
@@ -132,9 +130,7 @@ async def test_two_versions_that_do_not_fit_into_the_cache_together_still_switch
     assert await number_of(lookup) == 2
 
 
-async def test_what_is_missing_is_remembered_for_a_moment_only(
-    lookup: Lookup, versions: FakeVersions, clock: Clock
-) -> None:
+async def test_what_is_missing_is_remembered_for_a_moment_only(lookup: Lookup, versions: FakeVersions, clock: Clock) -> None:
     for _ in range(2):
         with pytest.raises(NotFound):
             await number_of(lookup)
@@ -145,9 +141,7 @@ async def test_what_is_missing_is_remembered_for_a_moment_only(
     assert versions.questions == 2
 
 
-async def test_a_deleted_model_is_gone_within_half_a_second(
-    lookup: Lookup, versions: FakeVersions, clock: Clock
-) -> None:
+async def test_a_deleted_model_is_gone_within_half_a_second(lookup: Lookup, versions: FakeVersions, clock: Clock) -> None:
     versions.publish()
     await number_of(lookup)
     versions.remove("my_model")
@@ -157,9 +151,7 @@ async def test_a_deleted_model_is_gone_within_half_a_second(
         await number_of(lookup)
 
 
-async def test_a_known_version_answers_while_the_source_is_away(
-    lookup: Lookup, versions: FakeVersions, clock: Clock
-) -> None:
+async def test_a_known_version_answers_while_the_source_is_away(lookup: Lookup, versions: FakeVersions, clock: Clock) -> None:
     versions.publish()
     await number_of(lookup)
     versions.is_away = True

@@ -33,24 +33,19 @@ async def test_a_table_model_takes_objects_and_lists(client: httpx.AsyncClient, 
     assert first == second
 
 
-async def test_the_newest_version_answers_unless_another_is_named(
-    client: httpx.AsyncClient, versions: FakeVersions
-) -> None:
+async def test_the_newest_version_answers_unless_another_is_named(client: httpx.AsyncClient, versions: FakeVersions) -> None:
     versions.publish()
     versions.publish(weights=[[3.0], [4.0]])
     versions.aliases["my_model", "production"] = 1
 
     answers = [
-        await client.post(PATH, json={"rows": [[0, 0]], **selector})
-        for selector in ({}, {"version": 1}, {"alias": "production"})
+        await client.post(PATH, json={"rows": [[0, 0]], **selector}) for selector in ({}, {"version": 1}, {"alias": "production"})
     ]
 
     assert [answer.json()["version"] for answer in answers] == [2, 1, 1]
 
 
-async def test_the_alias_default_comes_before_the_newest_version(
-    client: httpx.AsyncClient, versions: FakeVersions
-) -> None:
+async def test_the_alias_default_comes_before_the_newest_version(client: httpx.AsyncClient, versions: FakeVersions) -> None:
     versions.publish()
     versions.publish(weights=[[3.0], [4.0]])
     versions.aliases["my_model", "default"] = 1
@@ -132,9 +127,7 @@ async def test_a_mistake_is_named_with_its_place(
     ],
     ids=lambda body: repr(body[:24]),
 )
-async def test_what_is_no_strict_json_is_refused(
-    client: httpx.AsyncClient, versions: FakeVersions, body: bytes
-) -> None:
+async def test_what_is_no_strict_json_is_refused(client: httpx.AsyncClient, versions: FakeVersions, body: bytes) -> None:
     versions.publish()
 
     answer = await client.post(PATH, content=body, headers=JSON_TYPE)
@@ -170,9 +163,7 @@ async def test_another_method_is_refused_with_the_one_to_use(client: httpx.Async
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-async def test_a_version_that_needs_keras_says_why_it_cannot_answer(
-    client: httpx.AsyncClient, versions: FakeVersions
-) -> None:
+async def test_a_version_that_needs_keras_says_why_it_cannot_answer(client: httpx.AsyncClient, versions: FakeVersions) -> None:
     versions.publish(engine="keras", reason="ONNX and Keras differ by 0.3.", onnx_sha256=None)
 
     answer = await client.post(PATH, json={"rows": [[1, 2]]})
@@ -192,9 +183,7 @@ async def test_a_version_whose_file_is_gone_is_unavailable(client: httpx.AsyncCl
     assert answer.json()["detail"] == "Version 1 of model 'my_model' cannot be loaded."
 
 
-async def test_outputs_that_are_not_finite_are_null_with_a_warning(
-    client: httpx.AsyncClient, versions: FakeVersions
-) -> None:
+async def test_outputs_that_are_not_finite_are_null_with_a_warning(client: httpx.AsyncClient, versions: FakeVersions) -> None:
     versions.publish(weights=[[float("nan")], [1.0]])
 
     answer = await client.post(PATH, json={"rows": [[1, 2]]})

@@ -22,9 +22,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
             yield method.upper(), path, operation
 
 
-def test_the_document_has_the_routes_of_the_application_and_no_others(
-    app: PredictionApp, document: dict[str, Any]
-) -> None:
+def test_the_document_has_the_routes_of_the_application_and_no_others(app: PredictionApp, document: dict[str, Any]) -> None:
     assert sorted((method, path) for method, path, _ in operations(document)) == sorted(app.routes)
 
 
@@ -58,9 +56,7 @@ def test_operation_ids_are_unique_and_references_lead_somewhere(document: dict[s
     ids = [operation["operationId"] for *_, operation in operations(document)]
 
     assert len(ids) == len(set(ids))
-    assert {reference.rpartition("/")[2] for reference in references(document)} <= set(
-        document["components"]["schemas"]
-    )
+    assert {reference.rpartition("/")[2] for reference in references(document)} <= set(document["components"]["schemas"])
 
 
 def references(node: Any) -> Iterator[str]:

@@ -33,9 +33,7 @@ async def test_columns_are_answered_as_outputs(client: httpx.AsyncClient, versio
     assert np.allclose(answer.json()["outputs"], sigmoid([[1], [2]]), atol=1e-6)
 
 
-async def test_a_row_may_be_an_object_with_the_name_of_the_input(
-    client: httpx.AsyncClient, versions: FakeVersions
-) -> None:
+async def test_a_row_may_be_an_object_with_the_name_of_the_input(client: httpx.AsyncClient, versions: FakeVersions) -> None:
     versions.publish()
 
     answer = await client.post(PATH, json={"instances": [{"x": [0.0, 0.0]}]})
@@ -102,9 +100,7 @@ async def test_the_status_names_the_version_as_text(client: httpx.AsyncClient, v
     answer = await client.get("/v1/models/my_model")
 
     assert answer.json() == {
-        "model_version_status": [
-            {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-        ]
+        "model_version_status": [{"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}]
     }
 
 

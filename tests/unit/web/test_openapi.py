@@ -1,0 +1,188 @@
+"""The OpenAPI document and the page that shows it."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel
+
+from service.datasets.schemas import DatasetFromArrays, DatasetFromRows, DatasetRead
+from service.main import create_app
+from service.models.schemas import AliasWrite, ModelCreate, ModelRead, ModelReplace, VersionRead
+from service.runs.schemas import CancelRequest, RunCreate, RunMetrics, RunRead
+from service.settings import Settings
+from service.web.routing import ProblemDocument
+
+SCHEMAS_WITH_EXAMPLES = (
+    AliasWrite,
+    CancelRequest,
+    DatasetRead,
+    ModelCreate,
+    ModelRead,
+    ModelReplace,
+    ProblemDocument,
+    RunCreate,
+    RunMetrics,
+    RunRead,
+    VersionRead,
+)
+VERBS = {"cancel", "create", "delete", "download", "list", "predict", "read", "replace", "set", "stream"}
+JSON_ERRORS = ("/v1/", "/livez", "/readyz")
+"""Where errors are not problem documents: TensorFlow Serving has its own form, and probes tell of their parts."""
+
+
+Get = Callable[[str], httpx.Response]
+
+
+@pytest.fixture(scope="module")
+def get(tmp_path_factory: pytest.TempPathFactory) -> Get:
+    """Gets an address of an application that has not been started: nothing here needs a database."""
+    transport = httpx.ASGITransport(create_app(Settings(data_dir=tmp_path_factory.mktemp("data"))))
+
+    async def send(address: str) -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://fitserve") as client:
+            return await client.get(address)
+
+    return lambda address: asyncio.run(send(address))
+
+
+@pytest.fixture(scope="module")
+def document(get: Get) -> dict[str, Any]:
+    document: dict[str, Any] = get("/openapi.json").raise_for_status().json()
+    return document
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def parameters(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for place, operation in operations(document):
+        for parameter in operation.get("parameters", []):
+            yield f"{place} {parameter['name']}", parameter
+
+
+def properties(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, schema in document["components"]["schemas"].items():
+        for field, definition in schema.get("properties", {}).items():
+            yield f"{name}.{field}", definition
+
+
+def test_every_operation_has_a_summary_and_a_sentence(document: dict[str, Any]) -> None:
+    for place, operation in operations(document):
+        assert operation["summary"], place
+        assert operation["description"].endswith("."), place
+
+
+def test_operation_ids_are_unique_and_begin_with_a_verb(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for _, operation in operations(document)]
+
+    assert len(ids) == len(set(ids))
+    for operation_id in ids:
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", operation_id), operation_id
+        assert operation_id.partition("_")[0] in VERBS, operation_id
+
+
+def test_every_operation_belongs_to_one_declared_tag(document: dict[str, Any]) -> None:
+    declared = {tag["name"] for tag in document["tags"]}
+    used = [operation["tags"] for _, operation in operations(document)]
+
+    assert all(len(tags) == 1 for tags in used)
+    assert {tags[0] for tags in used} == declared
+    assert all(tag["description"] for tag in document["tags"])
+
+
+def test_every_parameter_has_a_description_and_an_example(document: dict[str, Any]) -> None:
+    for place, parameter in parameters(document):
+        assert parameter["description"].endswith("."), place
+        assert "example" in parameter or parameter["schema"].get("examples"), place
+
+
+def test_every_schema_and_field_has_a_description(document: dict[str, Any]) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        assert schema.get("description"), name
+    for place, field in properties(document):
+        is_described_elsewhere = "$ref" in field or "const" in field  # the name of a Keras class explains itself
+        assert field.get("description") or is_described_elsewhere, place
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    def references(part: Any) -> Iterator[str]:
+        if isinstance(part, dict):
+            if isinstance(part.get("$ref"), str):
+                yield part["$ref"]
+            for child in part.values():
+                yield from references(child)
+        elif isinstance(part, list):
+            for child in part:
+                yield from references(child)
+
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(references(document)) <= known
+
+
+def test_errors_are_problem_documents(document: dict[str, Any]) -> None:
+    problem = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
+    for place, operation in operations(document):
+        errors = {status: answer for status, answer in operation["responses"].items() if int(status) >= 400}
+        if not any(path in place for path in JSON_ERRORS):
+            assert all(answer["content"] == {"application/problem+json": problem} for answer in errors.values()), place
+        assert all(answer["description"] for answer in operation["responses"].values()), place
+
+
+@pytest.mark.parametrize("schema", SCHEMAS_WITH_EXAMPLES)
+def test_examples_are_valid_and_shown(document: dict[str, Any], schema: type[BaseModel]) -> None:
+    examples = schema.model_json_schema()["examples"]  # FastAPI leaves nulls out of those in the document
+
+    assert len(document["components"]["schemas"][schema.__name__]["examples"]) == len(examples)
+    for example in examples:
+        schema.model_validate_json(json.dumps(example))
+
+
+def test_the_examples_of_an_upload_are_valid(document: dict[str, Any]) -> None:
+    content = document["paths"]["/api/datasets"]["post"]["requestBody"]["content"]
+    examples = content["application/json"]["examples"]
+
+    DatasetFromRows.model_validate(examples["rows"]["value"])
+    DatasetFromArrays.model_validate(examples["arrays"]["value"])
+    assert content["multipart/form-data"]["schema"]["properties"]["file"]["description"]
+
+
+def test_the_example_of_a_prediction_suits_the_example_of_an_upload(document: dict[str, Any]) -> None:
+    def example_of(path: str) -> Any:
+        return document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+
+    table = example_of("/api/datasets")["examples"]["rows"]["value"]
+    columns = [name for name in table["rows"][0] if name != table["target"]]
+
+    for row in example_of("/api/models/{name}:predict")["example"]["rows"]:
+        assert len(row) == len(columns)
+
+
+def test_the_page_runs_only_scripts_of_this_service(get: Get) -> None:
+    page = get("/docs")
+    policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
+
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["connect-src"] == "'self'"
+
+
+def test_the_page_and_its_script_name_no_other_address(get: Get) -> None:
+    page, script = get("/docs").text, get("/docs/start.js").text
+
+    assert not re.search(r"(https?:)?//\w", page + script)
+    for address in re.findall(r'(?:src|href)="([^"]+)"', page):
+        assert get(address).status_code == 200, address
+
+
+def test_the_style_sheet_loads_nothing_from_elsewhere(get: Get) -> None:
+    style = get("/docs/assets/swagger-ui.css").text
+
+    assert not re.search(r"url\(\s*['\"]?(https?:)?//", style)
+    assert "@import" not in style
