@@ -16,11 +16,11 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path(".fitserve")
     """Folder that holds everything the embedded stack writes."""
-    database_url: str = ""
+    database_url: Annotated[str, Field(pattern=r"^(postgresql\+psycopg://.+|sqlite:////?.+)?$")] = ""
     """SQLAlchemy URL, e.g. ``postgresql+psycopg://user:password@host/name``; empty means SQLite in ``data_dir``."""
-    broker_url: str = ""
+    broker_url: Annotated[str, Field(pattern=r"^(rediss?://.+)?$")] = ""
     """Celery broker, e.g. ``redis://:password@host:6379/0``; empty means a folder in ``data_dir``."""
-    artifacts_url: str = ""
+    artifacts_url: Annotated[str, Field(pattern=r"^((file|s3|gs|az|abfss?)://.+)?$")] = ""
     """Object store, e.g. ``s3://bucket/prefix``; empty means a folder in ``data_dir``."""
 
     host: str = "127.0.0.1"

@@ -39,7 +39,8 @@ def read_settings(overrides: Mapping[str, Any]) -> Settings:
 def _describe(problem: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0])
     source = f"--{name.replace('_', '-')}" if name in given else f"FITSERVE_{name.upper()}"
-    return f"{source} cannot be {str(problem['input'])!r}: {problem['msg']}."
+    received = "that" if name.endswith("_url") else repr(str(problem["input"]))  # an address may hold a password
+    return f"{source} cannot be {received}: {problem['msg']}."
 
 
 def environment_of(overrides: Mapping[str, Any]) -> dict[str, str]:

@@ -36,8 +36,16 @@ UPLOAD_FORM = {
             "format": "binary",
             "description": "A CSV file, plain or gzipped, with a header line.",
         },
-        "name": {"type": "string", "description": "A name for people; the file's name if left out."},
-        "target": {"type": "string", "description": "Column that models shall predict; a run may choose another."},
+        "name": {
+            "type": "string",
+            "description": "A name for people; the file's name if left out.",
+            "example": "digits",
+        },
+        "target": {
+            "type": "string",
+            "description": "Column that models shall predict; a run may choose another.",
+            "example": "digit",
+        },
     },
 }
 ROWS_EXAMPLE = {

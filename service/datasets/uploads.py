@@ -40,7 +40,7 @@ async def _receive_form(request: Request, folder: Path) -> Upload:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             problem = Problem("file", "This field is required.", expected="a CSV file", fix="curl -F file=@data.csv …")
-            raise InvalidInput("The form has no file.", [problem])
+            raise InvalidInput("The form has no whole file: it is missing, or the upload was cut off.", [problem])
         name = _form_text(form.get("name"), "name") or _name_from(file.filename or "")
         path = folder / "upload"
         await anyio.to_thread.run_sync(_save, file, path)

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Header, Path, Response
+from fastapi import Body, Header, Path, Response
 from sqlalchemy.orm import Session
 
 from service.infra.cursors import map_page
 from service.models import repository, service
 from service.models.schemas import (
+    TUTORIAL_MODEL,
     AliasRead,
     AliasWrite,
     FileRead,
@@ -40,6 +41,19 @@ AliasName = Annotated[
         json_schema_extra={"example": "production"},
     ),
 ]
+# Swagger UI shows these in their own order; pydantic sorts the keys of a schema's examples.
+NewModel = Annotated[ModelCreate, Body(openapi_examples={"tutorial": {"summary": "Three Dense layers", "value": TUTORIAL_MODEL}})]
+NewRevision = Annotated[
+    ModelReplace,
+    Body(
+        openapi_examples={
+            "tutorial": {
+                "summary": "Three Dense layers",
+                "value": {key: value for key, value in TUTORIAL_MODEL.items() if key != "name"},
+            }
+        }
+    ),
+]
 IfMatch = Annotated[
     str | None,
     Header(
@@ -52,7 +66,7 @@ IfMatch = Annotated[
 
 
 @router.post("/models", status_code=201, responses=problems(400, 409, 413, 415, 422))
-def create_model(session: WriteSession, workspace_id: CurrentWorkspace, request: ModelCreate, response: Response) -> ModelRead:
+def create_model(session: WriteSession, workspace_id: CurrentWorkspace, request: NewModel, response: Response) -> ModelRead:
     """Create a model: layers, optimizer, loss and metrics, in Keras's own words."""
     model = service.create(session, workspace_id, request)
     response.headers["Location"] = f"/api/models/{model.name}"
@@ -77,7 +91,7 @@ def replace_model(
     session: WriteSession,
     workspace_id: CurrentWorkspace,
     name: ModelName,
-    request: ModelReplace,
+    request: NewRevision,
     response: Response,
     if_match: IfMatch = None,
 ) -> ModelRead:

@@ -1,6 +1,7 @@
 """Remembers for a moment which version a name means, so that a prediction need not ask the database.
 
-A moved alias is seen within half a second. It takes effect once the new version is warm; till then the old one answers.
+A moved alias is seen within half a second. It takes effect once the new version is warm; till then the old one answers,
+unless nobody has asked for a while.
 """
 
 import time
@@ -22,6 +23,8 @@ REFRESH_AFTER_SECONDS = 0.25
 """From this age on an answer is asked for again, while requests still use it."""
 STALE_AFTER_SECONDS = 0.5
 """From this age on requests wait for the new answer."""
+FORGOTTEN_AFTER_SECONDS = 1.0
+"""From this age on the old version does not answer any more while a new one is being loaded."""
 MAX_ENTRIES = 4096
 """Names that are remembered; also unknown ones, which anybody can make up."""
 QUESTIONS_AT_ONCE = 8
@@ -71,7 +74,7 @@ class Lookup:
             return self._remember(key, _Entry(error, None, asked_at))
         except Unavailable as error:
             return self._keep_through_outage(known, asked_at, error)
-        if known is None or isinstance(known.answer, NotFound):
+        if known is None or isinstance(known.answer, NotFound) or asked_at - known.resolved_at >= FORGOTTEN_AFTER_SECONDS:
             return self._remember(key, _Entry(await self._engines.prepare(version), version, asked_at))
         known.resolved_at = asked_at
         if known.wanted != version:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from service.web.routing import problem_answer
+
 Json = dict[str, Any]
 
 ROWS_EXAMPLE = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
@@ -43,8 +45,8 @@ def _native() -> Json:
         "requestBody": _body("PredictRequest", {"rows": ROWS_EXAMPLE}),
         "responses": {
             "200": _answer("PredictAnswer", "One prediction per row, in the order of the rows.", _VERSION_HEADER),
-            **{str(status): _problem(text) for status, text in _ERRORS.items()},
-            "422": _problem("The request was read, but something in it is wrong."),
+            **{str(status): problem_answer(status, text) for status, text in _ERRORS.items()},
+            "422": problem_answer(422, "The request was read, but something in it is wrong."),
         },
     }
 
@@ -85,10 +87,6 @@ def _body(schema: str, example: Json) -> Json:
 
 def _answer(schema: str, description: str, headers: Json) -> Json:
     return {"description": description, "headers": headers, "content": {"application/json": {"schema": _ref(schema)}}}
-
-
-def _problem(description: str) -> Json:
-    return {"description": description, "content": {"application/problem+json": {"schema": _ref("ProblemDocument")}}}
 
 
 def _serving_error(description: str) -> Json:

@@ -1,5 +1,6 @@
 """Routes that read JSON strictly, and the session that an endpoint works in."""
 
+import json
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from service.infra.database import Database
 from service.spec.base import Spec
 from service.web.json_body import parse_strict
 from service.web.parameters import OrderBy, PageSize, PageToken
+from service.web.problems import problem_body
 
 
 class StrictRequest(Request):
@@ -108,8 +110,8 @@ class ProblemDocument(Spec):
         json_schema_extra={
             "examples": [
                 {
-                    "type": "urn:fitserve:problem:unprocessable-entity",
-                    "title": "Unprocessable Entity",
+                    "type": "urn:fitserve:problem:unprocessable-content",
+                    "title": "Unprocessable Content",
                     "status": 422,
                     "detail": "The request has 1 mistake(s).",
                     "instance": "/api/models",
@@ -157,6 +159,13 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         429: "There are too many requests of this kind at once; try again later.",
         503: "Something that the answer needs is away; try again later.",
     }
-    schema = {"$ref": "#/components/schemas/ProblemDocument"}
-    content = {"application/problem+json": {"schema": schema}}
-    return {status: {"description": descriptions[status], "content": content} for status in (*statuses, 503)}
+    return {status: problem_answer(status, descriptions[status]) for status in (*statuses, 503)}
+
+
+def problem_answer(status: int, description: str) -> dict[str, Any]:
+    """One error answer of an operation, with an example of that status; for 422 it is the schema's own."""
+    media: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
+    if status != 422:
+        body = problem_body(status, description, "/api/models/my_model", "01a20b40944f7218989a91f2c975c619")
+        media["example"] = json.loads(body)
+    return {"description": description, "content": {"application/problem+json": media}}

@@ -56,11 +56,11 @@ class Fitserve:
         return accepted(self.http.post("/api/datasets", json={"name": "test data", **body}), 201)
 
     def create_model(
-        self, layers: Sequence[Mapping[str, Any]] = TUTORIAL_LAYERS, compile: Mapping[str, Any] = TUTORIAL_COMPILE
+        self, layers: Sequence[Mapping[str, Any]] = TUTORIAL_LAYERS, compiled: Mapping[str, Any] = TUTORIAL_COMPILE
     ) -> str:
         """Create a model with a name that nobody else uses; the name."""
         name = f"model-{uuid.uuid4().hex[:12]}"
-        body = {"name": name, "definition": {"layers": list(layers)}, "compile": dict(compile)}
+        body = {"name": name, "definition": {"layers": list(layers)}, "compile": dict(compiled)}
         accepted(self.http.post("/api/models", json=body), 201)
         return name
 

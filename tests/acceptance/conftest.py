@@ -36,5 +36,5 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def fitserve(running: RunningService) -> Fitserve:
-    """A client of the running service, whose trainer is there even if the test before has killed the last one."""
+    """A client of the running service."""
     return Fitserve(running.http)

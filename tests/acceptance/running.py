@@ -1,4 +1,4 @@
-"""A whole Fitserve as real processes: started by ``fitserve up``, found by their command lines, stopped like an operator would."""
+"""A whole Fitserve as real processes: started by ``fitserve up``, stopped as an operator would stop it."""
 
 import os
 import signal

@@ -111,7 +111,7 @@ REQUESTS = [
     layer("units true", {"type": "Dense", "units": True}, f"{DEFINITION}/units"),
     layer("units as text", {"type": "Dense", "units": "1.5"}, f"{DEFINITION}/units"),
     layer("units 1e9", {"type": "Dense", "units": 10**9}, f"{DEFINITION}/units"),
-    layer("units 1e20", {"type": "Dense", "units": 10**18}, f"{DEFINITION}/units"),
+    layer("units 1e18", {"type": "Dense", "units": 10**18}, f"{DEFINITION}/units"),
     layer("unknown layer", {"type": "Danse", "units": 1}, DEFINITION, "Did you mean 'Dense'"),
     layer("a layer that runs code", {"type": "Lambda", "function": "print"}, DEFINITION),
     layer("a module", {"class_name": "Dense", "module": "os", "config": {"units": 1, "code": "x"}}, DEFINITION),

@@ -1,17 +1,15 @@
 """Any process may be killed at any moment: what was accepted still comes to its end, and no epoch is told twice."""
 
-import time
 from collections.abc import Iterator
 
 import httpx
 import psutil
 import pytest
 
-from tests.acceptance.client import SLOW_FIT, Fitserve
-from tests.acceptance.running import RunningService, wait_until
+from tests.acceptance.client import SLOW_FIT, Event, Fitserve
+from tests.acceptance.running import READY_SECONDS, RunningService, wait_until
 
 EPOCHS = list(range(1, SLOW_FIT["epochs"] + 1))
-RECOVERY_SECONDS = 90
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +34,7 @@ def test_a_run_whose_worker_is_killed_is_done_again(fitserve: Fitserve, running:
     fitserve.wait_for_epoch(run_id)
     worker, trainer = running.worker(), running.trainer()
     worker.kill()
-    wait_until(lambda: not _is_alive(trainer), 5, "the trainer ends with its worker")
+    wait_until(lambda: not _is_alive(trainer), 15, "the trainer ends with its worker")
     run = fitserve.ended(run_id)
     assert (run["state"], run["attempt"], run["failures"]) == ("succeeded", 2, 1), run["failure"]
     assert fitserve.metrics(run_id)["epoch"] == EPOCHS
@@ -48,9 +46,7 @@ def test_a_run_does_not_notice_that_the_api_is_killed(fitserve: Fitserve, runnin
     waiting = fitserve.start_digits({"epochs": 1})
     fitserve.wait_for_epoch(run_id)
     running.api().kill()
-    began = time.monotonic()
-    wait_until(running.is_ready, 15, "the API is back")
-    assert time.monotonic() - began < 10
+    wait_until(running.is_ready, READY_SECONDS, "the API is back")
     run = fitserve.ended(run_id)
     assert (run["state"], run["attempt"]) == ("succeeded", 1), run["failure"]
     assert fitserve.metrics(run_id)["epoch"] == EPOCHS
@@ -59,17 +55,21 @@ def test_a_run_does_not_notice_that_the_api_is_killed(fitserve: Fitserve, runnin
 
 def test_a_stream_goes_on_where_the_killed_api_broke_it_off(fitserve: Fitserve, running: RunningService) -> None:
     run_id = fitserve.start_digits(SLOW_FIT)
-    seen = []
+    seen: list[Event] = []
     with pytest.raises(httpx.TransportError):
-        for event in fitserve.events(run_id):
-            if event.number is not None:
-                seen.append(event)
-            if event.kind == "epoch" and event.data["epoch"] == 2:
-                running.api().kill()
-    wait_until(running.is_ready, 15, "the API is back")
+        _follow_and_kill_api(fitserve, running, run_id, seen)
+    wait_until(running.is_ready, READY_SECONDS, "the API is back")
     rest = [event for event in fitserve.events(run_id, after=seen[-1].number) if event.number is not None]
     assert [event.number for event in seen + rest] == list(range(1, len(seen) + len(rest) + 1))
     assert [event.data["epoch"] for event in seen + rest if event.kind == "epoch"] == EPOCHS
+
+
+def _follow_and_kill_api(fitserve: Fitserve, running: RunningService, run_id: str, seen: list[Event]) -> None:
+    for event in fitserve.events(run_id):
+        if event.number is not None:
+            seen.append(event)
+        if event.kind == "epoch" and event.data["epoch"] == 2:
+            running.api().kill()
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -74,7 +74,7 @@ def test_waiting_ends_when_the_time_is_over(fitserve: Fitserve, busy_slot: str) 
     began = time.monotonic()
     response = fitserve.http.get(f"/api/runs/{busy_slot}", headers={"Prefer": "wait=1"})
     assert accepted(response)["state"] == "running"
-    assert 0.9 < time.monotonic() - began < 3
+    assert 0.9 < time.monotonic() - began < 5
 
 
 def test_a_queued_run_is_cancelled_at_once(fitserve: Fitserve, busy_slot: str) -> None:
@@ -100,7 +100,7 @@ def test_a_cancelled_run_keeps_nothing_unless_asked(fitserve: Fitserve) -> None:
     assert fitserve.cancel(run_id, keep="none")["cancel_requested_at"]
     fitserve.cancel(run_id, keep="none")  # a second time is harmless
     run = fitserve.ended(run_id)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert (run["state"], run["version"], run["failure"]) == ("cancelled", None, None)
     refused(fitserve.http.post(f"/api/runs/{run_id}:cancel", json={}), 409)
 

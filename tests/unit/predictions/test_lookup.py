@@ -75,7 +75,7 @@ async def test_a_new_version_answers_once_it_is_warm_and_the_old_one_until_then(
     await number_of(lookup)
     versions.publish(weights=OTHER_WEIGHTS)
     versions.artifacts.delay_seconds = 0.05
-    clock.now += 1
+    clock.now += 0.6
 
     before = await number_of(lookup)
     await settle()
@@ -92,7 +92,7 @@ async def test_a_name_that_moved_back_while_loading_stays_where_it_is(
     versions.artifacts.delay_seconds = 0.05
     for number in (1, 2, 1):
         versions.aliases["my_model", "production"] = number
-        clock.now += 1
+        clock.now += 0.6
         seen.append(await number_of(lookup, "production"))
     await settle()
 
@@ -108,7 +108,7 @@ async def test_a_version_that_cannot_be_loaded_leaves_the_old_one_in_place_until
     content = versions.artifacts.files.pop(new.onnx_sha256 or "")
     seen = []
     for _ in range(2):
-        clock.now += 1
+        clock.now += 0.6
         await number_of(lookup)
         await settle()
         seen.append(await number_of(lookup))
@@ -122,7 +122,7 @@ async def test_two_versions_that_do_not_fit_into_the_cache_together_still_switch
     versions.publish()
     await number_of(lookup)
     versions.publish(weights=OTHER_WEIGHTS)
-    clock.now += 1
+    clock.now += 0.6
 
     await number_of(lookup)
     await settle()
@@ -201,3 +201,14 @@ async def test_a_cancelled_request_does_not_cancel_the_others(lookup: Lookup, ve
     first.cancel()
 
     assert await second == 1
+
+
+async def test_after_a_quiet_time_the_first_answer_is_of_the_newest_version(
+    lookup: Lookup, versions: FakeVersions, clock: Clock
+) -> None:
+    versions.publish()
+    await number_of(lookup)
+    versions.publish(weights=OTHER_WEIGHTS)
+    clock.now += 60
+
+    assert await number_of(lookup) == 2
