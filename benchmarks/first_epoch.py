@@ -21,28 +21,14 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from service.cli.demo import FIT, MODEL
+
 DIGITS = Path(__file__).parents[1] / "examples" / "digits_0_1.csv"
 RUNS = 5
 SCRIPT_RUNS = 3
 POLL_SECONDS = 0.005
 DEADLINE_SECONDS = 120.0
 TERMINAL = ("succeeded", "failed", "cancelled")
-FIT = {"epochs": 20, "batch_size": 16, "validation_split": 0.2}
-MODEL = {
-    "name": "my_model",
-    "definition": {
-        "layers": [
-            {"type": "Dense", "units": 25, "activation": "sigmoid", "name": "layer1"},
-            {"type": "Dense", "units": 15, "activation": "sigmoid", "name": "layer2"},
-            {"type": "Dense", "units": 1, "activation": "sigmoid", "name": "layer3"},
-        ]
-    },
-    "compile": {
-        "loss": "BinaryCrossentropy",
-        "optimizer": {"type": "SGD", "learning_rate": 0.5},
-        "metrics": ["accuracy"],
-    },
-}
 SCRIPT = f"""
 import keras, numpy
 from keras import layers

@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, StringConstraints
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 ResourceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 """A name that can stand in a path: 1 to 63 letters, digits, dots, underscores and hyphens, beginning with a letter or digit."""
@@ -34,6 +35,13 @@ class KerasObject(Spec):
     """Further names that Keras accepts as a string, e.g. ``mse``."""
 
     type: str
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe `type`, which every class declares anew."""
+        schema = handler(core_schema)
+        handler.resolve_ref_schema(schema)["properties"]["type"]["description"] = "Name of the Keras class."
+        return schema
 
     def arguments(self) -> Iterator[tuple[str, Any]]:
         """Name and value of every argument that differs from its default, in the order of Keras's signature."""

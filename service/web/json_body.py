@@ -39,17 +39,17 @@ def _refuse_depth(value: Any) -> None:
     )
 
 
-def _refuse_zero_characters(value: Any) -> None:
+def _refuse_zero_characters(value: Any, pointer: str = "") -> None:
     """PostgreSQL's text has no place for U+0000."""
     if isinstance(value, dict):
         for key, child in value.items():
-            _refuse_zero_characters(key)
-            _refuse_zero_characters(child)
+            _refuse_zero_characters(key, pointer)
+            _refuse_zero_characters(child, f"{pointer}/{key}")
     elif isinstance(value, list):
-        for child in value:
-            _refuse_zero_characters(child)
+        for index, child in enumerate(value):
+            _refuse_zero_characters(child, f"{pointer}/{index}")
     elif isinstance(value, str) and "\0" in value:
-        problem = Problem("", "A text holds the character U+0000.", repr(value)[:80], fix="Leave that character out.")
+        problem = Problem(pointer, "A text holds the character U+0000.", repr(value)[:80], fix="Leave that character out.")
         raise InvalidInput("The body has a zero character.", [problem])
 
 
