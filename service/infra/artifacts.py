@@ -42,7 +42,7 @@ def object_key(sha256: str) -> str:
 
 
 class LocalArtifactStore:
-    """Files in a folder of this machine."""
+    """Files in a folder of this machine; obstore has a store for folders too, but does not fsync."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,0 +1,151 @@
+"""What a worker makes of its trainer's end: the pipeline on real databases with a trainer that follows a script."""
+
+import threading
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from service.infra.artifacts import LocalArtifactStore
+from service.infra.database import Database
+from service.runs import attempts
+from service.runs.service import request_cancel
+from service.runs.tables import Run
+from service.settings import Settings
+from service.spec.frames import EpochEnded, Failed, Finished, FitJob, OutputFile, PhaseStarted, Stop
+from service.worker.lease import Lease
+from service.worker.pipeline import Pipeline
+from service.worker.trainers import Trainer, TrainerGone
+from service.workspaces.tables import DEFAULT_WORKSPACE_ID
+from tests.factories import queue_run
+from tests.fakes.trainers import FakeTrainer
+
+FINISHED = Finished(outcome="completed", metrics={"loss": 0.5}, files=[], publication=None, publish_reason=None)
+EPOCH = EpochEnded(epoch=1, metrics={"loss": 0.5}, seconds=0.1)
+
+
+class Worker:
+    """One slot's pipeline, and the run that it does."""
+
+    def __init__(self, database: Database, settings: Settings, folder: Path, **changes: Any) -> None:
+        self.database = database
+        self.settings = settings.model_copy(update=changes)
+        self.stopping = threading.Event()
+        self.lease = Lease(self.settings.lease_seconds)
+        self.store = LocalArtifactStore(folder / "artifacts")
+        self._pipeline = Pipeline(database, self.store, self.settings, self.lease, self.stopping)
+        data = folder / "table"
+        data.write_bytes(b"rows")
+        self._files = {"kind": "table", "files": {"table": self.store.put_file(data)}}
+
+    def do(self, trainer: FakeTrainer, **fields: Any) -> tuple[Run, bool]:
+        """Queue a run, claim it and do it; the run afterwards, and whether the trainer may go on."""
+        run_id = queue_run(self.database, dataset_files=self._files, **fields)
+        claimed = attempts.claim(self.database, "wrk_1", ["cpu"], self.settings.lease_seconds)
+        assert claimed is not None
+        is_well = self._pipeline.train_run(claimed, cast(Trainer, trainer))
+        with self.database.read() as session:
+            return session.get_one(Run, run_id), is_well
+
+
+@pytest.fixture
+def worker(database: Database, settings: Settings, tmp_path: Path) -> Worker:
+    return Worker(database, settings, tmp_path)
+
+
+def test_a_finished_fit_is_a_succeeded_run_with_its_files(worker: Worker, tmp_path: Path) -> None:
+    file = tmp_path / "history.json"
+    file.write_text("{}")
+    output = OutputFile(name="history.json", path=str(file), media_type="application/json")
+    finished = Finished(outcome="completed", metrics={}, files=[output], publication=None, publish_reason="No.")
+    trainer = FakeTrainer(PhaseStarted(phase="fitting"), EPOCH, finished)
+
+    run, is_well = worker.do(trainer)
+
+    assert (run.state, run.epoch, run.publish_reason, is_well) == ("succeeded", 1, "No.", True)
+    assert isinstance(trainer.commands[0], FitJob)
+
+
+def test_a_failure_that_the_trainer_tells_of_ends_the_run_and_leaves_the_trainer(worker: Worker) -> None:
+    run, is_well = worker.do(FakeTrainer(Failed(type="keras_error", message="No.", hint="Mend it.")))
+
+    assert run.state == "failed"
+    assert run.failure == {"type": "keras_error", "message": "No.", "hint": "Mend it."}
+    assert is_well
+
+
+def test_a_killed_trainer_brings_the_run_back_to_the_queue(worker: Worker) -> None:
+    run, is_well = worker.do(FakeTrainer(EPOCH, TrainerGone(-9)))
+
+    assert (run.state, run.failures, is_well) == ("queued", 1, False)
+    assert run.failure is not None
+    assert "SIGKILL" in run.failure["message"]
+
+
+def test_a_silent_trainer_is_killed_and_its_run_tried_again(database: Database, settings: Settings, tmp_path: Path) -> None:
+    worker, trainer = Worker(database, settings, tmp_path, no_progress_seconds=0.01), FakeTrainer()
+
+    run, _ = worker.do(trainer)
+
+    assert trainer.is_killed
+    assert (run.state, (run.failure or {})["type"]) == ("queued", "no_progress")
+
+
+def test_a_run_over_its_time_has_failed(worker: Worker) -> None:
+    trainer = FakeTrainer()
+
+    run, _ = worker.do(trainer, timeout_seconds=0.01)
+
+    assert trainer.is_killed
+    assert (run.state, (run.failure or {})["type"]) == ("failed", "timeout")
+
+
+def test_a_trainer_that_does_not_stop_is_killed_and_the_run_is_cancelled(
+    database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    worker = Worker(database, settings, tmp_path, cancel_grace_seconds=0.01)
+
+    class Deaf(FakeTrainer):
+        def send(self, command: Any) -> None:
+            super().send(command)
+            if isinstance(command, FitJob):
+                with database.write() as session:
+                    request_cancel(session, DEFAULT_WORKSPACE_ID, command.run_id, "last")
+
+    trainer = Deaf()
+    run, _ = worker.do(trainer)
+
+    assert any(isinstance(command, Stop) and command.keep == "last" for command in trainer.commands)
+    assert trainer.is_killed
+    assert (run.state, run.version) == ("cancelled", None)
+
+
+def test_a_stopping_worker_gives_its_run_back_without_counting_a_failure(worker: Worker) -> None:
+    worker.stopping.set()
+    trainer = FakeTrainer()
+
+    run, _ = worker.do(trainer)
+
+    assert trainer.is_killed
+    assert (run.state, run.failures, run.owner) == ("queued", 0, None)
+
+
+def test_a_worker_whose_lease_is_lost_writes_nothing_more(database: Database, settings: Settings, tmp_path: Path) -> None:
+    worker = Worker(database, settings, tmp_path)
+    worker.lease.renew(asked_at=-1e9)
+
+    run, is_well = worker.do(FakeTrainer(EPOCH, FINISHED))
+
+    assert (run.state, run.epoch, is_well) == ("running", 0, False)
+
+
+def test_a_dataset_whose_file_is_gone_fails_the_run_with_a_hint(worker: Worker) -> None:
+    files = {"kind": "table", "files": {"table": "f" * 64}}
+    run_id = queue_run(worker.database, dataset_files=files, priority=1)
+
+    run, _ = worker.do(FakeTrainer())
+
+    assert run.id != run_id
+    with worker.database.read() as session:
+        first = session.get_one(Run, run_id)
+    assert (first.state, (first.failure or {})["type"]) == ("failed", "bad_data")

@@ -1,0 +1,45 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import InvalidInput, MalformedInput
+from service.web.json_body import parse_strict
+
+SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+DOCUMENTS = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc"), inner, max_size=3))
+
+
+@given(DOCUMENTS)
+def test_plain_documents_are_read_as_they_are(document: object) -> None:
+    assert parse_strict(json.dumps(document).encode()) == document
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"NaN", b"-Infinity", b"1e999", b'"\\ud800"', b"\xff", b"[1,]", b"{}x", '{"a":1}'.encode("utf-16")]
+)
+def test_what_is_no_json_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedInput):
+        parse_strict(body)
+
+
+def test_a_nesting_of_64_is_read_and_one_more_is_not() -> None:
+    parse_strict(b"[" * 64 + b"]" * 64)
+    with pytest.raises(InvalidInput, match="nested"):
+        parse_strict(b"[" * 66 + b"]" * 66)
+
+
+def test_a_key_that_stands_twice_is_refused_also_inside() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_strict(b'[{"a": {"b": 1, "b": 2}}]')
+
+    assert "'b'" in caught.value.problems[0].message
+
+
+def test_a_zero_character_is_refused_where_it_stands_and_its_spelling_is_not() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_strict(rb'{"rows": [{"name": "a\u0000"}]}')
+
+    assert caught.value.problems[0].pointer == "/rows/0/name"
+    assert parse_strict(rb'"\\u0000"') == r"\u0000"
