@@ -39,7 +39,7 @@ from service.workspaces.auth import workspace_of
 log = get_logger(__name__)
 
 DESCRIPTION = """
-Fits Keras models and serves them. The usual way:
+The usual way:
 
 1. **Upload a dataset** (`POST /api/datasets`): a CSV file, or rows or arrays as JSON.
 2. **Create a model** (`POST /api/models`): layers, optimizer and loss, in Keras's own words.
@@ -154,6 +154,7 @@ def _document(api: FastAPI) -> None:
             schemas.pop("HTTPValidationError", None)
             schemas.pop("ValidationError", None)
             _drop_default_validation_answers(document)
+            _write_summaries_as_sentences(document)
             add_prediction_paths(document)
             api.openapi_schema = document
         return api.openapi_schema
@@ -170,6 +171,13 @@ def _drop_default_validation_answers(document: dict[str, Any]) -> None:
             if answer is not None:
                 answer["content"] = problem
                 answer["description"] = "The request was read, but something in it is wrong."
+
+
+def _write_summaries_as_sentences(document: dict[str, Any]) -> None:
+    """FastAPI writes "Create Run"; only the first word is a capital in a sentence."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation["summary"] = operation["operationId"].replace("_", " ").capitalize()
 
 
 def _ping(database: Database) -> None:

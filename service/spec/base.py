@@ -44,8 +44,11 @@ class KerasObject(Spec):
         return schema
 
     def arguments(self) -> Iterator[tuple[str, Any]]:
-        """Name and value of every argument that differs from its default, in the order of Keras's signature."""
-        for name, field in type(self).model_fields.items():
+        """Name and value of every argument that differs from its default: those of the class before those it inherits."""
+        fields = type(self).model_fields
+        declared = (name for cls in type(self).__mro__ for name in vars(cls).get("__annotations__", {}))
+        for name in dict.fromkeys(name for name in declared if name in fields):
+            field = fields[name]
             value = getattr(self, name)
             if name != "type" and (field.is_required() or value != field.get_default(call_default_factory=True)):
                 yield name, value

@@ -31,16 +31,13 @@ class LayerBase(KerasObject):
     """Whether `fit` may change the weights of this layer."""
 
 
-class Dense(LayerBase):
-    """Fully connected: every neuron sees every input, so it has one weight per input and one bias."""
+class KernelLayer(LayerBase):
+    """What layers with a kernel of weights and a bias have in common."""
 
-    type: Literal["Dense"] = "Dense"
-    units: Units
-    """Number of neurons, which is also the number of outputs."""
     activation: Activation | None = None
-    """Function applied to each neuron's weighted sum; left out, the sum itself is the output."""
+    """Function applied to the output; left out, the weighted sum itself is the output."""
     use_bias: bool = True
-    """Whether each neuron adds a learned constant."""
+    """Whether a learned constant is added to each sum."""
     kernel_initializer: Initializer | None = None
     """How the weights W start; GlorotUniform if left out."""
     bias_initializer: Initializer | None = None
@@ -51,6 +48,14 @@ class Dense(LayerBase):
     """Penalty on the biases b."""
     activity_regularizer: Regularizer | None = None
     """Penalty on the layer's output."""
+
+
+class Dense(KernelLayer):
+    """Fully connected: every neuron sees every input, so it has one weight per input and one bias."""
+
+    type: Literal["Dense"] = "Dense"
+    units: Units
+    """Number of neurons, which is also the number of outputs."""
 
 
 class ActivationLayer(LayerBase):
@@ -129,7 +134,7 @@ class Flatten(LayerBase):
     type: Literal["Flatten"] = "Flatten"
 
 
-class Conv2D(LayerBase):
+class Conv2D(KernelLayer):
     """Slides small filters over an image and answers where each pattern is found."""
 
     type: Literal["Conv2D"] = "Conv2D"
@@ -145,20 +150,6 @@ class Conv2D(LayerBase):
     """Spacing between the pixels that a filter looks at."""
     groups: Annotated[int, Field(ge=1, le=65_536)] = 1
     """Number of groups that the channels are split into."""
-    activation: Activation | None = None
-    """Function applied to the output."""
-    use_bias: bool = True
-    """Whether each filter adds a learned constant."""
-    kernel_initializer: Initializer | None = None
-    """How the filters start; GlorotUniform if left out."""
-    bias_initializer: Initializer | None = None
-    """How the biases start; Zeros if left out."""
-    kernel_regularizer: Regularizer | None = None
-    """Penalty on the filters."""
-    bias_regularizer: Regularizer | None = None
-    """Penalty on the biases."""
-    activity_regularizer: Regularizer | None = None
-    """Penalty on the layer's output."""
 
 
 class MaxPooling2D(LayerBase):
