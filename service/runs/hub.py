@@ -67,6 +67,7 @@ class RunHub:
         """An event that is set whenever something may have happened to the run. Raises TooManyRequests."""
         self.check_room()
         news = asyncio.Event()
+        news.set()  # whatever happened since the caller last read the run has woken the others only
         self._waiters.setdefault(run_id, set()).add(news)
         self._somebody_waits.set()
         try:
