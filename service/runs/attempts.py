@@ -4,7 +4,7 @@ All but ``claim`` raise AttemptReplaced when the attempt no longer owns its run,
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -67,7 +67,7 @@ class Outcome:
     """How the transaction that was to end an attempt has left the run."""
 
     state: str
-    version: int | None = field(default=None)
+    version: int | None = None
 
 
 def claim(database: Database, owner: str, devices: Sequence[str], lease_seconds: float) -> ClaimedRun | None:
@@ -127,8 +127,7 @@ def _apply(session: Session, run: Run, observation: Observation) -> None:
 def cancel_wish(database: Database, claim: Claim) -> Keep | None:
     """What to keep, if somebody wants this attempt to stop."""
     with database.read() as session:
-        run = repository.is_cancel_requested(session, claim)
-        return (run.cancel_keep or "none") if run is not None else None
+        return repository.cancel_wish(session, claim)
 
 
 def complete(database: Database, claim: Claim, finished: Finished, files: Sequence[StoredFile]) -> Outcome:

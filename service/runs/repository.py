@@ -11,6 +11,7 @@ from service.infra.database import database_moment, database_now_ms, now
 from service.runs.errors import ArtifactNotFound, AttemptReplaced, RunNotFound
 from service.runs.states import State
 from service.runs.tables import Epoch, Run, RunArtifact, RunEvent, RunTag
+from service.spec.frames import Keep
 
 ORDERS = {
     "created_at": Order((Run.id,)),  # ids are UUIDv7, which sort by creation
@@ -121,16 +122,11 @@ def list_expired(session: Session, limit: int) -> Sequence[Run]:
     return session.scalars(query.with_for_update(skip_locked=True)).all()
 
 
-def is_cancel_requested(session: Session, claim: Claim) -> Run | None:
-    """The run if it is still this attempt's and somebody wants it to stop."""
-    return session.scalar(
-        select(Run).where(
-            Run.id == claim.run_id,
-            Run.attempt == claim.attempt,
-            Run.state == "running",
-            Run.cancel_requested_at.is_not(None),
-        )
-    )
+def cancel_wish(session: Session, claim: Claim) -> Keep | None:
+    """What to keep, if the run is still this attempt's and somebody wants it to stop."""
+    is_mine = and_(Run.id == claim.run_id, Run.attempt == claim.attempt, Run.state == "running")
+    keep: Keep | None = session.scalar(select(Run.cancel_keep).where(is_mine, Run.cancel_requested_at.is_not(None)))
+    return keep
 
 
 def list_epochs(session: Session, run_id: str) -> Sequence[Epoch]:
