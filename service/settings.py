@@ -32,20 +32,26 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written."""
 
+    trainer_module: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*$")] = "service.training"
+    """Python module that a worker starts as its trainer: whatever speaks the frames of ``service.spec.frames``."""
     slots: Annotated[int, Field(ge=1, le=64)] = 1
     """Runs that one worker fits at the same time, each in a trainer process of its own."""
     trainer_threads: Annotated[int, Field(ge=0, le=1024)] = 0
     """Threads of one trainer's TensorFlow; 0 divides the machine's cores among the slots."""
     trainer_max_runs: Annotated[int, Field(ge=1)] = 100
     """Runs after which a trainer process is replaced by a fresh one."""
+    trainer_memory_bytes: Annotated[int, Field(ge=0)] = 0
+    """Memory (resident set) that one trainer may use before it is stopped; 0 leaves it to the machine."""
+    snapshot_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """How often the state of a fit is saved, so that another attempt can go on from there."""
     lease_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How long a worker owns a run without a sign of life."""
     heartbeat_seconds: Annotated[float, Field(gt=0)] = 10.0
     """How often a worker renews its leases."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 5.0
     """How often every process looks for runs whose worker is gone."""
-    max_failures: Annotated[int, Field(ge=1)] = 3
-    """Lost attempts after which a run has failed for good."""
+    max_attempts: Annotated[int, Field(ge=1)] = 3
+    """Attempts of a run that may be lost before it has failed for good."""
     retry_delay_seconds: Annotated[float, Field(ge=0)] = 5.0
     """How long a run waits in the queue after a lost attempt."""
     no_progress_seconds: Annotated[float, Field(gt=0)] = 600.0
@@ -54,6 +60,14 @@ class Settings(BaseSettings):
     """How long a cancelled trainer may take to stop and save before it is killed."""
     run_timeout_seconds: Annotated[float, Field(gt=0)] = 24 * 3600.0
     """Longest time that one attempt of a run may take when the request names none."""
+    max_queued_runs: Annotated[int, Field(ge=1)] = 20_000
+    """Runs of one workspace that may wait at the same time."""
+    max_running_runs: Annotated[int, Field(ge=1)] = 1000
+    """Runs of one workspace that are fitted at the same time; more of them wait."""
+    gc_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    """How often every process looks for files that nothing refers to."""
+    gc_age_seconds: Annotated[float, Field(gt=0)] = 24 * 3600.0
+    """Age from which a file that nothing refers to is deleted; longer than the longest upload or publishing."""
     max_parameters: Annotated[int, Field(ge=1)] = 200_000_000
     """Largest number of parameters that a model may have."""
 
@@ -77,6 +91,8 @@ class Settings(BaseSettings):
     """Event streams and waiting requests that one API process holds open."""
     engine_cache_bytes: Annotated[int, Field(ge=MEBIBYTE)] = 1024 * MEBIBYTE
     """Bytes of model files that one API process keeps loaded."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 2.0
+    """How long an API that was sent SIGTERM goes on answering while ``/readyz`` already says no."""
     shutdown_grace_seconds: Annotated[int, Field(ge=1)] = 20
     """How long a stopping process may take to finish what it has begun."""
 

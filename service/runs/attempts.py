@@ -166,7 +166,7 @@ def _end_without_result(session: Session, run: Run, failure: Failure, settings: 
     log.warning("run.attempt_failed", run_id=run.id, attempt=run.attempt, type=failure.type, message=failure.message)
     if run.cancel_requested_at is not None:
         finish(session, run, "cancelled")
-    elif is_retried and run.failures < settings.max_failures:
+    elif is_retried and run.failures < settings.max_attempts:
         _requeue(session, run, settings.retry_delay_seconds)
     else:
         finish(session, run, "failed")

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from service.spec.frames import FailureType
+
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 TerminalState = Literal["succeeded", "failed", "cancelled"]
 Kind = Literal["fit", "evaluate", "predict"]
@@ -18,5 +20,8 @@ ALLOWED: dict[State, frozenset[State]] = {
 }
 """To which states a run may go from each state."""
 
-RETRIED_FAILURES = frozenset({"lost_worker", "killed_by_signal", "no_progress"})
+Cause = FailureType | Literal["completed", "cancelled", "worker_shutdown"]
+"""Why an attempt has ended."""
+
+RETRIED_FAILURES: frozenset[FailureType] = frozenset({"lost_worker", "killed_by_signal", "no_progress", "disk_full"})
 """Failures of the surroundings, after which another attempt makes sense. All others end the run."""

@@ -3,14 +3,29 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    column,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
 
 from service.infra.database import Base, now
 from service.runs.errors import IllegalTransition
-from service.runs.states import ALLOWED, STATES, TERMINAL, Device, Kind, State
+from service.runs.states import ALLOWED, STATES, TERMINAL, Cause, Device, Kind, State
 from service.spec.frames import Keep, Phase
 from service.workspaces.tables import Workspace
+
+
+def _only(condition: str) -> dict[str, Any]:
+    """Arguments of an index that holds only the rows of which the condition is true."""
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
 
 
 class Run(Base):
@@ -28,9 +43,18 @@ class Run(Base):
         CheckConstraint("state <> 'failed' OR failure IS NOT NULL", name="failure_when_failed"),
         CheckConstraint("state <> 'cancelled' OR cancel_requested_at IS NOT NULL", name="request_when_cancelled"),
         CheckConstraint("(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="end_when_terminal"),
+        CheckConstraint("(state = 'queued') = (queued_at IS NOT NULL)", name="wait_when_queued"),
         UniqueConstraint("workspace_id", "idempotency_key"),
+        # Every listing walks one of these in its order, however many runs there are.
         Index(None, "workspace_id", "id"),
-        Index("ix_runs_queue", "state", "priority", "id"),
+        Index(None, "workspace_id", "priority", "id"),
+        Index(None, "workspace_id", "model", "id"),
+        Index(None, "workspace_id", "dataset_id", "id"),
+        Index(None, "workspace_id", "state", "id"),
+        # These hold only the few runs that are queued or running, or that have a key.
+        Index("ix_runs_queue", column("priority").desc(), "id", **_only("state = 'queued'")),
+        Index("ix_runs_leases", "lease_until", **_only("state = 'running'")),
+        Index("ix_runs_keys", "created_at", **_only("idempotency_key IS NOT NULL")),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -65,6 +89,15 @@ class Run(Base):
     lease_until: Mapped[int | None] = mapped_column(BigInteger)
     """Milliseconds since 1970 by the database's clock, as is ``not_before``."""
     not_before: Mapped[int] = mapped_column(BigInteger, default=0)
+    queued_at: Mapped[datetime | None] = mapped_column(default=now)
+    """Since when it waits."""
+    attempts: Mapped[list["RunAttempt"]] = relationship(
+        cascade="all, delete-orphan", lazy="selectin", order_by="RunAttempt.number"
+    )
+    snapshots: Mapped[list[Any]] = mapped_column(default=list)
+    """From where another attempt can go on, newest first: ``{"sha256", "size_bytes", "epoch", "step"}``."""
+    inexact_reason: Mapped[str | None] = mapped_column(Text)
+    """Why the result may differ from that of an undisturbed run."""
     cancel_requested_at: Mapped[datetime | None]
     cancel_keep: Mapped[Keep | None] = mapped_column(String(4))
 
@@ -96,6 +129,7 @@ class Run(Base):
         if state != "running":
             self.owner = None
             self.lease_until = None
+        self.queued_at = now() if state == "queued" else None
         if state in TERMINAL:
             self.finished_at = now()
         self.emit("state", {"state": state, "phase": self.phase, "attempt": self.attempt})
@@ -117,6 +151,26 @@ class Run(Base):
         """Note what the run is doing now."""
         self.phase = phase
         self.emit("state", {"state": self.state, "phase": phase, "attempt": self.attempt})
+
+
+class RunAttempt(Base):
+    """One try of a worker to do a run."""
+
+    __tablename__ = "run_attempts"
+    __table_args__ = (CheckConstraint("(ended_at IS NULL) = (cause IS NULL)", name="cause_when_ended"),)
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    worker_id: Mapped[str] = mapped_column(String(40))
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]
+    cause: Mapped[Cause | None] = mapped_column(String(20))
+    message: Mapped[str | None] = mapped_column(Text)
+    """What happened, where the attempt had no result."""
+    from_epoch: Mapped[int] = mapped_column(default=0)
+    """Epochs that an earlier attempt had done."""
+    epoch: Mapped[int] = mapped_column(default=0)
+    """The epoch that it reached."""
 
 
 class RunTag(Base):

@@ -16,7 +16,9 @@ FailureType = Literal[
     "keras_error",
     "not_finite",
     "bad_data",
+    "disk_full",
 ]
+LogLevel = Literal["info", "warning", "error"]
 
 T = TypeVar("T")
 LENGTH = struct.Struct(">I")
@@ -55,6 +57,10 @@ class FitJob(Frame, frozen=True, kw_only=True, tag="fit"):
     seed: int
     publish: bool
     max_parameters: int
+    resume: list[str] = []
+    """Paths of snapshots to go on from, best first; the first one that can be read is taken. Empty: from the beginning."""
+    snapshot_seconds: float = 30.0
+    """How often to take a snapshot, where that costs no more than its share of the time."""
 
 
 class Stop(Frame, frozen=True, kw_only=True, tag="stop"):
@@ -63,6 +69,13 @@ class Stop(Frame, frozen=True, kw_only=True, tag="stop"):
     run_id: str
     attempt: int
     keep: Keep
+
+
+class Suspend(Frame, frozen=True, kw_only=True, tag="suspend"):
+    """Take a snapshot at the next batch and end with ``Suspended``: somebody else will go on."""
+
+    run_id: str
+    attempt: int
 
 
 class Ready(Frame, frozen=True, kw_only=True, tag="ready"):
@@ -108,6 +121,36 @@ class EpochEnded(Frame, frozen=True, kw_only=True, tag="epoch"):
     epoch: int
     metrics: dict[str, float]
     seconds: float
+
+
+class Resumed(Frame, frozen=True, kw_only=True, tag="resumed"):
+    """Where a second or later attempt goes on; sent once, before its first progress."""
+
+    from_epoch: int
+    """Epochs that are done already; 0 begins anew."""
+    from_step: int
+    """Steps of the next epoch that are done already."""
+    inexact_reason: str | None = None
+    """Why the result may differ from that of an undisturbed run, e.g. another processor; None where it is the same."""
+
+
+class SnapshotTaken(Frame, frozen=True, kw_only=True, tag="snapshot"):
+    """The whole state of the fit is in a file, which is the worker's from now on."""
+
+    path: str
+    epoch: int
+    """Epochs that are done."""
+    step: int
+    """Steps of the next epoch that are done."""
+    seconds: float
+    """What it cost the fit."""
+
+
+class LogLine(Frame, frozen=True, kw_only=True, tag="log"):
+    """Something that the owner of the run should know."""
+
+    level: LogLevel
+    message: str
 
 
 class OutputFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +207,10 @@ class Finished(Frame, frozen=True, kw_only=True, tag="finished"):
     """Why there is no publication, where one was asked for."""
 
 
+class Suspended(Frame, frozen=True, kw_only=True, tag="suspended"):
+    """The fit has stopped after a ``Suspend``; where a snapshot could be taken it was reported before."""
+
+
 class Failed(Frame, frozen=True, kw_only=True, tag="failed"):
     """The fit cannot go on; the trainer itself is well and takes the next job."""
 
@@ -172,8 +219,10 @@ class Failed(Frame, frozen=True, kw_only=True, tag="failed"):
     hint: str
 
 
-Command = FitJob | Stop
-Report = Ready | PhaseStarted | Planned | Progress | EpochEnded | Finished | Failed
+Command = FitJob | Stop | Suspend
+Report = (
+    Ready | PhaseStarted | Planned | Resumed | Progress | EpochEnded | SnapshotTaken | LogLine | Finished | Suspended | Failed
+)
 
 _encoder = msgspec.json.Encoder()
 command_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)

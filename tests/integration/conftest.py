@@ -16,7 +16,7 @@ def empty_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings that name an empty database."""
     is_sqlite = request.param == "sqlite"
     url = "" if is_sqlite else new_database(request.getfixturevalue("postgres_url"))
-    return Settings(data_dir=tmp_path, database_url=url, lease_seconds=60, max_failures=2, retry_delay_seconds=0)
+    return Settings(data_dir=tmp_path, database_url=url, lease_seconds=60, max_attempts=2, retry_delay_seconds=0)
 
 
 @pytest.fixture

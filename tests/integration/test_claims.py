@@ -115,12 +115,12 @@ def test_the_run_of_a_silent_worker_goes_back_to_the_queue(database: Database, s
 
 def test_a_run_that_loses_worker_after_worker_fails_in_the_end(database: Database, settings: Settings) -> None:
     run_id = queue_run(database)
-    for _ in range(settings.max_failures):
+    for _ in range(settings.max_attempts):
         claim(database)
         expire(database, run_id)
         sweep(database, SilentDoorbell(), settings)
     run = read(database, run_id)
-    assert (run.state, run.failure["type"], run.failures) == ("failed", "lost_worker", settings.max_failures)
+    assert (run.state, run.failure["type"], run.failures) == ("failed", "lost_worker", settings.max_attempts)
 
 
 def test_a_silent_worker_s_run_that_was_to_be_cancelled_is_cancelled(database: Database, settings: Settings) -> None:

@@ -50,6 +50,33 @@ def test_an_upgrade_works_again_after_a_downgrade(settings: Settings) -> None:
     check_schema(settings)
 
 
+OLD_RUN = """
+INSERT INTO runs (id, workspace_id, kind, state, phase, model, revision, definition, compile, dataset_id, dataset_files,
+                  features, fit, seed, priority, device, wants_version, attempt, failures, owner, lease_until, not_before,
+                  last_event, epoch, step, created_at)
+VALUES ('{id}', 'ws_default', 'fit', '{state}', 'waiting', 'm', 1, '{{}}', '{{}}', 'ds_1', '{{}}', '{{}}', '{{}}', 1, 0,
+        'any', true, 1, 0, {owner}, {lease}, 0, 1, 0, 0, '2026-01-01 00:00:00')
+"""
+
+
+def test_an_upgrade_keeps_the_runs_of_an_older_version(empty_settings: Settings) -> None:
+    command.upgrade(alembic_config(empty_settings), "0001")
+    engine = create_engine(empty_settings.resolved_database_url)
+    with engine.begin() as connection:
+        connection.execute(text(OLD_RUN.format(id="run_1", state="queued", owner="NULL", lease="NULL")))
+        connection.execute(text(OLD_RUN.format(id="run_2", state="running", owner="'wrk_1'", lease="1")))
+        connection.execute(
+            text("INSERT INTO epochs (run_id, number, metrics, seconds, created_at) VALUES ('run_2', 1, '{}', 1, '2026-01-01')")
+        )
+    upgrade(empty_settings)
+    with engine.connect() as connection:
+        queued = connection.execute(text("SELECT id, queued_at IS NOT NULL FROM runs ORDER BY id")).all()
+        assert [(run_id, bool(waits)) for run_id, waits in queued] == [("run_1", True), ("run_2", False)]
+        assert connection.execute(text("SELECT run_id, number FROM run_attempts")).all() == [("run_2", 1)]
+        assert connection.execute(text("SELECT run_id, number FROM epochs")).all() == [("run_2", 1)]
+    engine.dispose()
+
+
 def test_the_default_workspace_is_there(database: Database) -> None:
     with database.read() as session:
         assert session.get_one(Workspace, DEFAULT_WORKSPACE_ID).name == "default"
