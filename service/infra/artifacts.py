@@ -3,6 +3,7 @@
 A file is durable once ``put_file`` returns. Knows no nouns and no database.
 """
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -20,8 +21,11 @@ CHUNK_BYTES = 4 * 1024 * 1024
 class ArtifactStore(Protocol):
     """Where files live."""
 
-    def put_file(self, path: Path) -> str:
-        """Store a file's bytes and return their SHA-256 (64 hexadecimal digits)."""
+    def put_file(self, path: Path, move: bool = False) -> str:
+        """Store a file's bytes and return their SHA-256 (64 hexadecimal digits). With ``move`` the file itself is gone then."""
+
+    def delete(self, sha256: str) -> None:
+        """Forget the bytes, if they are there."""
 
     def read(self, sha256: str) -> bytes:
         """The bytes. Raises FileNotFoundError when they are not there."""
@@ -47,7 +51,7 @@ class LocalArtifactStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def put_file(self, path: Path) -> str:
+    def put_file(self, path: Path, move: bool = False) -> str:
         """Copy to a temporary name, fsync, rename, fsync the folder: after a crash the file is whole or absent."""
         sha256 = sha256_of(path)
         target = self._folder / object_key(sha256)
@@ -63,7 +67,13 @@ class LocalArtifactStore:
         Path(copy.name).replace(target)
         for folder in (target.parent, target.parent.parent):
             _fsync_folder(folder)
+        if move:
+            path.unlink()
         return sha256
+
+    def delete(self, sha256: str) -> None:
+        """Remove the file, if it is there."""
+        (self._folder / object_key(sha256)).unlink(missing_ok=True)
 
     def read(self, sha256: str) -> bytes:
         """The bytes. Raises FileNotFoundError when they are not there."""
@@ -84,11 +94,19 @@ class ObjectArtifactStore:
         self._store = store
         self._cache = LocalArtifactStore(cache)
 
-    def put_file(self, path: Path) -> str:
+    def put_file(self, path: Path, move: bool = False) -> str:
         """Upload; an object store shows an object only when it is whole."""
         sha256 = sha256_of(path)
         obstore.put(self._store, object_key(sha256), path)
+        if move:
+            path.unlink()
         return sha256
+
+    def delete(self, sha256: str) -> None:
+        """Remove the object and its cached copy, if they are there."""
+        with contextlib.suppress(FileNotFoundError):
+            obstore.delete(self._store, object_key(sha256))
+        self._cache.delete(sha256)
 
     def read(self, sha256: str) -> bytes:
         """The bytes. Raises FileNotFoundError when they are not there."""

@@ -4,7 +4,7 @@ All but ``claim`` raise AttemptReplaced when the attempt no longer owns its run,
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -17,13 +17,37 @@ from service.runs import repository
 from service.runs.repository import Claim
 from service.runs.service import finish
 from service.runs.states import RETRIED_FAILURES
-from service.runs.tables import Epoch, Run, RunArtifact
+from service.runs.tables import Epoch, Run, RunArtifact, RunAttempt
 from service.settings import Settings
-from service.spec.frames import EpochEnded, FailureType, Finished, Keep, PhaseStarted, Planned, Progress
+from service.spec.frames import (
+    EpochEnded,
+    FailureType,
+    Finished,
+    Keep,
+    LogLine,
+    PhaseStarted,
+    Planned,
+    Progress,
+    Resumed,
+)
 
 log = get_logger(__name__)
 
-Observation = PhaseStarted | Planned | Progress | EpochEnded
+KEPT_SNAPSHOTS = 2
+"""The last one, and the one before in case its file is damaged."""
+
+
+@dataclass(frozen=True)
+class StoredSnapshot:
+    """The state of a fit that the artifact store has taken: epochs done, and steps done of the next one."""
+
+    sha256: str
+    size_bytes: int
+    epoch: int
+    step: int
+
+
+Observation = PhaseStarted | Planned | Resumed | Progress | EpochEnded | StoredSnapshot | LogLine
 
 
 @dataclass(frozen=True)
@@ -60,6 +84,10 @@ class ClaimedRun:
     seed: int
     wants_version: bool
     timeout_seconds: float | None
+    spent_seconds: float
+    """How long the earlier attempts have taken together."""
+    snapshots: list[str]
+    """SHA-256 of the snapshots to go on from, best first."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +96,16 @@ class Outcome:
 
     state: str
     version: int | None = None
+    snapshots: list[str] = field(default_factory=list)
+    """SHA-256 of the snapshots that nobody needs any more."""
 
 
-def claim(database: Database, owner: str, devices: Sequence[str], lease_seconds: float) -> ClaimedRun | None:
+def claim(database: Database, settings: Settings, owner: str, devices: Sequence[str]) -> ClaimedRun | None:
     """Take the best waiting run, or None when nothing waits that this worker can do."""
+    lease_ms = int(settings.lease_seconds * 1000)
     with database.write() as session:
-        run = repository.claim_next(session, owner, devices, int(lease_seconds * 1000))
-        if run is None:
-            return None
-        repository.delete_epochs_after(session, run.id, 0)
-        run.epoch, run.step, run.plan, run.metrics = 0, 0, None, None
-        if run.attempt > 1:
-            run.emit("resumed", {"attempt": run.attempt, "from_epoch": 0})
-        return _claimed(run, owner)
+        run = repository.claim_next(session, owner, devices, lease_ms, settings.max_running_runs)
+        return _claimed(run, owner) if run is not None else None
 
 
 def _claimed(run: Run, owner: str) -> ClaimedRun:
@@ -96,15 +121,27 @@ def _claimed(run: Run, owner: str) -> ClaimedRun:
         seed=run.seed,
         wants_version=run.wants_version,
         timeout_seconds=run.timeout_seconds,
+        spent_seconds=run.spent_seconds,
+        snapshots=[snapshot["sha256"] for snapshot in run.snapshots],
     )
 
 
-def record(database: Database, claim: Claim, observations: Sequence[Observation]) -> None:
-    """Write what the trainer has reported, in one transaction."""
+def record(database: Database, claim: Claim, observations: Sequence[Observation]) -> list[str]:
+    """Write what the trainer has reported, in one transaction.
+
+    Returns the SHA-256 of the snapshots that newer ones have replaced.
+    """
     with database.write() as session:
         run = repository.get_owned(session, claim)
+        before = _snapshot_hashes(run)
         for observation in observations:
             _apply(session, run, observation)
+        stored = [observation.sha256 for observation in observations if isinstance(observation, StoredSnapshot)]
+        return sorted({*before, *stored} - set(_snapshot_hashes(run)))
+
+
+def _snapshot_hashes(run: Run) -> list[str]:
+    return [snapshot["sha256"] for snapshot in run.snapshots]
 
 
 def _apply(session: Session, run: Run, observation: Observation) -> None:
@@ -112,20 +149,44 @@ def _apply(session: Session, run: Run, observation: Observation) -> None:
         case PhaseStarted(phase=phase):
             run.start_phase(phase)
         case Planned():
-            names = ("features", "warnings", "epochs", "steps", "train_rows", "validation_rows", "parameters")
-            run.plan = {name: getattr(observation, name) for name in names}
-            for warning in observation.warnings:
-                run.emit("log", {"level": "warning", "message": warning})
+            _note_plan(run, observation)
+        case Resumed():
+            _go_on_from(session, run, observation)
         case Progress(epoch=epoch, step=step):
             run.epoch, run.step = epoch, step
         case EpochEnded(epoch=number, metrics=metrics, seconds=seconds):
             session.add(Epoch(run_id=run.id, number=number, metrics=metrics, seconds=seconds))
             run.epoch, run.step, run.metrics = number, (run.plan or {}).get("steps", 0), metrics
             run.emit("epoch", {"epoch": number, "metrics": metrics, "seconds": seconds})
+        case StoredSnapshot():
+            run.snapshots = [vars(observation).copy(), *run.snapshots][:KEPT_SNAPSHOTS]
+        case LogLine(level=level, message=message):
+            run.log(level, message)
+
+
+def _note_plan(run: Run, planned: Planned) -> None:
+    known = (run.plan or {}).get("warnings", [])
+    names = ("features", "warnings", "epochs", "steps", "train_rows", "validation_rows", "parameters")
+    run.plan = {name: getattr(planned, name) for name in names}
+    for warning in planned.warnings:
+        if warning not in known:
+            run.log("warning", warning)
+
+
+def _go_on_from(session: Session, run: Run, resumed: Resumed) -> None:
+    """Forget the epochs that this attempt does again."""
+    session.flush()
+    repository.delete_epochs_after(session, run.id, resumed.from_epoch)
+    last = session.get(Epoch, (run.id, resumed.from_epoch))
+    run.metrics = last.metrics if last is not None else None
+    run.epoch, run.step = resumed.from_epoch + (resumed.from_step > 0), resumed.from_step
+    run.inexact_reason = resumed.inexact_reason
+    session.get_one(RunAttempt, (run.id, run.attempt)).from_epoch = resumed.from_epoch
+    run.emit("resumed", {"attempt": run.attempt, "from_epoch": resumed.from_epoch, "from_step": resumed.from_step})
 
 
 def cancel_wish(database: Database, claim: Claim) -> Keep | None:
-    """What to keep, if somebody wants this attempt to stop."""
+    """What to keep, if somebody wants this attempt to stop. Raises AttemptReplaced."""
     with database.read() as session:
         return repository.cancel_wish(session, claim)
 
@@ -135,12 +196,14 @@ def complete(database: Database, claim: Claim, finished: Finished, files: Sequen
     with database.write() as session:
         run = repository.get_owned(session, claim)
         is_cancelled = run.cancel_requested_at is not None
+        snapshots = _snapshot_hashes(run)
         for file in files:
             session.add(RunArtifact(run_id=run.id, **vars(file)))
         if not (is_cancelled and run.cancel_keep == "none"):
             _publish(session, run, finished, files)
+        run.end_attempt("cancelled" if is_cancelled else "completed")
         finish(session, run, "cancelled" if is_cancelled else "succeeded")
-        return Outcome(run.state, run.version)
+        return Outcome(run.state, run.version, snapshots)
 
 
 def _publish(session: Session, run: Run, finished: Finished, files: Sequence[StoredFile]) -> None:
@@ -160,27 +223,47 @@ def fail(database: Database, claim: Claim, failure: Failure, settings: Settings)
 
 
 def _end_without_result(session: Session, run: Run, failure: Failure, settings: Settings) -> Outcome:
-    run.failure = vars(failure).copy()
+    log.warning("run.attempt_failed", run_id=run.id, attempt=run.attempt, type=failure.type, message=failure.message)
+    snapshots = _snapshot_hashes(run)
+    if run.cancel_requested_at is not None:
+        _end_cancelled(session, run, failure.message)
+        return Outcome(run.state, snapshots=snapshots)
+    run.end_attempt(failure.type, failure.message)
     is_retried = failure.type in RETRIED_FAILURES
     run.failures += is_retried
-    log.warning("run.attempt_failed", run_id=run.id, attempt=run.attempt, type=failure.type, message=failure.message)
-    if run.cancel_requested_at is not None:
-        finish(session, run, "cancelled")
-    elif is_retried and run.failures < settings.max_attempts:
+    if is_retried and run.failures < settings.max_attempts:
+        run.failure = vars(failure).copy()
+        run.log("warning", f"{failure.message} Attempt {run.attempt} of this run has ended; another one follows.")
         _requeue(session, run, settings.retry_delay_seconds)
     else:
+        run.failure = vars(failure) | {"message": _with_earlier_attempts(run, failure.message)}
+        run.log("error", failure.message)
         finish(session, run, "failed")
-    return Outcome(run.state)
+    return Outcome(run.state, snapshots=snapshots if run.is_terminal else [])
+
+
+def _with_earlier_attempts(run: Run, message: str) -> str:
+    earlier = [f"{attempt.number} ({attempt.cause})" for attempt in run.attempts if attempt.number < run.attempt]
+    return f"{message} Earlier attempts: {', '.join(earlier)}." if earlier else message
+
+
+def _end_cancelled(session: Session, run: Run, message: str | None = None) -> None:
+    run.end_attempt("cancelled", message)
+    if run.cancel_keep != "none":
+        run.publish_reason = "The fit had ended before its weights could be kept."
+    finish(session, run, "cancelled")
 
 
 def release(database: Database, claim: Claim) -> Outcome:
     """Give a run back to the queue because its worker stops; this does not count as a failure."""
     with database.write() as session:
         run = repository.get_owned(session, claim)
+        snapshots = _snapshot_hashes(run)
         if run.cancel_requested_at is not None:
-            finish(session, run, "cancelled")
-        else:
-            _requeue(session, run, delay_seconds=0)
+            _end_cancelled(session, run)
+            return Outcome(run.state, snapshots=snapshots)
+        run.end_attempt("worker_shutdown", "The worker was asked to stop.")
+        _requeue(session, run, delay_seconds=0)
         return Outcome(run.state)
 
 
@@ -195,6 +278,6 @@ def end_expired(session: Session, settings: Settings, limit: int = 100) -> int:
     expired = repository.list_expired(session, limit)
     for run in expired:
         message = f"Worker {run.owner} showed no sign of life for {settings.lease_seconds:g} seconds."
-        hint = "The machine may have gone down or lost its network. The run starts again by itself, up to the limit."
+        hint = "The machine may have gone down or lost its network. The run goes on by itself, up to the limit of attempts."
         _end_without_result(session, run, Failure("lost_worker", message, hint), settings)
     return len(expired)

@@ -13,16 +13,16 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.errors import InvalidInput, Problem
 from service.infra.artifacts import ArtifactStore
-from service.infra.cursors import map_page
 from service.infra.queue import Doorbell
 from service.runs import repository, service, workers
 from service.runs.hub import RunHub
-from service.runs.reading import read_metrics, read_progress, read_run
+from service.runs.reading import read_logs, read_metrics, read_page, read_progress, read_run
 from service.runs.repository import RunFilter
 from service.runs.schemas import (
     ArtifactList,
     ArtifactRead,
     CancelRequest,
+    LogPage,
     RunCreate,
     RunMetrics,
     RunPage,
@@ -31,6 +31,7 @@ from service.runs.schemas import (
 )
 from service.runs.states import TERMINAL, State
 from service.runs.tables import RunEvent
+from service.settings import Settings
 from service.web.routing import PageOf, ReadSession, WriteSession, database_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace
 
@@ -72,24 +73,34 @@ def _doorbell_of(request: Request) -> Doorbell:
     return doorbell
 
 
-@router.post("/runs", status_code=202, responses=problems(400, 404, 409, 413, 415, 422))
+def _settings_of(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+CurrentSettings = Annotated[Settings, Depends(_settings_of)]
+
+
+@router.post("/runs", status_code=202, responses=problems(400, 404, 409, 413, 415, 422, 429))
 def create_run(
     http: Request,
     session: WriteSession,
+    settings: CurrentSettings,
     workspace_id: CurrentWorkspace,
     request: RunCreate,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> RunRead:
     """Fit a model on a dataset; the answer comes at once, and a worker does the work."""
-    run = service.create(session, _doorbell_of(http), workspace_id, request, idempotency_key)
+    run = service.create(session, _doorbell_of(http), workspace_id, request, idempotency_key, settings.max_queued_runs)
     response.headers["Location"] = f"/api/runs/{run.id}"
-    return read_run(session, run)
+    return read_run(session, settings, run)
 
 
 @router.get("/runs", responses=problems(422))
 def list_runs(
     session: ReadSession,
+    settings: CurrentSettings,
     workspace_id: CurrentWorkspace,
     page: PageOf,
     model: Annotated[str | None, Query(max_length=63, description="Only runs of this model.", examples=["my_model"])] = None,
@@ -102,8 +113,7 @@ def list_runs(
 ) -> RunPage:
     """List runs, newest first unless `order_by` is `created_at`, `priority` or `model`, or one of these with `-`."""
     wanted = RunFilter(model, dataset, state, tag)
-    runs = repository.list_page(session, workspace_id, wanted, page)
-    return RunPage(**map_page(runs, lambda run: read_run(session, run)))
+    return read_page(session, settings, repository.list_page(session, workspace_id, wanted, page))
 
 
 @router.get("/runs/{run_id}", name="read_run", responses=problems(404, 422, 429))
@@ -111,8 +121,7 @@ async def read_run_state(
     request: Request, response: Response, workspace_id: CurrentWorkspace, run_id: RunId, prefer: Prefer = None
 ) -> RunRead:
     """Read a run: state, progress, latest metrics, and why it failed if it did."""
-    settings = request.app.state.settings
-    wait_seconds = min(_parse_wait(prefer), settings.max_wait_seconds)
+    wait_seconds = min(_parse_wait(prefer), _settings_of(request).max_wait_seconds)
     run = await anyio.to_thread.run_sync(_read, request, workspace_id, run_id)
     if wait_seconds:
         response.headers["Preference-Applied"] = f"wait={wait_seconds}"
@@ -149,7 +158,7 @@ async def _wait_for_end(request: Request, workspace_id: str, run: RunRead, secon
 
 def _read(request: Request, workspace_id: str, run_id: str) -> RunRead:
     with database_of(request).read() as session:
-        return read_run(session, repository.get(session, workspace_id, run_id))
+        return read_run(session, _settings_of(request), repository.get(session, workspace_id, run_id))
 
 
 @router.get("/runs/{run_id}/metrics", responses=problems(404))
@@ -212,12 +221,20 @@ def _read_news(request: Request, workspace_id: str, run_id: str, after: int) -> 
 @router.post("/runs/{run_id}:cancel", status_code=202, responses=problems(400, 404, 409, 415, 422))
 def cancel_run(
     session: WriteSession,
+    settings: CurrentSettings,
     workspace_id: CurrentWorkspace,
     run_id: RunId,
     request: CancelRequest = CancelRequest(),  # noqa: B008  # frozen
 ) -> RunRead:
     """Stop a run: a queued one at once, a running one at its next batch."""
-    return read_run(session, service.request_cancel(session, workspace_id, run_id, request.keep))
+    return read_run(session, settings, service.request_cancel(session, workspace_id, run_id, request.keep))
+
+
+@router.get("/runs/{run_id}/logs", responses=problems(404, 422))
+def list_run_logs(session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId, page: PageOf) -> LogPage:
+    """Read what the attempts of a run have logged, oldest first; `order_by` is `number` or `-number`."""
+    run = repository.get(session, workspace_id, run_id)
+    return read_logs(repository.list_logs(session, run.id, page))
 
 
 @router.get("/runs/{run_id}/artifacts", responses=problems(404))
@@ -257,6 +274,6 @@ def delete_run(session: WriteSession, workspace_id: CurrentWorkspace, run_id: Ru
 
 
 @workers_router.get("/workers", responses=problems())
-def list_workers(request: Request, session: ReadSession, workspace_id: CurrentWorkspace) -> WorkerList:
+def list_workers(session: ReadSession, settings: CurrentSettings, workspace_id: CurrentWorkspace) -> WorkerList:
     """List the workers: who is alive, what they can do, and what they are doing."""
-    return workers.list_workers(session, workspace_id, request.app.state.settings.lease_seconds)
+    return workers.list_workers(session, workspace_id, settings.lease_seconds)

@@ -5,18 +5,46 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
+from service.infra.cursors import Page, map_page
 from service.runs import repository
-from service.runs.schemas import FailureRead, ProgressRead, PublishRead, RunMetrics, RunRead
-from service.runs.tables import Epoch, Run
+from service.runs.queueing import Queue
+from service.runs.schemas import (
+    AttemptRead,
+    FailureRead,
+    LogPage,
+    LogRead,
+    ProgressRead,
+    PublishRead,
+    RunMetrics,
+    RunPage,
+    RunRead,
+)
+from service.runs.tables import Epoch, Run, RunAttempt, RunEvent
+from service.settings import Settings
 
 COPIED_FIELDS = (
     "id", "kind", "state", "phase", "model", "revision", "target", "features", "fit", "seed", "priority", "timeout_seconds",
     "device", "attempt", "failures", "metrics", "cancel_requested_at", "version", "created_at", "started_at", "finished_at",
+    "inexact_reason",
 )  # fmt: skip
 
 
-def read_run(session: Session, run: Run) -> RunRead:
+def read_run(session: Session, settings: Settings, run: Run) -> RunRead:
     """The wire form of a run."""
+    position = repository.queue_position(session, run) if run.state == "queued" else None
+    queue = Queue(session, settings) if run.state == "queued" else None
+    return _read(run, queue, position)
+
+
+def read_page(session: Session, settings: Settings, page: Page[Run]) -> RunPage:
+    """The wire form of a page of runs, with a number of queries that does not depend on their number."""
+    waiting = [run.id for run in page.items if run.state == "queued"]
+    positions = repository.queue_positions(session, waiting) if waiting else {}
+    queue = Queue(session, settings) if waiting else None
+    return RunPage(**map_page(page, lambda run: _read(run, queue, positions.get(run.id))))
+
+
+def _read(run: Run, queue: Queue | None, position: int | None) -> RunRead:
     plan = run.plan or {}
     fields = {name: getattr(run, name) for name in COPIED_FIELDS}
     return RunRead(
@@ -25,24 +53,53 @@ def read_run(session: Session, run: Run) -> RunRead:
         chosen_features=plan.get("features"),
         warnings=plan.get("warnings", []),
         tags=[tag.tag for tag in run.tags],
+        attempts=[_read_attempt(attempt) for attempt in run.attempts],
         progress=read_progress(run),
-        queue_position=repository.queue_position(session, run),
+        queue_position=position,
+        queued_seconds=_age_seconds(run.queued_at) if run.queued_at is not None else None,
+        waiting_reason=queue.why_waiting(run) if queue is not None and run.state == "queued" else None,
+        exact=run.inexact_reason is None,
         failure=FailureRead.model_validate(run.failure) if run.failure else None,
         publish=_read_publish(run),
     )
 
 
+def _read_attempt(attempt: RunAttempt) -> AttemptRead:
+    return AttemptRead(**{name: getattr(attempt, name) for name in AttemptRead.model_fields})
+
+
+def _age_seconds(since: datetime) -> float:
+    return round(max((datetime.now(UTC) - since).total_seconds(), 0.0), 1)
+
+
 def read_progress(run: Run) -> ProgressRead:
-    """How far a run is. The time left is estimated from the part done since the attempt began."""
+    """How far a run is. The time left is estimated from what the present attempt has done so far."""
     epochs = run.fit.get("epochs", 1)
     steps = (run.plan or {}).get("steps")
     done = max(run.epoch - 1, 0) + (run.step / steps if steps else 0)
     fraction = 1.0 if run.state == "succeeded" else min(done / epochs, 1.0)
-    eta = None
-    if run.state == "running" and run.started_at is not None and fraction > 0:
-        elapsed = (datetime.now(UTC) - run.started_at).total_seconds()
-        eta = round(elapsed * (1 - fraction) / fraction, 1)
-    return ProgressRead(epoch=run.epoch, epochs=epochs, step=run.step, steps=steps, fraction=round(fraction, 4), eta_seconds=eta)
+    return ProgressRead(
+        epoch=run.epoch,
+        epochs=epochs,
+        step=run.step,
+        steps=steps,
+        fraction=round(fraction, 4),
+        eta_seconds=_estimate_rest(run, fraction, epochs),
+    )
+
+
+def _estimate_rest(run: Run, fraction: float, epochs: int) -> float | None:
+    if run.state != "running" or run.started_at is None or not run.attempts:
+        return None
+    done_by_this_attempt = fraction - run.attempts[-1].from_epoch / epochs
+    if done_by_this_attempt <= 0:
+        return None
+    return round(_age_seconds(run.started_at) * (1 - fraction) / done_by_this_attempt, 1)
+
+
+def read_logs(page: Page[RunEvent]) -> LogPage:
+    """The wire form of a page of log lines."""
+    return LogPage(**map_page(page, lambda event: LogRead(number=event.number, created_at=event.created_at, **event.data)))
 
 
 def _read_publish(run: Run) -> PublishRead:

@@ -2,22 +2,31 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
 
-from sqlalchemy import and_, delete, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
+from sqlalchemy.orm import Session, defer, selectinload
 
 from service.infra.cursors import Order, Page, PageRequest, fetch_page
-from service.infra.database import database_moment, database_now_ms, now
+from service.infra.database import database_moment, database_now_ms
 from service.runs.errors import ArtifactNotFound, AttemptReplaced, RunNotFound
 from service.runs.states import State
 from service.runs.tables import Epoch, Run, RunArtifact, RunEvent, RunTag
 from service.spec.frames import Keep
+from service.workspaces.tables import Workspace
+
+Row = TypeVar("Row")
+
+NOT_LISTED = (Run.definition, Run.compile, Run.dataset_files, Run.snapshots)
+"""Large documents that no listing shows."""
 
 ORDERS = {
     "created_at": Order((Run.id,)),  # ids are UUIDv7, which sort by creation
     "priority": Order((Run.priority, Run.id)),
     "model": Order((Run.model, Run.id)),
 }
+LOG_ORDERS = {"number": Order((RunEvent.number,))}
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,8 @@ def list_page(session: Session, workspace_id: str, wanted: RunFilter, request: P
         query = query.where(Run.state == wanted.state)
     if wanted.tag is not None:
         query = query.where(Run.tags.any(RunTag.tag == wanted.tag))
-    return fetch_page(session, query, request, ORDERS, default="-created_at")
+    details = (selectinload(Run.tags), selectinload(Run.attempts), *map(defer, NOT_LISTED))
+    return fetch_page(session, query.options(*details), request, ORDERS, default="-created_at")
 
 
 def find_by_key(session: Session, workspace_id: str, key: str) -> Run | None:
@@ -78,55 +88,115 @@ def find_by_key(session: Session, workspace_id: str, key: str) -> Run | None:
     return session.scalar(select(Run).where(Run.workspace_id == workspace_id, Run.idempotency_key == key))
 
 
-def queue_position(session: Session, run: Run) -> int | None:
-    """The run's place in the queue, 1 being next; None unless it is queued."""
-    if run.state != "queued":
-        return None
+def queue_position(session: Session, run: Run) -> int:
+    """The place of a queued run in the queue, 1 being next."""
     is_ahead = or_(Run.priority > run.priority, and_(Run.priority == run.priority, Run.id < run.id))
     ahead = session.scalar(select(func.count()).select_from(Run).where(Run.state == "queued", is_ahead))
     return 1 + (ahead or 0)
 
 
-def claim_next(session: Session, owner: str, devices: Sequence[str], lease_ms: int) -> Run | None:
-    """Make the best eligible queued run this worker's: highest priority first, then oldest."""
-    eligible = and_(Run.state == "queued", Run.not_before <= database_now_ms(), Run.device.in_(["any", *devices]))
-    query = select(Run).where(eligible).order_by(Run.priority.desc(), Run.id).limit(1)
-    run = session.scalar(query.with_for_update(skip_locked=True))
-    if run is None:
-        return None
-    run.lease_until = database_moment(session) + lease_ms
-    run.attempt += 1
-    run.owner = owner
-    run.started_at = now()
-    run.phase = "waiting"
-    run.transition("running")
-    session.flush()
-    return run
+def queue_positions(session: Session, run_ids: Sequence[str]) -> dict[str, int]:
+    """The places of many queued runs, in one pass over the queue."""
+    place = func.row_number().over(order_by=(Run.priority.desc(), Run.id)).label("place")
+    queue = select(Run.id, place).where(Run.state == "queued").subquery()
+    rows = session.execute(select(queue.c.id, queue.c.place).where(queue.c.id.in_(run_ids)))
+    return {row.id: row.place for row in rows}
 
 
-def count_eligible(session: Session) -> int:
-    """Number of queued runs that a worker could take now."""
-    query = select(func.count()).select_from(Run).where(Run.state == "queued", Run.not_before <= database_now_ms())
+def count_in_state(session: Session, workspace_id: str, state: State) -> int:
+    """How many runs of a workspace are in a state."""
+    query = select(func.count()).select_from(Run).where(Run.workspace_id == workspace_id, Run.state == state)
     return session.scalar(query) or 0
 
 
-def extend_leases(session: Session, owner: str, lease_ms: int) -> None:
-    """Renew the lease of everything that a worker is doing."""
-    mine = and_(Run.owner == owner, Run.state == "running")
+def lock_workspace(session: Session, workspace_id: str) -> None:
+    """Let nobody else accept or claim runs of this workspace until the transaction ends, so that counts hold."""
+    session.execute(select(Workspace.id).where(Workspace.id == workspace_id).with_for_update(key_share=True))
+
+
+def claim_next(session: Session, owner: str, devices: Sequence[str], lease_ms: int, max_running: int) -> Run | None:
+    """Make the best eligible queued run this worker's: highest priority first, then oldest.
+
+    Workspaces that have ``max_running`` runs already are passed over.
+    """
+    eligible = and_(_is_eligible(), Run.device.in_(["any", *devices]))
+    passed_over: list[str] = []
+    while True:
+        candidates = and_(eligible, Run.workspace_id.not_in(passed_over))
+        workspace_id = session.scalar(_in_queue_order(select(Run.workspace_id).where(candidates)))
+        if workspace_id is None:
+            return None
+        run = _best_of(session, workspace_id, eligible, max_running)
+        if run is not None:
+            run.begin_attempt(owner, database_moment(session) + lease_ms)
+            session.flush()
+            return run
+        passed_over.append(workspace_id)
+
+
+def _best_of(session: Session, workspace_id: str, eligible: ColumnElement[bool], max_running: int) -> Run | None:
+    lock_workspace(session, workspace_id)
+    if count_in_state(session, workspace_id, "running") >= max_running:
+        return None
+    query = _in_queue_order(select(Run).where(eligible, Run.workspace_id == workspace_id))
+    return session.scalar(query.with_for_update(skip_locked=True))
+
+
+def _in_queue_order(query: Select[Row]) -> Select[Row]:
+    return query.order_by(Run.priority.desc(), Run.id).limit(1)
+
+
+def _is_eligible() -> ColumnElement[bool]:
+    return and_(Run.state == "queued", Run.not_before <= database_now_ms())
+
+
+def has_eligible(session: Session) -> bool:
+    """Whether a run waits that a worker could take now."""
+    return session.scalar(select(Run.id).where(_is_eligible()).limit(1)) is not None
+
+
+def extend_leases(session: Session, owner: str, run_ids: Sequence[str], lease_ms: int) -> None:
+    """Renew the lease of those of these runs that are still the worker's."""
+    mine = and_(Run.id.in_(run_ids), Run.owner == owner, Run.state == "running")
     session.execute(update(Run).where(mine).values(lease_until=database_now_ms() + lease_ms))
+
+
+def has_expired(session: Session) -> bool:
+    """Whether the lease of a running run has ended."""
+    return session.scalar(select(Run.id).where(_is_expired()).limit(1)) is not None
+
+
+def _is_expired() -> ColumnElement[bool]:
+    return and_(Run.state == "running", Run.lease_until < database_now_ms())
 
 
 def list_expired(session: Session, limit: int) -> Sequence[Run]:
     """Running runs whose lease has ended, locked; those that another sweeper has locked are left to it."""
-    query = select(Run).where(Run.state == "running", Run.lease_until < database_now_ms()).order_by(Run.id).limit(limit)
+    query = select(Run).where(_is_expired()).order_by(Run.id).limit(limit)
     return session.scalars(query.with_for_update(skip_locked=True)).all()
 
 
 def cancel_wish(session: Session, claim: Claim) -> Keep | None:
-    """What to keep, if the run is still this attempt's and somebody wants it to stop."""
-    is_mine = and_(Run.id == claim.run_id, Run.attempt == claim.attempt, Run.state == "running")
-    keep: Keep | None = session.scalar(select(Run.cancel_keep).where(is_mine, Run.cancel_requested_at.is_not(None)))
-    return keep
+    """What to keep, if somebody wants this attempt to stop. Raises AttemptReplaced."""
+    is_mine = and_(Run.id == claim.run_id, Run.owner == claim.owner, Run.attempt == claim.attempt, Run.state == "running")
+    found = session.execute(select(Run.cancel_keep, Run.cancel_requested_at).where(is_mine)).one_or_none()
+    if found is None:
+        raise AttemptReplaced(claim.run_id, claim.attempt)
+    return found.cancel_keep if found.cancel_requested_at is not None else None
+
+
+def forget_outdated_keys(session: Session, before: datetime) -> None:
+    """Let go of the Idempotency-Keys of runs that were accepted before a moment."""
+    session.execute(update(Run).where(_has_key_from(before)).values(idempotency_key=None, request_hash=None))
+
+
+def has_outdated_keys(session: Session, before: datetime) -> bool:
+    """Whether there are Idempotency-Keys from before a moment."""
+    return session.scalar(select(Run.id).where(_has_key_from(before)).limit(1)) is not None
+
+
+def _has_key_from(before: datetime) -> ColumnElement[bool]:
+    return and_(Run.idempotency_key.is_not(None), Run.created_at < before)
 
 
 def list_epochs(session: Session, run_id: str) -> Sequence[Epoch]:
@@ -143,6 +213,12 @@ def list_events_after(session: Session, run_id: str, number: int, limit: int = 5
     """The events that follow a number, in order."""
     query = select(RunEvent).where(RunEvent.run_id == run_id, RunEvent.number > number)
     return session.scalars(query.order_by(RunEvent.number).limit(limit)).all()
+
+
+def list_logs(session: Session, run_id: str, request: PageRequest) -> Page[RunEvent]:
+    """One page of what the attempts of a run have logged, oldest first."""
+    query = select(RunEvent).where(RunEvent.run_id == run_id, RunEvent.kind == "log")
+    return fetch_page(session, query, request, LOG_ORDERS, default="number")
 
 
 def list_artifacts(session: Session, run_id: str) -> Sequence[RunArtifact]:

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from service.runs.states import Device, Kind, State
+from service.runs.states import Cause, Device, Kind, State
 from service.spec.base import ResourceName, Spec
 from service.spec.features import FeaturesSpec
 from service.spec.fit import FitSpec
-from service.spec.frames import FailureType, Keep, Phase
+from service.spec.frames import FailureType, Keep, LogLevel, Phase
 
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -95,6 +95,27 @@ class FailureRead(Spec):
     """What to do about it, in plain words."""
 
 
+class AttemptRead(Spec):
+    """One try of a worker to do the run."""
+
+    number: int
+    """Counts from 1."""
+    worker_id: str
+    """Id of the worker."""
+    started_at: datetime
+    """When the worker took the run."""
+    ended_at: datetime | None
+    """When the attempt was over; `null` while it goes on."""
+    cause: Cause | None
+    """Why it ended: `completed`, `cancelled`, `worker_shutdown`, or a kind of failure."""
+    message: str | None
+    """What happened, where the attempt had no result."""
+    from_epoch: int
+    """Epochs that earlier attempts had done, after which this one went on."""
+    epoch: int
+    """The epoch that it reached; 0 while it goes on."""
+
+
 class PublishRead(Spec):
     """What became of the wish for a version."""
 
@@ -130,6 +151,18 @@ class RunRead(Spec):
                     "device": "any",
                     "attempt": 1,
                     "failures": 0,
+                    "attempts": [
+                        {
+                            "number": 1,
+                            "worker_id": "wrk_01a20b3ff50a7ae1a54df01e6ea2dcd1",
+                            "started_at": "2026-11-24T02:02:40.833724Z",
+                            "ended_at": None,
+                            "cause": None,
+                            "message": None,
+                            "from_epoch": 0,
+                            "epoch": 0,
+                        }
+                    ],
                     "progress": {
                         "epoch": 20,
                         "epochs": 50,
@@ -140,6 +173,10 @@ class RunRead(Spec):
                     },
                     "metrics": {"accuracy": 1.0, "loss": 0.412, "val_accuracy": 1.0, "val_loss": 0.385},
                     "queue_position": None,
+                    "queued_seconds": None,
+                    "waiting_reason": None,
+                    "exact": True,
+                    "inexact_reason": None,
                     "cancel_requested_at": None,
                     "failure": None,
                     "version": None,
@@ -190,12 +227,22 @@ class RunRead(Spec):
     """How many times a worker has begun this run."""
     failures: int
     """How many attempts were lost with their worker."""
+    attempts: list[AttemptRead]
+    """Every attempt: who made it, from when to when, and why it ended."""
     progress: ProgressRead
     """How far it is."""
     metrics: dict[str, float] | None
     """Metrics of the last finished epoch."""
     queue_position: int | None
     """1 is next; `null` unless queued."""
+    queued_seconds: float | None
+    """How long it has been waiting; `null` unless queued."""
+    waiting_reason: str | None
+    """Why no worker can take it now; `null` where it only waits for its turn."""
+    exact: bool
+    """Whether the result is the same, bit for bit, as that of a run that nothing had interrupted."""
+    inexact_reason: str | None
+    """Why it may differ, e.g. because it went on on another processor."""
     cancel_requested_at: datetime | None
     """When somebody asked to cancel it."""
     failure: FailureRead | None
@@ -232,6 +279,30 @@ class RunMetrics(Spec):
     """Epoch numbers, counted from 1."""
     metrics: dict[str, list[float | None]]
     """One list per metric, as long as `epoch`; `null` where an epoch has no such metric."""
+
+
+class LogRead(Spec):
+    """A line of a run's log."""
+
+    number: int
+    """Number of the event that the line is."""
+    attempt: int
+    """The attempt that wrote it."""
+    level: LogLevel
+    """How serious it is."""
+    message: str
+    """What was logged, without paths of the machine."""
+    created_at: datetime
+    """When it was written."""
+
+
+class LogPage(Spec):
+    """One page of a run's log."""
+
+    items: list[LogRead]
+    """The lines, oldest first."""
+    next_page_token: str | None
+    """Token of the next page; `null` on the last one."""
 
 
 class ArtifactRead(Spec):

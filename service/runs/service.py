@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from service.datasets import repository as datasets
 from service.datasets.tables import Dataset
-from service.errors import InvalidInput, Problem
+from service.errors import InvalidInput, Problem, TooManyRequests
 from service.infra.database import after_commit
 from service.infra.ids import new_id
 from service.infra.queue import Doorbell
@@ -22,17 +22,21 @@ from service.runs.states import TerminalState
 from service.runs.tables import Run, RunTag
 from service.spec.frames import Keep
 
+ROOM_RETRY_SECONDS = 10
 
-def create(session: Session, doorbell: Doorbell, workspace_id: str, request: RunCreate, key: str | None) -> Run:
+
+def create(session: Session, doorbell: Doorbell, workspace_id: str, request: RunCreate, key: str | None, max_queued: int) -> Run:
     """Accept a run: once this transaction is committed, it will reach an end, whatever happens.
 
-    The same Idempotency-Key with the same request gives the same run again. Raises NotFound, InvalidInput or KeyInFlight.
+    The same Idempotency-Key with the same request gives the same run again.
+    Raises NotFound, InvalidInput, KeyInFlight, or TooManyRequests when the workspace has ``max_queued`` runs that wait.
     """
     request_hash = _hash(request)
     if key is not None:
         earlier = repository.find_by_key(session, workspace_id, key)
         if earlier is not None:
             return _replay(earlier, request_hash)
+    _check_room(session, workspace_id, max_queued)
     model = models.get(session, workspace_id, request.model, lock=True)
     dataset = datasets.get(session, workspace_id, request.dataset, lock=True)
     run = _new_run(session, model, dataset, request)
@@ -48,6 +52,14 @@ def create(session: Session, doorbell: Doorbell, workspace_id: str, request: Run
     session.flush()
     after_commit(session, doorbell.ring)
     return run
+
+
+def _check_room(session: Session, workspace_id: str, max_queued: int) -> None:
+    repository.lock_workspace(session, workspace_id)
+    waiting = repository.count_in_state(session, workspace_id, "queued")
+    if waiting >= max_queued:
+        message = f"{waiting} runs of this workspace wait already, and no more than {max_queued} may (FITSERVE_MAX_QUEUED_RUNS)."
+        raise TooManyRequests(f"{message} Try again when some have begun, or cancel some.", ROOM_RETRY_SECONDS)
 
 
 def _hash(request: RunCreate) -> str:
@@ -82,6 +94,7 @@ def _new_run(session: Session, model: Model, dataset: Dataset, request: RunCreat
         state="queued",
         phase="waiting",
         attempt=0,
+        snapshots=[],
         last_event=0,
         model=model.name,
         revision=revision.number,
@@ -148,7 +161,10 @@ def request_cancel(session: Session, workspace_id: str, run_id: str, keep: Keep)
 
 
 def finish(session: Session, run: Run, state: TerminalState) -> None:
-    """End a run that this transaction has locked, and let go of its model and dataset."""
+    """End a run that this transaction has locked, and let go of its model, its dataset and its snapshots."""
+    if state != "failed":
+        run.failure = None  # it told of an earlier attempt
+    run.snapshots = []
     run.transition(state)
     run.emit("done", {"state": state, "version": run.version, "failure": run.failure})
     models.release(session, run.id)

@@ -4,17 +4,15 @@ Every API and worker process sweeps; they do not get into each other's way.
 """
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.errors import Unavailable
 from service.infra.database import Database, now
 from service.infra.logging import get_logger
 from service.infra.queue import Doorbell
-from service.runs import attempts, repository
-from service.runs.tables import Run
+from service.runs import attempts, repository, workers
 from service.settings import Settings
 
 log = get_logger(__name__)
@@ -24,14 +22,23 @@ KEY_LIFETIME = timedelta(hours=24)
 
 def sweep(database: Database, doorbell: Doorbell, settings: Settings) -> int:
     """Sweep once; returns how many runs were taken from dead workers."""
-    with database.write() as session:
-        ended = attempts.end_expired(session, settings)
-        outdated = (Run.idempotency_key.is_not(None)) & (Run.created_at < now() - KEY_LIFETIME)
-        session.execute(update(Run).where(outdated).values(idempotency_key=None, request_hash=None))
-        waiting = repository.count_eligible(session)
-    if waiting:
+    ended = 0
+    outdated = now() - KEY_LIFETIME
+    if _finds_work(database, outdated):  # looking takes no lock that others wait for
+        with database.write() as session:
+            ended = attempts.end_expired(session, settings)
+            repository.forget_outdated_keys(session, outdated)
+    with database.read() as session:
+        # Rings that nobody can hear would only fill the broker.
+        is_heard = repository.has_eligible(session) and bool(workers.list_living(session, settings.lease_seconds))
+    if is_heard:
         doorbell.ring()
     return ended
+
+
+def _finds_work(database: Database, outdated: datetime) -> bool:
+    with database.read() as session:
+        return repository.has_expired(session) or repository.has_outdated_keys(session, outdated)
 
 
 class Sweeper(threading.Thread):

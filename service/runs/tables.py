@@ -14,12 +14,12 @@ from sqlalchemy import (
     column,
     text,
 )
-from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
+from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 
 from service.infra.database import Base, now
 from service.runs.errors import IllegalTransition
 from service.runs.states import ALLOWED, STATES, TERMINAL, Cause, Device, Kind, State
-from service.spec.frames import Keep, Phase
+from service.spec.frames import Keep, LogLevel, Phase
 from service.workspaces.tables import Workspace
 
 
@@ -75,7 +75,7 @@ class Run(Base):
     fit: Mapped[dict[str, Any]]
     seed: Mapped[int] = mapped_column(BigInteger)
     priority: Mapped[int]
-    tags: Mapped[list["RunTag"]] = relationship(cascade="all, delete-orphan", lazy="selectin", order_by="RunTag.tag")
+    tags: Mapped[list["RunTag"]] = relationship(cascade="all, delete-orphan", passive_deletes=True, order_by="RunTag.tag")
     timeout_seconds: Mapped[float | None]
     device: Mapped[Device] = mapped_column(String(8))
     wants_version: Mapped[bool]
@@ -92,7 +92,7 @@ class Run(Base):
     queued_at: Mapped[datetime | None] = mapped_column(default=now)
     """Since when it waits."""
     attempts: Mapped[list["RunAttempt"]] = relationship(
-        cascade="all, delete-orphan", lazy="selectin", order_by="RunAttempt.number"
+        cascade="all, delete-orphan", passive_deletes=True, order_by="RunAttempt.number"
     )
     snapshots: Mapped[list[Any]] = mapped_column(default=list)
     """From where another attempt can go on, newest first: ``{"sha256", "size_bytes", "epoch", "step"}``."""
@@ -121,6 +121,11 @@ class Run(Base):
         """Whether the run has ended."""
         return self.state in TERMINAL
 
+    @property
+    def spent_seconds(self) -> float:
+        """How long the attempts that have ended took together."""
+        return sum((attempt.ended_at - attempt.started_at).total_seconds() for attempt in self.attempts if attempt.ended_at)
+
     def transition(self, state: State) -> None:
         """Go to another state. Raises IllegalTransition."""
         if state not in ALLOWED[self.state]:
@@ -134,12 +139,29 @@ class Run(Base):
             self.finished_at = now()
         self.emit("state", {"state": state, "phase": self.phase, "attempt": self.attempt})
 
+    def begin_attempt(self, owner: str, lease_until: int) -> None:
+        """Become a worker's until ``lease_until`` (milliseconds by the database's clock)."""
+        self.attempt += 1
+        self.owner = owner
+        self.lease_until = lease_until
+        self.started_at = now()
+        self.phase = "waiting"
+        _session_of(self).add(RunAttempt(run_id=self.id, number=self.attempt, worker_id=owner))
+        self.transition("running")
+
+    def end_attempt(self, cause: Cause, message: str | None = None) -> None:
+        """Note why the present attempt is over."""
+        attempt = _session_of(self).get_one(RunAttempt, (self.id, self.attempt))
+        attempt.ended_at, attempt.cause, attempt.message, attempt.epoch = now(), cause, message, self.epoch
+
     def emit(self, kind: str, data: dict[str, Any]) -> None:
         """Append an event; its number is one more than the last one's, since the row is locked."""
-        session = object_session(self)
-        assert session is not None, "a run emits events inside a session"
         self.last_event += 1
-        session.add(RunEvent(run_id=self.id, number=self.last_event, kind=kind, data=data))
+        _session_of(self).add(RunEvent(run_id=self.id, number=self.last_event, kind=kind, data=data))
+
+    def log(self, level: LogLevel, message: str) -> None:
+        """Append a line to the log of the present attempt."""
+        self.emit("log", {"level": level, "message": message, "attempt": self.attempt})
 
     def request_cancel(self, keep: Keep) -> None:
         """Note that the run shall stop; a second request changes nothing."""
@@ -151,6 +173,12 @@ class Run(Base):
         """Note what the run is doing now."""
         self.phase = phase
         self.emit("state", {"state": self.state, "phase": phase, "attempt": self.attempt})
+
+
+def _session_of(run: Run) -> Session:
+    session = object_session(run)
+    assert session is not None, "a run changes inside a session"
+    return session
 
 
 class RunAttempt(Base):

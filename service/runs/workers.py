@@ -38,11 +38,21 @@ def describe(database: Database, worker_id: str, devices: list[str], versions: d
         session.execute(update(Worker).where(Worker.id == worker_id).values(devices=devices, versions=versions))
 
 
-def beat(database: Database, worker_id: str, lease_seconds: float) -> None:
-    """Show a sign of life, and renew the lease of everything that the worker is doing."""
+def beat(database: Database, worker_id: str, run_ids: Sequence[str], lease_seconds: float) -> None:
+    """Show a sign of life, and renew the leases of the runs that the worker is doing.
+
+    Only of these: a claim whose answer got lost on the way has nobody who works on it, and must run out.
+    """
     with database.write() as session:
         session.execute(update(Worker).where(Worker.id == worker_id).values(last_seen_ms=database_now_ms()))
-        repository.extend_leases(session, worker_id, int(lease_seconds * 1000))
+        if run_ids:
+            repository.extend_leases(session, worker_id, run_ids, int(lease_seconds * 1000))
+
+
+def list_living(session: Session, lease_seconds: float) -> Sequence[Worker]:
+    """The workers that have shown a sign of life within a lease and have not stopped by themselves."""
+    oldest = database_now_ms() - int(lease_seconds * 1000)
+    return session.scalars(select(Worker).where(Worker.last_seen_ms >= oldest, Worker.is_stopped.is_(False))).all()
 
 
 def say_goodbye(database: Database, worker_id: str) -> None:

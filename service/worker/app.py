@@ -15,11 +15,12 @@ from service.infra.database import Database, make_engine
 from service.infra.ids import new_id
 from service.infra.logging import configure_logging, get_logger
 from service.infra.queue import CeleryDoorbell, make_celery
+from service.infra.scratch import Scratch
 from service.runs import workers
 from service.runs.sweeper import Sweeper
 from service.runs.workers import WorkerIdentity
 from service.settings import Settings
-from service.worker.lease import Heartbeat, Lease
+from service.worker.lease import Guard, Heartbeat, Lease
 from service.worker.pipeline import Pipeline
 from service.worker.slots import Slot
 from service.worker.tasks import register_ring
@@ -37,7 +38,8 @@ class WorkerRuntime:
         self._stopping = threading.Event()
         lease = Lease(settings.lease_seconds)
         worker_id = self._identity.id
-        self._starter = TrainerStarter(settings.data_dir.absolute() / "logs", _threads_per_trainer(settings))
+        self._starter = TrainerStarter(settings.trainer_module, _threads_per_trainer(settings))
+        self._scratch = Scratch(settings.data_dir.absolute() / "scratch", worker_id)
         artifacts = make_artifact_store(settings)
         self._slots = [
             Slot(
@@ -45,19 +47,20 @@ class WorkerRuntime:
                 worker_id,
                 self._database,
                 settings,
-                Pipeline(self._database, artifacts, settings, lease, self._stopping),
+                Pipeline(self._database, artifacts, self._scratch, settings, lease, self._stopping),
                 self._starter,
                 self._stopping,
             )
             for number in range(1, settings.slots + 1)
         ]
         self._heartbeat = Heartbeat(self._database, worker_id, lease, settings.lease_seconds, settings.heartbeat_seconds)
+        self._guard = Guard(lease, settings.trainer_memory_bytes)
         self._sweeper = Sweeper(self._database, CeleryDoorbell(celery), settings)
 
     def start(self) -> None:
         """Announce the worker and begin."""
         workers.announce(self._database, self._identity)
-        for thread in (self._heartbeat, self._sweeper, *self._slots):
+        for thread in (self._heartbeat, self._guard, self._sweeper, *self._slots):
             thread.start()
         log.info("worker.started", worker_id=self._identity.id, slots=len(self._slots))
 
@@ -67,7 +70,7 @@ class WorkerRuntime:
             slot.ring()
 
     def request_stop(self) -> None:
-        """Let the slots give their runs back and end."""
+        """Let the slots save the state of their runs, give them back and end."""
         self._stopping.set()
         self.ring()
 
@@ -78,11 +81,13 @@ class WorkerRuntime:
             slot.join()
         self._sweeper.stop()
         self._heartbeat.stop()
+        self._guard.stop()
         try:
             workers.say_goodbye(self._database, self._identity.id)
         except Unavailable as error:
             log.warning("worker.left_silently", reason=error.message)
         self._starter.close()
+        self._scratch.close()
         self._database.close()
         log.info("worker.stopped", worker_id=self._identity.id)
 

@@ -1,7 +1,7 @@
 """The story of a run in a worker: claim, load, fit in a trainer, follow, publish."""
 
+import errno
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -13,12 +13,29 @@ from service.errors import Unavailable
 from service.infra.artifacts import ArtifactStore
 from service.infra.database import Database
 from service.infra.logging import get_logger
+from service.infra.memory import oom_kills
+from service.infra.scratch import Scratch
 from service.runs import attempts
-from service.runs.attempts import ClaimedRun, Failure, Observation, Outcome, StoredFile
+from service.runs.attempts import ClaimedRun, Failure, Observation, Outcome, StoredFile, StoredSnapshot
 from service.runs.errors import AttemptReplaced
 from service.settings import Settings
-from service.spec.frames import DatasetFiles, Failed, Finished, FitJob, OutputFile, Progress, Ready, Stop
+from service.spec.frames import (
+    DatasetFiles,
+    Failed,
+    Finished,
+    FitJob,
+    LogLine,
+    OutputFile,
+    Progress,
+    Ready,
+    Report,
+    SnapshotTaken,
+    Stop,
+    Suspend,
+    Suspended,
+)
 from service.worker.lease import Lease
+from service.worker.output import AttemptLog
 from service.worker.trainers import Trainer, TrainerGone
 
 log = get_logger(__name__)
@@ -26,15 +43,13 @@ log = get_logger(__name__)
 T = TypeVar("T")
 TICK_SECONDS = 0.1
 FLUSH_SECONDS = 0.2
-CANCEL_CHECK_SECONDS = 0.5
+CANCEL_CHECK_SECONDS = 0.25
+SUSPEND_SHARE = 0.7
+"""Part of the worker's grace that a trainer may take to save its state; the rest is for storing it and for leaving."""
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-@dataclass(frozen=True)
-class Released:
-    """The worker stops, so the run goes back to the queue."""
-
-
-Ending = Finished | Failure | Released
+Ending = Finished | Suspended | Failure
 
 
 class LeaseLost(Exception):
@@ -47,11 +62,14 @@ class Attempt:
 
     run: ClaimedRun
     folder: Path
+    log: AttemptLog = field(default_factory=AttemptLog)
+    oom_kills_before: int = field(default_factory=oom_kills)
     started_at: float = field(default_factory=time.monotonic)
     last_report_at: float = field(default_factory=time.monotonic)
     last_flush_at: float = 0.0
     last_cancel_check_at: float = 0.0
     stop_sent_at: float | None = None
+    suspend_sent_at: float | None = None
     pending: list[Observation] = field(default_factory=list)
 
 
@@ -59,39 +77,63 @@ class Pipeline:
     """Does one run after the other with one trainer at a time. One pipeline per slot."""
 
     def __init__(
-        self, database: Database, artifacts: ArtifactStore, settings: Settings, lease: Lease, stopping: threading.Event
+        self,
+        database: Database,
+        artifacts: ArtifactStore,
+        scratch: Scratch,
+        settings: Settings,
+        lease: Lease,
+        stopping: threading.Event,
     ) -> None:
         self._database = database
         self._artifacts = artifacts
+        self._scratch = scratch
         self._settings = settings
         self._lease = lease
         self._stopping = stopping
 
     def train_run(self, run: ClaimedRun, trainer: Trainer) -> bool:
         """Do a claimed run to its end; returns whether the trainer is still fit for another one."""
-        log.info("run.claimed", run_id=run.claim.run_id, attempt=run.claim.attempt)
-        scratch = self._settings.data_dir.absolute() / "scratch"
-        scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{run.claim.run_id}-") as folder:
-            attempt = Attempt(run, Path(folder))
+        claim = run.claim
+        log.info("run.claimed", run_id=claim.run_id, attempt=claim.attempt)
+        with self._lease.hold(claim, trainer):
             try:
+                return self._do(run, trainer)
+            except (AttemptReplaced, LeaseLost) as error:
+                log.warning("run.lost", run_id=claim.run_id, attempt=claim.attempt, reason=type(error).__name__)
+                return False
+
+    def _do(self, run: ClaimedRun, trainer: Trainer) -> bool:
+        try:
+            with self._scratch.folder(run.claim.run_id) as folder:
+                attempt = Attempt(run, folder)
                 ending = self._fit(attempt, trainer)
                 outcome = self._conclude(attempt, ending)
-                log.info("run.ended", run_id=run.claim.run_id, attempt=run.claim.attempt, **vars(outcome))
-                return isinstance(ending, Finished) or _is_trainers_own(ending)
-            except (AttemptReplaced, LeaseLost) as error:
-                log.warning("run.lost", run_id=run.claim.run_id, attempt=run.claim.attempt, reason=type(error).__name__)
-                return False
+        except OSError as error:
+            if error.errno not in DISK_IS_FULL:
+                raise
+            ending, outcome = self._fail_for_full_disk(run)
+        log.info("run.ended", run_id=run.claim.run_id, attempt=run.claim.attempt, **vars(outcome))
+        return isinstance(ending, Finished) or _is_trainers_own(ending)
+
+    def _fail_for_full_disk(self, run: ClaimedRun) -> tuple[Failure, Outcome]:
+        hint = "The worker's operator must make room; 'fitserve gc' may help. The run goes on by itself, up to the limit."
+        failure = Failure("disk_full", "The disk of the worker is full.", hint)
+        return failure, self._insist(lambda: attempts.fail(self._database, run.claim, failure, self._settings))
 
     def _fit(self, attempt: Attempt, trainer: Trainer) -> Ending:
         try:
+            trainer.take_printed()  # what it said before belongs to no run
             trainer.send(self._job(attempt))
             return self._follow(attempt, trainer)
         except FileNotFoundError:
             message = "A file of the dataset is not in the artifact store."
             return Failure("bad_data", message, "Upload the dataset again, then start a new run.")
         except TrainerGone as error:
-            return _explain_end(error.returncode)
+            if self._lease.is_lost:
+                raise LeaseLost from error
+            attempt.pending.extend(attempt.log.lines(trainer.take_printed()))
+            return _explain_end(error.returncode, trainer.exceeded_memory_bytes, oom_kills() > attempt.oom_kills_before)
 
     def _job(self, attempt: Attempt) -> FitJob:
         run = attempt.run
@@ -109,31 +151,59 @@ class Pipeline:
             seed=run.seed,
             publish=run.wants_version,
             max_parameters=self._settings.max_parameters,
+            resume=self._find_snapshots(run),
+            snapshot_seconds=self._settings.snapshot_seconds,
         )
+
+    def _find_snapshots(self, run: ClaimedRun) -> list[str]:
+        paths = []
+        for sha256 in run.snapshots:
+            try:
+                paths.append(str(self._artifacts.local_path(sha256)))
+            except FileNotFoundError:
+                log.warning("run.snapshot_missing", run_id=run.claim.run_id, sha256=sha256)
+        return paths
 
     def _follow(self, attempt: Attempt, trainer: Trainer) -> Ending:
         while True:
             report = trainer.receive(TICK_SECONDS)
+            attempt.pending.extend(attempt.log.lines(trainer.take_printed()))
+            if isinstance(report, Finished | Suspended):
+                return report
+            if isinstance(report, Failed):
+                return Failure(report.type, report.message, report.hint)
             if report is not None:
                 attempt.last_report_at = time.monotonic()
-            match report:
-                case Finished():
-                    return report
-                case Failed(type=kind, message=message, hint=hint):
-                    return Failure(kind, message, hint)
-                case None | Ready():
-                    pass
-                case _:
-                    _add(attempt.pending, report)
+                self._take(attempt, report)
             self._flush_when_due(attempt)
-            if self._stopping.is_set():
+            self._pass_on_wishes(attempt, trainer)
+            ending = self._find_reason_to_kill(attempt)
+            if ending is not None:
                 trainer.kill()
-                return Released()
-            self._stop_when_cancelled(attempt, trainer)
-            failure = self._find_reason_to_kill(attempt)
-            if failure is not None:
-                trainer.kill()
-                return failure
+                return ending
+
+    def _take(self, attempt: Attempt, report: Report) -> None:
+        match report:
+            case SnapshotTaken():
+                attempt.pending.append(self._store_snapshot(report))
+            case Progress() if attempt.pending and isinstance(attempt.pending[-1], Progress):
+                attempt.pending[-1] = report  # of several in a row the last one is enough
+            case Ready() | Finished() | Failed() | Suspended():
+                pass  # they are no news of a fit
+            case _:
+                attempt.pending.append(report)
+
+    def _store_snapshot(self, taken: SnapshotTaken) -> StoredSnapshot | LogLine:
+        path = Path(taken.path)
+        size_bytes = path.stat().st_size
+        try:
+            sha256 = self._artifacts.put_file(path, move=True)
+        except OSError as error:
+            if error.errno not in DISK_IS_FULL:
+                raise
+            path.unlink(missing_ok=True)
+            return LogLine(level="warning", message="A snapshot could not be stored, because the disk is full.")
+        return StoredSnapshot(sha256, size_bytes, taken.epoch, taken.step)
 
     def _flush_when_due(self, attempt: Attempt) -> None:
         """Write what was reported, at most every 200 ms; while the database is away it is kept and the fit goes on."""
@@ -144,33 +214,45 @@ class Pipeline:
             return
         attempt.last_flush_at = now
         try:
-            attempts.record(self._database, attempt.run.claim, attempt.pending)
+            self._record(attempt)
         except Unavailable as error:
             log.warning("run.report_delayed", run_id=attempt.run.claim.run_id, reason=error.message)
-        else:
-            attempt.pending.clear()
 
-    def _find_reason_to_kill(self, attempt: Attempt) -> Failure | None:
+    def _record(self, attempt: Attempt) -> None:
+        replaced = attempts.record(self._database, attempt.run.claim, attempt.pending)
+        attempt.pending.clear()
+        self._delete_snapshots(replaced)
+
+    def _delete_snapshots(self, hashes: list[str]) -> None:
+        """What a kill leaves behind here, garbage collection finds."""
+        for sha256 in hashes:
+            self._artifacts.delete(sha256)
+
+    def _find_reason_to_kill(self, attempt: Attempt) -> Suspended | Failure | None:
         now = time.monotonic()
         timeout = attempt.run.timeout_seconds or self._settings.run_timeout_seconds
-        if now - attempt.started_at > timeout:
+        if attempt.run.spent_seconds + now - attempt.started_at > timeout:
             hint = "Ask for fewer epochs, a smaller model or a longer timeout_seconds."
             return Failure("timeout", f"The fit took longer than {timeout:g} seconds.", hint)
         silence = self._settings.no_progress_seconds
         if now - attempt.last_report_at > silence:
-            hint = "The run starts again by itself, up to the limit. A smaller batch_size reports more often."
+            hint = "The run goes on by itself, up to the limit. A smaller batch_size reports more often."
             return Failure("no_progress", f"The trainer reported nothing for {silence:g} seconds.", hint)
         grace = self._settings.cancel_grace_seconds
-        if attempt.stop_sent_at is not None and now - attempt.stop_sent_at > grace:
+        if _is_over(attempt.stop_sent_at, grace):
             return Failure("no_progress", f"The trainer did not stop within {grace:g} seconds.", "It was killed.")
+        if _is_over(attempt.suspend_sent_at, SUSPEND_SHARE * self._settings.shutdown_grace_seconds):
+            return Suspended()  # the last snapshot must do
         return None
 
-    def _stop_when_cancelled(self, attempt: Attempt, trainer: Trainer) -> None:
-        now = time.monotonic()
+    def _pass_on_wishes(self, attempt: Attempt, trainer: Trainer) -> None:
+        now, claim = time.monotonic(), attempt.run.claim
+        if self._stopping.is_set() and attempt.suspend_sent_at is None:
+            trainer.send(Suspend(run_id=claim.run_id, attempt=claim.attempt))
+            attempt.suspend_sent_at = now
         if attempt.stop_sent_at is not None or now - attempt.last_cancel_check_at < CANCEL_CHECK_SECONDS:
             return
         attempt.last_cancel_check_at = now
-        claim = attempt.run.claim
         try:
             keep = attempts.cancel_wish(self._database, claim)
         except Unavailable:
@@ -181,14 +263,18 @@ class Pipeline:
 
     def _conclude(self, attempt: Attempt, ending: Ending) -> Outcome:
         claim = attempt.run.claim
-        if isinstance(ending, Released):
-            return attempts.release(self._database, claim)
         if attempt.pending:
-            self._insist(lambda: attempts.record(self._database, claim, attempt.pending))
-        if isinstance(ending, Failure):
-            return self._insist(lambda: attempts.fail(self._database, claim, ending, self._settings))
-        files = [self._store(file) for file in ending.files]
-        return self._insist(lambda: attempts.complete(self._database, claim, ending, files))
+            self._insist(lambda: self._record(attempt))
+        match ending:
+            case Suspended():
+                outcome = self._insist(lambda: attempts.release(self._database, claim))
+            case Failure():
+                outcome = self._insist(lambda: attempts.fail(self._database, claim, ending, self._settings))
+            case Finished():
+                files = [self._store(file) for file in ending.files]
+                outcome = self._insist(lambda: attempts.complete(self._database, claim, ending, files))
+        self._delete_snapshots(outcome.snapshots)
+        return outcome
 
     def _store(self, file: OutputFile) -> StoredFile:
         path = Path(file.path)
@@ -206,23 +292,25 @@ class Pipeline:
                 time.sleep(FLUSH_SECONDS)
 
 
-def _add(pending: list[Observation], report: Observation) -> None:
-    """Keep a report; of several in a row that only tell the progress, the last one is enough."""
-    if isinstance(report, Progress) and pending and isinstance(pending[-1], Progress):
-        pending[-1] = report
-    else:
-        pending.append(report)
+def _is_over(began_at: float | None, seconds: float) -> bool:
+    return began_at is not None and time.monotonic() - began_at > seconds
 
 
 def _is_trainers_own(ending: Ending) -> bool:
     """Whether the trainer itself told of the failure, and so is well."""
-    return isinstance(ending, Failure) and ending.type in ("keras_error", "not_finite", "bad_data")
+    return isinstance(ending, Failure) and ending.type in ("keras_error", "not_finite", "bad_data", "disk_full")
 
 
-def _explain_end(returncode: int) -> Failure:
+def _explain_end(returncode: int, exceeded_memory_bytes: int | None, is_oom_kill: bool) -> Failure:
+    hint = "Use a smaller batch_size, fewer or smaller layers, or a worker with more memory."
+    if exceeded_memory_bytes is not None:
+        used = exceeded_memory_bytes / 1024**2
+        message = f"The trainer used {used:,.0f} MiB of memory, more than its limit (FITSERVE_TRAINER_MEMORY_BYTES)."
+        return Failure("out_of_memory", message, hint)
+    if returncode == -signal.SIGKILL and is_oom_kill:
+        return Failure("out_of_memory", "The machine had no memory left, so its kernel killed the trainer.", hint)
+    hint = "The run goes on by itself, up to the limit of attempts. Its log may say more."
     if returncode < 0:
         name = signal.Signals(-returncode).name
-        hint = "It may have run out of memory: try a smaller batch_size or model. The run starts again, up to the limit."
         return Failure("killed_by_signal", f"The trainer was killed by signal {-returncode} ({name}).", hint)
-    hint = "The run starts again by itself, up to the limit. The worker's trainer log has the details."
     return Failure("killed_by_signal", f"The trainer ended by itself with exit code {returncode}.", hint)

@@ -1,6 +1,5 @@
 """The worker's slots: each is a thread that claims runs and fits them with a trainer of its own."""
 
-import socket
 import threading
 
 from service.errors import Unavailable
@@ -78,7 +77,7 @@ class Slot(threading.Thread):
             self._stopping.wait(RESTART_SECONDS)
 
     def _start_trainer(self) -> Trainer | None:
-        self._trainer = self._starter.start(f"{socket.gethostname()}-trainer-{self._number}")
+        self._trainer = self._starter.start(f"trainer-{self._number}")
         ready = self._trainer.await_ready(self._stopping)
         if ready is None:
             return None
@@ -93,7 +92,7 @@ class Slot(threading.Thread):
 
     def _do_next(self, trainer: Trainer) -> bool:
         """Do one run, if there is one."""
-        run = attempts.claim(self._database, self._worker_id, self._devices, self._settings.lease_seconds)
+        run = attempts.claim(self._database, self._settings, self._worker_id, self._devices)
         if run is None:
             return False
         is_well = self._pipeline.train_run(run, trainer)

@@ -6,17 +6,20 @@ import queue
 import subprocess
 import sys
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import BinaryIO, cast
 
 from service.infra.logging import get_logger
+from service.infra.memory import resident_bytes
 from service.spec.frames import Command, Ready, Report, read_frame, report_decoder, write_frame
 
 log = get_logger(__name__)
 
 STOP_SECONDS = 5.0
-MAX_LOG_BYTES = 20 * 1024 * 1024
+MAX_LINE_BYTES = 8192
+MAX_PRINTED_LINES = 1000
+LAST_WORDS_SECONDS = 1.0
 
 
 class TrainerGone(Exception):
@@ -30,24 +33,39 @@ class TrainerGone(Exception):
 class Trainer:
     """One child process with TensorFlow loaded, which fits one run at a time."""
 
-    def __init__(self, log_path: Path, threads: int) -> None:
-        self._log = _open_log(log_path)
-        environment = os.environ | {"FITSERVE_TRAINER_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "2"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "service.training"],
+    def __init__(self, name: str, module: str, threads: int) -> None:
+        self._name = name
+        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and a module of the settings
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=environment,
+            stderr=subprocess.PIPE,
+            env=_environment(threads),
             start_new_session=True,
         )
+        self.exceeded_memory_bytes: int | None = None
+        """What it used when it was killed for using too much."""
         self._reports: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
+        self._printed: deque[str] = deque(maxlen=MAX_PRINTED_LINES)
+        self._reader = threading.Thread(target=self._read_output, name="trainer-output", daemon=True)
+        self._reader.start()
         threading.Thread(target=self._read_reports, name="trainer-reader", daemon=True).start()
 
     @property
     def pid(self) -> int:
         """Process id of the trainer."""
         return self._process.pid
+
+    def memory_bytes(self) -> int:
+        """Memory that it uses now; 0 where that cannot be known."""
+        return resident_bytes(self.pid)
+
+    def take_printed(self) -> list[str]:
+        """The lines that it has printed since the last call."""
+        lines = []
+        while self._printed:
+            lines.append(self._printed.popleft())
+        return lines
 
     def _read_reports(self) -> None:
         stream = cast(BinaryIO, self._process.stdout)
@@ -57,7 +75,15 @@ class Trainer:
         except ValueError as error:  # msgspec's errors are ValueErrors too
             log.error("trainer.spoke_nonsense", pid=self.pid, reason=str(error)[:200])
             self._process.kill()
+        self._reader.join(LAST_WORDS_SECONDS)
         self._reports.put(None)
+
+    def _read_output(self) -> None:
+        stream = cast(BinaryIO, self._process.stderr)
+        while line := stream.readline(MAX_LINE_BYTES):
+            text = line.decode(errors="replace").rstrip()
+            self._printed.append(text)
+            log.info("trainer.printed", trainer=self._name, line=text)
 
     def send(self, command: Command) -> None:
         """Give the trainer a command. Raises TrainerGone."""
@@ -94,10 +120,10 @@ class Trainer:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
-        self._log.close()
 
-    def kill(self) -> None:
+    def kill(self, exceeded_memory_bytes: int | None = None) -> None:
         """End the process at once."""
+        self.exceeded_memory_bytes = self.exceeded_memory_bytes or exceeded_memory_bytes
         self._process.kill()
         self._process.wait()
 
@@ -108,22 +134,21 @@ class TrainerStarter:
     A trainer asks the kernel to be killed with its parent, and that means the *thread* which started it.
     """
 
-    def __init__(self, folder: Path, threads: int) -> None:
-        self._folder = folder
+    def __init__(self, module: str, threads: int) -> None:
+        self._module = module
         self._threads = threads
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trainer-starter")
 
     def start(self, name: str) -> Trainer:
-        """A new trainer, which is not ready yet; its log goes to ``name`` in the folder."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return self._executor.submit(Trainer, self._folder / f"{name}.log", self._threads).result()
+        """A new trainer, which is not ready yet; ``name`` stands in the log beside what it prints."""
+        return self._executor.submit(Trainer, name, self._module, self._threads).result()
 
     def close(self) -> None:
         """Let the thread end, after all trainers have."""
         self._executor.shutdown()
 
 
-def _open_log(path: Path) -> BinaryIO:
-    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
-        path.replace(path.with_suffix(".old.log"))
-    return path.open("ab")
+def _environment(threads: int) -> dict[str, str]:
+    """This process's environment without our settings, since they hold the addresses and passwords of the databases."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FITSERVE_")}
+    return inherited | {"FITSERVE_TRAINER_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "2"}

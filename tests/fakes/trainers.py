@@ -11,6 +11,8 @@ class FakeTrainer:
         self._script = list(script)
         self.commands: list[Command] = []
         self.is_killed = False
+        self.exceeded_memory_bytes: int | None = None
+        self._printed: list[str] = []
 
     def send(self, command: Command) -> None:
         """Remember the command."""
@@ -25,6 +27,22 @@ class FakeTrainer:
             raise step
         return step
 
-    def kill(self) -> None:
+    def take_printed(self) -> list[str]:
+        """The lines of ``script_prints``, once the job has begun."""
+        if not self.commands:
+            return []
+        lines, self._printed = self._printed, []
+        return lines
+
+    def script_prints(self, *lines: str) -> None:
+        """Print these lines during the job."""
+        self._printed.extend(lines)
+
+    def memory_bytes(self) -> int:
+        """Nothing."""
+        return 0
+
+    def kill(self, exceeded_memory_bytes: int | None = None) -> None:
         """Remember that it was killed."""
         self.is_killed = True
+        self.exceeded_memory_bytes = exceeded_memory_bytes

@@ -1,6 +1,9 @@
 """What a worker makes of its trainer's end: the pipeline on real databases with a trainer that follows a script."""
 
+import errno
 import threading
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,11 +11,24 @@ import pytest
 
 from service.infra.artifacts import LocalArtifactStore
 from service.infra.database import Database
-from service.runs import attempts
+from service.infra.scratch import Scratch
+from service.runs import attempts, repository
 from service.runs.service import request_cancel
-from service.runs.tables import Run
+from service.runs.tables import Run, RunAttempt
 from service.settings import Settings
-from service.spec.frames import EpochEnded, Failed, Finished, FitJob, OutputFile, PhaseStarted, Stop
+from service.spec.frames import (
+    EpochEnded,
+    Failed,
+    Finished,
+    FitJob,
+    OutputFile,
+    PhaseStarted,
+    Resumed,
+    SnapshotTaken,
+    Stop,
+    Suspend,
+    Suspended,
+)
 from service.worker.lease import Lease
 from service.worker.pipeline import Pipeline
 from service.worker.trainers import Trainer, TrainerGone
@@ -33,7 +49,7 @@ class Worker:
         self.stopping = threading.Event()
         self.lease = Lease(self.settings.lease_seconds)
         self.store = LocalArtifactStore(folder / "artifacts")
-        self._pipeline = Pipeline(database, self.store, self.settings, self.lease, self.stopping)
+        self._folder = folder
         data = folder / "table"
         data.write_bytes(b"rows")
         self._files = {"kind": "table", "files": {"table": self.store.put_file(data)}}
@@ -41,9 +57,11 @@ class Worker:
     def do(self, trainer: FakeTrainer, **fields: Any) -> tuple[Run, bool]:
         """Queue a run, claim it and do it; the run afterwards, and whether the trainer may go on."""
         run_id = queue_run(self.database, dataset_files=self._files, **fields)
-        claimed = attempts.claim(self.database, "wrk_1", ["cpu"], self.settings.lease_seconds)
+        claimed = attempts.claim(self.database, self.settings, "wrk_1", ["cpu"])
         assert claimed is not None
-        is_well = self._pipeline.train_run(claimed, cast(Trainer, trainer))
+        with closing(Scratch(self._folder / "scratch", "wrk_1")) as scratch:
+            pipeline = Pipeline(self.database, self.store, scratch, self.settings, self.lease, self.stopping)
+            is_well = pipeline.train_run(claimed, cast(Trainer, trainer))
         with self.database.read() as session:
             return session.get_one(Run, run_id), is_well
 
@@ -120,14 +138,108 @@ def test_a_trainer_that_does_not_stop_is_killed_and_the_run_is_cancelled(
     assert (run.state, run.version) == ("cancelled", None)
 
 
-def test_a_stopping_worker_gives_its_run_back_without_counting_a_failure(worker: Worker) -> None:
+def test_a_stopping_worker_saves_the_state_and_gives_its_run_back_without_counting_a_failure(
+    worker: Worker, tmp_path: Path
+) -> None:
     worker.stopping.set()
-    trainer = FakeTrainer()
+    snapshot = tmp_path / "snapshot.npz"
+    snapshot.write_bytes(b"state")
+    taken = SnapshotTaken(path=str(snapshot), epoch=1, step=2, seconds=0.1)
+    trainer = FakeTrainer(PhaseStarted(phase="fitting"), EPOCH, taken, Suspended())
 
     run, _ = worker.do(trainer)
 
-    assert trainer.is_killed
+    assert any(isinstance(command, Suspend) for command in trainer.commands)
+    assert not trainer.is_killed
     assert (run.state, run.failures, run.owner) == ("queued", 0, None)
+    (stored,) = run.snapshots
+    assert (stored["epoch"], stored["step"], stored["size_bytes"]) == (1, 2, 5)
+    assert worker.store.read(stored["sha256"]) == b"state"
+    assert not snapshot.exists()
+
+
+def test_a_trainer_that_does_not_save_its_state_in_time_is_killed(database: Database, settings: Settings, tmp_path: Path) -> None:
+    worker, trainer = Worker(database, settings, tmp_path, shutdown_grace_seconds=0.01), FakeTrainer()
+    worker.stopping.set()
+
+    run, is_well = worker.do(trainer)
+
+    assert trainer.is_killed
+    assert (run.state, run.failures, is_well) == ("queued", 0, False)
+
+
+def test_the_next_attempt_gets_the_snapshots_and_the_end_deletes_them(worker: Worker, tmp_path: Path) -> None:
+    files = {}
+    for name in ("old", "new"):
+        path = tmp_path / name
+        path.write_bytes(name.encode())
+        files[name] = worker.store.put_file(path)
+    snapshots = [{"sha256": files[name], "size_bytes": 3, "epoch": 1, "step": 0} for name in ("new", "old")]
+    trainer = FakeTrainer(Resumed(from_epoch=1, from_step=0), FINISHED)
+
+    run, _ = worker.do(trainer, snapshots=snapshots)
+
+    job = trainer.commands[0]
+    assert isinstance(job, FitJob)
+    assert [Path(path).name for path in job.resume] == [files["new"], files["old"]]
+    assert (run.state, run.snapshots) == ("succeeded", [])
+    for sha256 in files.values():
+        with pytest.raises(FileNotFoundError):
+            worker.store.local_path(sha256)
+
+
+def test_what_the_trainer_prints_can_be_read_without_paths_and_traces(worker: Worker) -> None:
+    trainer = FakeTrainer(Failed(type="keras_error", message="No.", hint="Mend it."))
+    trainer.script_prints(
+        "Traceback (most recent call last):",
+        '  File "/srv/fitserve/loop.py", line 3, in run',
+        "    raise ValueError",
+        "ValueError: cannot read /srv/fitserve/secret/data.npy",
+    )
+
+    run, _ = worker.do(trainer)
+
+    with worker.database.read() as session:
+        lines = [event.data["message"] for event in repository.list_events_after(session, run.id, 0) if event.kind == "log"]
+    assert lines == ["ValueError: cannot read (path)", "No."]
+
+
+def test_a_trainer_killed_for_its_memory_has_run_out_of_it(worker: Worker) -> None:
+    trainer = FakeTrainer(EPOCH, TrainerGone(-9))
+    trainer.exceeded_memory_bytes = 3 * 1024**3
+
+    run, is_well = worker.do(trainer)
+
+    assert (run.state, (run.failure or {})["type"], is_well) == ("failed", "out_of_memory", False)
+    assert "3,072 MiB" in (run.failure or {})["message"]
+
+
+def test_a_full_disk_is_a_failure_of_the_worker_and_the_run_is_tried_again(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = tmp_path / "history.json"
+    file.write_text("{}")
+    output = OutputFile(name="history.json", path=str(file), media_type="application/json")
+    finished = Finished(outcome="completed", metrics={}, files=[output], publication=None, publish_reason=None)
+    monkeypatch.setattr(worker.store, "put_file", refuse)
+
+    run, is_well = worker.do(FakeTrainer(finished))
+
+    assert (run.state, (run.failure or {})["type"], run.failures, is_well) == ("queued", "disk_full", 1, True)
+
+
+def test_earlier_attempts_count_against_the_time_of_a_run(worker: Worker) -> None:
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    earlier = RunAttempt(
+        number=1, worker_id="wrk_0", started_at=began, ended_at=began + timedelta(minutes=9), cause="lost_worker"
+    )
+
+    run, _ = worker.do(FakeTrainer(), timeout_seconds=500, attempts=[earlier], attempt=1)
+
+    assert (run.state, (run.failure or {})["type"]) == ("failed", "timeout")
 
 
 def test_a_worker_whose_lease_is_lost_writes_nothing_more(database: Database, settings: Settings, tmp_path: Path) -> None:

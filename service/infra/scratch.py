@@ -1,0 +1,46 @@
+"""Folders for files that are needed only while something goes on: one per worker, which others remove once it is dead."""
+
+import fcntl
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOCK = "lock"
+
+
+class Scratch:
+    """A folder of this process below ``root``; the kernel lets go of its lock however the process ends."""
+
+    def __init__(self, root: Path, owner: str) -> None:
+        self._folder = root / owner
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (self._folder / LOCK).open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    @contextmanager
+    def folder(self, name: str) -> Iterator[Path]:
+        """An empty folder for the length of the block."""
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=f"{name}-", ignore_cleanup_errors=True) as path:
+            yield Path(path)
+
+    def close(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._lock.close()
+
+
+def remove_dead(root: Path) -> int:
+    """Remove the folders of processes that have ended; returns how many. Safe when several processes do it at once."""
+    return sum(_remove_if_dead(folder) for folder in root.glob("*/"))
+
+
+def _remove_if_dead(folder: Path) -> bool:
+    try:
+        with (folder / LOCK).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+            return True
+    except OSError:  # its owner lives, has not written its lock yet, or somebody else removes it
+        return False
