@@ -22,6 +22,12 @@ class OptimizerBase(KerasObject):
     """Largest absolute value in a gradient."""
     global_clipnorm: Positive | None = None
     """Longest gradient of all weights together."""
+    use_ema: bool = False
+    """Whether to keep a moving average of the weights, which takes their place at the end."""
+    ema_momentum: Annotated[float, Field(ge=0, le=1)] = 0.99
+    """How slowly the moving average follows the weights."""
+    ema_overwrite_frequency: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    """After how many steps the average takes the weights' place each time; only at the end if left out."""
 
 
 class SGD(OptimizerBase):

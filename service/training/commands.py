@@ -8,7 +8,8 @@ import traceback
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from service.spec.frames import FitJob, Keep, Stop, command_decoder, read_frame
+from service.spec.frames import FitJob, Stop, Suspend, command_decoder, read_frame
+from service.training.wishes import Wishes
 
 
 class Commands:
@@ -18,6 +19,7 @@ class Commands:
         self._stream = stream
         self._jobs: queue.SimpleQueue[FitJob] = queue.SimpleQueue()
         self._stop: Stop | None = None
+        self._suspend: Suspend | None = None
         threading.Thread(target=self._read, name="commands", daemon=True).start()
 
     def jobs(self) -> Iterator[FitJob]:
@@ -25,19 +27,27 @@ class Commands:
         while True:
             yield self._jobs.get()
 
-    def stop_asked(self, job: FitJob) -> Keep | None:
-        """What to keep, once this attempt of this run has been asked to stop."""
-        stop = self._stop
-        is_meant = stop is not None and (stop.run_id, stop.attempt) == (job.run_id, job.attempt)
-        return stop.keep if stop is not None and is_meant else None
+    def wishes(self, job: FitJob) -> Wishes:
+        """What is asked of this attempt of this run."""
+
+        def is_meant(command: Stop | Suspend) -> bool:
+            return (command.run_id, command.attempt) == (job.run_id, job.attempt)
+
+        return Wishes(
+            stop=lambda: stop.keep if (stop := self._stop) is not None and is_meant(stop) else None,
+            suspend=lambda: (suspend := self._suspend) is not None and is_meant(suspend),
+        )
 
     def _read(self) -> None:
         try:
             while (command := read_frame(self._stream, command_decoder)) is not None:
-                if isinstance(command, Stop):
-                    self._stop = command
-                else:
-                    self._jobs.put(command)
+                match command:
+                    case Stop():
+                        self._stop = command
+                    case Suspend():
+                        self._suspend = command
+                    case FitJob():
+                        self._jobs.put(command)
         except Exception:  # nothing that this pipe says can be trusted any more
             traceback.print_exc(file=sys.stderr)
             os._exit(1)

@@ -1,5 +1,6 @@
 """From stored files to batches: reads, splits, encodes, and owns the order of the rows."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -109,15 +110,17 @@ def steps_of(rows: int, batch_size: int) -> int:
     return math.ceil(rows / batch_size)
 
 
-def training_batches(examples: Examples, fit: FitSpec, seed: int, first_epoch: int = 0) -> tf.data.Dataset:
-    """Batches of the training rows without end, epoch after epoch, each epoch in an order of its own."""
+def training_batches(examples: Examples, fit: FitSpec, seed: int, first_epoch: int = 0, first_step: int = 0) -> tf.data.Dataset:
+    """Batches of the training rows without end, epoch after epoch, each epoch in an order of its own.
+
+    They begin with batch ``first_step`` of epoch ``first_epoch``, both counted from 0.
+    """
     x, y = examples.x[: examples.train_rows], examples.y[: examples.train_rows]
 
     def orders() -> Iterator[Array]:
-        epoch = first_epoch
-        while True:
+        yield row_order(len(x), seed, first_epoch, fit.shuffle)[first_step * fit.batch_size :]
+        for epoch in itertools.count(first_epoch + 1):
             yield row_order(len(x), seed, epoch, fit.shuffle)
-            epoch += 1
 
     return _batches(x, y, fit.batch_size, orders)
 

@@ -5,6 +5,7 @@ import re
 import tensorflow as tf
 
 from service.errors import InvalidInput
+from service.infra.disk import is_full_disk
 from service.spec.frames import Failed, FailureType
 
 MAX_MESSAGE_CHARACTERS = 500
@@ -30,6 +31,9 @@ def describe_failure(error: BaseException) -> Failed:
     if isinstance(error, NotFinite):
         hint = "Try a smaller learning_rate, and inputs scaled to about -1 to 1; also check that the targets fit the loss."
         return _failed("not_finite", f"Training broke down: {error}", hint)
+    if is_full_disk(error):
+        hint = "The worker's operator must make room. The run goes on by itself, up to the limit of attempts."
+        return _failed("disk_full", "The disk of the worker is full, so the model could not be saved.", hint)
     if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
         hint = "Use a smaller batch_size, fewer or smaller layers, or a worker with more memory."
         return _failed("out_of_memory", "The fit needed more memory than there is.", hint)

@@ -14,11 +14,15 @@ from service.training.callbacks import (
     Report,
     ReportEpoch,
     ReportProgress,
-    ShouldStop,
-    StopAsked,
+    Restore,
+    Save,
+    Snapshots,
+    StateAtEnd,
     StopWhenAsked,
 )
 from service.training.data import Examples, steps_of, training_batches, validation_batches
+from service.training.snapshots import Budget, Progressed, State
+from service.training.wishes import StopAsked, Wishes
 
 EXECUTION_SECONDS = 0.1
 """How long one execution may take by the estimate; well under the half second within which a stop is obeyed."""
@@ -43,34 +47,77 @@ class Fitted:
     note: str | None = None
 
 
-def fit_model(
-    model: keras.Model,
-    spec: CompileSpec,
-    examples: Examples,
-    fit: FitSpec,
-    seed: int,
-    report: Report,
-    should_stop: ShouldStop,
-) -> Fitted:
-    """Compile and fit. Raises NotFinite and whatever Keras raises."""
-    steps = steps_of(examples.train_rows, fit.batch_size)
+@dataclass(frozen=True)
+class Fit:
+    """One fit of a compiled model; it may be done in several calls of Keras's ``fit``, which has no initial step."""
+
+    model: keras.Model
+    examples: Examples
+    spec: FitSpec
+    seed: int
+    report: Report
+    wishes: Wishes
+    save: Save
+    budget: Budget
+
+    @property
+    def steps(self) -> int:
+        """Steps of a whole epoch."""
+        return steps_of(self.examples.train_rows, self.spec.batch_size)
+
+    def run(self, state: State | None) -> Fitted:
+        """Fit to the end, from the saved state on if there is one. Raises SuspendAsked after a last save."""
+        if state is not None and state.step:
+            self._build_metrics()
+            rest = self._call(state, state.epoch + 1)
+            if rest.fitted.stopped is not None:
+                return rest.fitted
+            state = rest.state
+        return self._call(state, self.spec.epochs).fitted
+
+    def _build_metrics(self) -> None:
+        """Keras makes the variables of metrics at the first batch, which is too late to give them their values back."""
+        x, y = self.examples.x[:1], self.examples.y[:1]
+        self.model.compute_metrics(x, y, self.model(x, training=False))
+
+    def _call(self, state: State | None, last_epoch: int) -> "_Called":
+        """Keras's ``fit`` from ``state`` to the end of an epoch."""
+        epoch, step = (state.epoch, state.step) if state is not None else (0, 0)
+        progressed = state.progressed if state is not None else Progressed()
+        epochs = ReportEpoch(self.report, progressed.history, progressed.epoch_seconds)
+        best = BestWeights(progressed.lowest, state.best if state is not None else None)
+        snapshots = Snapshots(self.save, self.wishes, self.budget, step, self.steps, epochs, best)
+        ours = [epochs, best, ReportProgress(self.report, step), snapshots, StopWhenAsked(self.wishes)]
+        end = StateAtEnd(snapshots)
+        try:
+            self.model.fit(
+                training_batches(self.examples, self.spec, self.seed, epoch, step),
+                initial_epoch=epoch,
+                epochs=last_epoch,
+                steps_per_epoch=self.steps - step,
+                validation_data=validation_batches(self.examples, self.spec),
+                callbacks=[*([Restore(state)] if state is not None else []), *ours, *([end] if step else [])],
+                shuffle=False,
+                verbose=0,
+            )
+        except StopAsked as stop:
+            return _Called(_stopped(stop.keep, epochs.epochs, best))
+        return _Called(Fitted(epochs.epochs), end.state)
+
+
+@dataclass(frozen=True)
+class _Called:
+    fitted: Fitted
+    state: State | None = None
+
+
+def compile_for_fit(model: keras.Model, spec: CompileSpec, train_rows: int, fit: FitSpec) -> None:
+    """Compile, with as many steps at a time as this fit allows from its beginning, wherever it goes on."""
+    steps = steps_of(train_rows, fit.batch_size)
     is_short = steps * fit.epochs <= SHORT_FIT_STEPS
     at_once = 1 if is_short else steps_per_execution(steps, seconds_per_step(model, fit.batch_size))
     compile_model(model, spec, at_once)
-    epochs, best = ReportEpoch(report), BestWeights()
-    try:
-        model.fit(
-            training_batches(examples, fit, seed),
-            epochs=fit.epochs,
-            steps_per_epoch=steps,
-            validation_data=validation_batches(examples, fit),
-            callbacks=[epochs, best, ReportProgress(report), StopWhenAsked(should_stop)],
-            shuffle=False,
-            verbose=0,
-        )
-    except StopAsked as stop:
-        return _stopped(stop.keep, epochs.epochs, best)
-    return Fitted(epochs.epochs)
+    model.optimizer.build(model.trainable_variables)
 
 
 def steps_per_execution(steps: int, step_seconds: float) -> int:

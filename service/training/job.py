@@ -10,14 +10,18 @@ from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.features import FeaturesSpec
 from service.spec.fit import FitSpec
-from service.spec.frames import Finished, FitJob, OutputFile, Phase, PhaseStarted, Planned
+from service.spec.frames import Finished, FitJob, OutputFile, Phase, PhaseStarted, Planned, Suspended
 from service.training.building import build_model, check_output
-from service.training.callbacks import Report, ShouldStop
+from service.training.callbacks import Report
 from service.training.data import Examples, encode, load, steps_of
-from service.training.fitting import Fitted, fit_model
+from service.training.fitting import Fit, Fitted, compile_for_fit
 from service.training.publishing import publish
+from service.training.resuming import Saver, find_state
+from service.training.snapshots import Budget, size_of
+from service.training.wishes import StopAsked, SuspendAsked, Wishes
 
 MODEL, GRAPH, PLAN, HISTORY = "model.keras", "model.onnx", "plan.json", "history.json"
+NOTHING_KEPT = "The run was stopped without keeping its weights."
 MEDIA_TYPES = {
     MODEL: "application/vnd.keras",
     GRAPH: "application/onnx",
@@ -26,24 +30,40 @@ MEDIA_TYPES = {
 }
 
 
-def fit(job: FitJob, report: Report, should_stop: ShouldStop) -> Finished:
+def fit(job: FitJob, report: Report, wishes: Wishes) -> Finished | Suspended:
     """Fit the job's model and leave its files in the job's directory.
 
     Raises InvalidInput on data that does not do, NotFinite on a loss that is no number, and whatever Keras raises.
     """
+    try:
+        return _fit(job, report, wishes)
+    except SuspendAsked:
+        return Suspended()
+    except StopAsked as stop:
+        reason = "The run was stopped while it was not fitting." if stop.keep != "none" else NOTHING_KEPT
+        return Finished(outcome="stopped", metrics={}, files=[], publication=None, publish_reason=reason if job.publish else None)
+
+
+def _fit(job: FitJob, report: Report, wishes: Wishes) -> Finished:
     definition, fit_spec = Definition.model_validate(job.definition), FitSpec.model_validate(job.fit)
     compile_spec, features = CompileSpec.model_validate(job.compile), FeaturesSpec.model_validate(job.features)
 
     _begin("loading", report)
     dataset = load(job.dataset)
+    wishes.check()
     _begin("encoding", report)
     examples = encode(dataset, features, job.target, compile_spec.loss, fit_spec.validation_split)
+    wishes.check()
     _begin("building", report)
     model = _build(job, definition, examples)
     report(_planned(examples, fit_spec, model))
+    compile_for_fit(model, compile_spec, examples.train_rows, fit_spec)
+    state = find_state(job, model, report)
+    wishes.check()
     _begin("fitting", report)
-    fitted = fit_model(model, compile_spec, examples, fit_spec, job.seed, report, should_stop)
-    return _finish(job, model, examples, fitted, report)
+    budget = Budget(job.snapshot_seconds, size_of(model))
+    fitted = Fit(model, examples, fit_spec, job.seed, report, wishes, Saver(job, report), budget).run(state)
+    return _finish(job, model, examples, fitted, report, wishes)
 
 
 def _begin(phase: Phase, report: Report) -> None:
@@ -69,7 +89,7 @@ def _planned(examples: Examples, fit_spec: FitSpec, model: keras.Model) -> Plann
     )
 
 
-def _finish(job: FitJob, model: keras.Model, examples: Examples, fitted: Fitted, report: Report) -> Finished:
+def _finish(job: FitJob, model: keras.Model, examples: Examples, fitted: Fitted, report: Report, wishes: Wishes) -> Finished:
     directory = Path(job.directory)
     _write_json(directory / PLAN, examples.plan.as_document())
     _write_json(directory / HISTORY, _history(fitted))
@@ -77,6 +97,7 @@ def _finish(job: FitJob, model: keras.Model, examples: Examples, fitted: Fitted,
     if fitted.stopped != "none":
         _begin("publishing", report)
         model.save(directory / MODEL)
+        _leave_if_nothing_is_kept(wishes)
         if job.publish:
             publication = publish(model, directory / MODEL, directory / GRAPH, examples)
     return Finished(
@@ -88,9 +109,14 @@ def _finish(job: FitJob, model: keras.Model, examples: Examples, fitted: Fitted,
     )
 
 
+def _leave_if_nothing_is_kept(wishes: Wishes) -> None:
+    if wishes.stop() == "none":
+        raise StopAsked("none")
+
+
 def _publish_reason(job: FitJob, fitted: Fitted) -> str | None:
     if job.publish and fitted.stopped == "none":
-        return "The run was stopped without keeping its weights."
+        return NOTHING_KEPT
     return fitted.note if job.publish else None
 
 

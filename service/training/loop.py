@@ -2,19 +2,16 @@
 
 import gc
 import os
-import platform
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import keras
-import numpy as np
-import onnxruntime
 import tensorflow as tf
 
-from service.spec.frames import Failed, Finished, FitJob, Frame, Ready, write_frame
+from service.spec.frames import Failed, Finished, FitJob, Frame, Ready, Suspended, write_frame
 from service.training.commands import Commands
+from service.training.environment import devices, versions
 from service.training.failures import describe_failure
 from service.training.job import fit
 from service.training.warmup import warm_up
@@ -32,10 +29,10 @@ def serve(commands: Commands, pipe: BinaryIO, threads: int) -> None:
         gc.collect()  # the model, its optimizer and its graphs refer to each other
 
 
-def run(job: FitJob, report: Callable[[Frame], None], commands: Commands) -> Finished | Failed:
+def run(job: FitJob, report: Callable[[Frame], None], commands: Commands) -> Finished | Suspended | Failed:
     """One job to its end, which is a frame whatever happens."""
     try:
-        return fit(job, report, lambda: commands.stop_asked(job))
+        return fit(job, report, commands.wishes(job))
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
         return describe_failure(error)
@@ -59,17 +56,3 @@ def reporter(pipe: BinaryIO) -> Callable[[Frame], None]:
             os._exit(0)
 
     return report
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides about a fit's numbers."""
-    libraries: dict[str, Any] = {"tensorflow": tf, "keras": keras, "numpy": np, "onnxruntime": onnxruntime}
-    return {
-        "python": platform.python_version(),
-        **{name: str(library.__version__) for name, library in libraries.items()},
-    }
-
-
-def devices() -> list[str]:
-    """``cpu``, and ``gpu`` where TensorFlow sees one."""
-    return ["cpu", "gpu"] if tf.config.list_physical_devices("GPU") else ["cpu"]

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import tensorflow as tf
 
+from service.infra.disk import is_full_disk
 from service.serving.engine import OnnxEngine
 from service.spec.frames import Parity, Publication, TensorSpec
 from service.training.data import Examples
@@ -71,6 +72,8 @@ def _export_and_compare(model: keras.Model, saved: Path, onnx_path: Path, rows: 
         export(model, onnx_path)
         return compare(keras.saving.load_model(saved), OnnxEngine(onnx_path), np.ascontiguousarray(rows))
     except Exception as error:  # exporters raise anything; such a model is served by Keras itself
+        if is_full_disk(error):
+            raise
         traceback.print_exc(file=sys.stderr)
         return Parity(max_abs_difference=None, rows=0, agrees=False, reason=f"The export to ONNX failed: {shorten(error)}")
 

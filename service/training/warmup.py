@@ -8,6 +8,7 @@ import pyarrow.parquet
 
 from service.spec.frames import DatasetFiles, FitJob
 from service.training.job import fit
+from service.training.wishes import Wishes
 
 ROWS = 8
 
@@ -18,7 +19,7 @@ def warm_up() -> None:
         path = Path(folder) / "table.parquet"
         table = pa.table({"x": [float(row) for row in range(ROWS)], "y": [row % 2 for row in range(ROWS)]})
         pyarrow.parquet.write_table(table, path)
-        fit(_job(folder, path), report=lambda frame: None, should_stop=lambda: None)
+        fit(_job(folder, path), report=lambda frame: None, wishes=Wishes())
 
 
 def _job(folder: str, table: Path) -> FitJob:

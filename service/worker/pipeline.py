@@ -1,6 +1,5 @@
 """The story of a run in a worker: claim, load, fit in a trainer, follow, publish."""
 
-import errno
 import signal
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import TypeVar
 from service.errors import Unavailable
 from service.infra.artifacts import ArtifactStore
 from service.infra.database import Database
+from service.infra.disk import is_full_disk
 from service.infra.logging import get_logger
 from service.infra.memory import oom_kills
 from service.infra.scratch import Scratch
@@ -46,7 +46,6 @@ FLUSH_SECONDS = 0.2
 CANCEL_CHECK_SECONDS = 0.25
 SUSPEND_SHARE = 0.7
 """Part of the worker's grace that a trainer may take to save its state; the rest is for storing it and for leaving."""
-DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 Ending = Finished | Suspended | Failure
@@ -110,7 +109,7 @@ class Pipeline:
                 ending = self._fit(attempt, trainer)
                 outcome = self._conclude(attempt, ending)
         except OSError as error:
-            if error.errno not in DISK_IS_FULL:
+            if not is_full_disk(error):
                 raise
             ending, outcome = self._fail_for_full_disk(run)
         log.info("run.ended", run_id=run.claim.run_id, attempt=run.claim.attempt, **vars(outcome))
@@ -199,7 +198,7 @@ class Pipeline:
         try:
             sha256 = self._artifacts.put_file(path, move=True)
         except OSError as error:
-            if error.errno not in DISK_IS_FULL:
+            if not is_full_disk(error):
                 raise
             path.unlink(missing_ok=True)
             return LogLine(level="warning", message="A snapshot could not be stored, because the disk is full.")

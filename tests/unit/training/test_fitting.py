@@ -10,7 +10,9 @@ from service.spec.frames import EpochEnded
 from service.training import fitting
 from service.training.building import build_model
 from service.training.data import Examples
-from service.training.fitting import fit_model, steps_per_execution
+from service.training.fitting import Fit, compile_for_fit, steps_per_execution
+from service.training.snapshots import Budget
+from service.training.wishes import Wishes
 
 COMPILE = CompileSpec.model_validate({"optimizer": "adam", "loss": "mse", "metrics": ["mae"]})
 LAYERS = [
@@ -33,7 +35,9 @@ def fit_with(steps_at_once: int, monkeypatch) -> tuple[list, list]:
     monkeypatch.setattr(fitting, "steps_per_execution", lambda steps, seconds: steps_at_once)
     model = build_model(Definition.model_validate({"layers": LAYERS}), (3,), 1000, seed=5)
     reports: list = []
-    fit_model(model, COMPILE, noise(), FitSpec(epochs=2, batch_size=7, validation_split=0.2), 5, reports.append, lambda: None)
+    examples, fit = noise(), FitSpec(epochs=2, batch_size=7, validation_split=0.2)
+    compile_for_fit(model, COMPILE, examples.train_rows, fit)
+    Fit(model, examples, fit, 5, reports.append, Wishes(), lambda state: None, Budget(60, 0)).run(None)
     return [frame.metrics for frame in reports if isinstance(frame, EpochEnded)], model.get_weights()
 
 

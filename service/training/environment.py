@@ -1,0 +1,67 @@
+"""What beside the request decides about a fit's numbers: libraries, threads, processor."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnxruntime
+import tensorflow as tf
+
+NAMES = {
+    "tensorflow": "TensorFlow",
+    "keras": "Keras",
+    "numpy": "NumPy",
+    "threads": "number of threads",
+    "processor": "processor",
+    "onednn": "oneDNN setting",
+    "device": "device",
+}
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that a fit uses."""
+    libraries: dict[str, Any] = {"tensorflow": tf, "keras": keras, "numpy": np, "onnxruntime": onnxruntime}
+    return {
+        "python": platform.python_version(),
+        **{name: str(library.__version__) for name, library in libraries.items()},
+    }
+
+
+def devices() -> list[str]:
+    """``cpu``, and ``gpu`` where TensorFlow sees one."""
+    return ["cpu", "gpu"] if tf.config.list_physical_devices("GPU") else ["cpu"]
+
+
+def environment() -> dict[str, str]:
+    """Everything that a resumed fit must find again to give the same numbers."""
+    found = versions()
+    threads = tf.config.threading
+    return {
+        **{name: found[name] for name in ("tensorflow", "keras", "numpy")},
+        "threads": f"{threads.get_intra_op_parallelism_threads()}/{threads.get_inter_op_parallelism_threads()}",
+        "processor": _processor(),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
+        "device": devices()[-1],
+    }
+
+
+def difference(before: dict[str, str]) -> str | None:
+    """Why a fit that began in the environment ``before`` may go on with other numbers here; None where it will not."""
+    now = environment()
+    if now["device"] == "gpu":
+        return "It was fitted on a GPU, where the order of additions is not fixed."
+    changed = [NAMES[name] for name in now if now[name] != before.get(name)]
+    return f"It went on with another {', '.join(changed)}." if changed else None
+
+
+def _processor() -> str:
+    """The model and the instruction sets of the processor, since TensorFlow chooses its kernels by them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    wanted = ("model name", "flags", "Features")
+    return "; ".join(dict.fromkeys(line.partition(":")[2].strip() for line in lines if line.startswith(wanted)))

@@ -1,0 +1,147 @@
+"""The whole state of a fit as one file, from which another process goes on bit for bit."""
+
+import io
+import math
+import os
+import time
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import msgspec
+import numpy as np
+
+from service.spec.frames import EpochEnded
+
+Array = np.ndarray[Any, Any]
+
+SHARE = 0.02
+"""Part of a fit's time that snapshots may take together."""
+EPOCHS_PER_INTERVAL = 30
+"""At the ends of epochs a snapshot may come this many times sooner than in the midst of one."""
+BYTES_PER_SECOND = 2e8
+"""How fast a slow disk takes a snapshot: the estimate before the first one has been measured."""
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """What the callbacks know beside the variables: one field per callback."""
+
+    history: list[EpochEnded] = field(default_factory=list)
+    epoch_seconds: float = 0.0
+    """How long the unfinished epoch has taken so far."""
+    lowest: float | None = None
+    """The lowest loss so far, of which the best weights are."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a fit is: ``epoch`` epochs are done, and ``step`` steps of the next one."""
+
+    epoch: int
+    step: int
+    progressed: Progressed
+    variables: list[Array]
+    metrics: list[Array]
+    best: list[Array]
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True):
+    run_id: str
+    attempt: int
+    epoch: int
+    step: int
+    progressed: Progressed
+    environment: dict[str, str]
+    counts: dict[str, int]
+
+
+class UnreadableSnapshot(Exception):
+    """The file is damaged, or it is not of this model."""
+
+
+ARRAYS = ("variables", "metrics", "best")
+
+
+def write(path: Path, state: State, run_id: str, attempt: int, environment: dict[str, str]) -> None:
+    """Write the state; the file appears whole under its name. Raises OSError."""
+    groups: dict[str, list[Array]] = {name: getattr(state, name) for name in ARRAYS}
+    document = _Document(
+        run_id=run_id,
+        attempt=attempt,
+        epoch=state.epoch,
+        step=state.step,
+        progressed=state.progressed,
+        environment=environment,
+        counts={name: len(arrays) for name, arrays in groups.items()},
+    )
+    entries: dict[str, Any] = {f"{name}.{number}": a for name, arrays in groups.items() for number, a in enumerate(arrays)}
+    incomplete = path.with_suffix(".incomplete")
+    try:
+        with incomplete.open("wb") as file:
+            np.savez(file, document=np.frombuffer(msgspec.json.encode(document), np.uint8), **entries)
+        os.replace(incomplete, path)
+    finally:
+        incomplete.unlink(missing_ok=True)
+
+
+def read(path: Path) -> tuple[State, dict[str, str]]:
+    """The state, and the environment that it was saved in. Raises UnreadableSnapshot."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            document = msgspec.json.decode(file["document"].tobytes(), type=_Document)
+            groups = {name: [file[f"{name}.{number}"] for number in range(document.counts[name])] for name in ARRAYS}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UnreadableSnapshot(f"A snapshot cannot be read: {type(error).__name__}.") from error
+    return State(document.epoch, document.step, document.progressed, **groups), document.environment
+
+
+def variables_of(model: keras.Model) -> list[Any]:
+    """Everything that a fit changes but its metrics: weights, statistics, seed generators and the optimizer's state."""
+    found = {id(variable): variable for variable in [*model.variables, *model.optimizer.variables]}
+    metrics = {id(variable) for variable in model.metrics_variables}
+    return [variable for key, variable in found.items() if key not in metrics]
+
+
+def size_of(model: keras.Model) -> int:
+    """About how many bytes a snapshot of a compiled model takes."""
+    return 4 * sum(int(math.prod(variable.shape)) for variable in variables_of(model))
+
+
+def values_of(variables: list[Any]) -> list[Array]:
+    """Copies of the variables' values."""
+    return [variable.numpy().copy() for variable in variables]
+
+
+def assign(variables: list[Any], values: list[Array]) -> None:
+    """Give variables their values back. Raises UnreadableSnapshot when they are of another model."""
+    shapes = [tuple(variable.shape) for variable in variables]
+    if shapes != [value.shape for value in values]:
+        raise UnreadableSnapshot("A snapshot is of another model.")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+class Budget:
+    """Decides when the next snapshot is due, so that all of them cost a fit no more than their share."""
+
+    def __init__(self, interval_seconds: float, size_bytes: int) -> None:
+        self._interval_seconds = interval_seconds
+        self._began_at = self._last_at = time.monotonic()
+        self._spent_seconds = 0.0
+        self._expected_seconds = size_bytes / BYTES_PER_SECOND
+
+    def is_due(self, at_epoch_end: bool) -> bool:
+        """Whether to take one now."""
+        now = time.monotonic()
+        interval = self._interval_seconds / (EPOCHS_PER_INTERVAL if at_epoch_end else 1)
+        is_affordable = self._spent_seconds + self._expected_seconds <= SHARE * (now - self._began_at)
+        return now - self._last_at >= interval and is_affordable
+
+    def note(self, seconds: float) -> None:
+        """Note what a snapshot has cost."""
+        self._spent_seconds += seconds
+        self._expected_seconds = seconds
+        self._last_at = time.monotonic()
