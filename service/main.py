@@ -1,10 +1,7 @@
 """Puts the HTTP side together: ``create_app(settings)`` is the one place that knows all its parts."""
 
-import signal
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from types import FrameType
 from typing import Any
 
 import anyio.to_thread
@@ -32,6 +29,7 @@ from service.runs.sweeper import Sweeper
 from service.settings import Settings
 from service.web import docs, health
 from service.web.context import BodyLimit, RequestContext
+from service.web.drain import Drain
 from service.web.problems import install_problem_handlers
 from service.web.routing import ProblemDocument
 from service.workspaces.auth import workspace_of
@@ -60,11 +58,26 @@ API_THREADS = 40
 class Application:
     """The ASGI application: predictions go straight to their own callable, everything else to FastAPI."""
 
-    def __init__(self, api: FastAPI, predictions: PredictionApp) -> None:
+    def __init__(self, api: FastAPI, predictions: PredictionApp, drain: Drain, end_streams: Callable[[], None]) -> None:
         self.api = api
         self.predictions = predictions
+        self._drain = drain
+        self._end_streams = end_streams
+        self._answer = drain.around(self._dispatch)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answer(scope, receive, send)
+
+    def begin_drain(self) -> None:
+        """Let clients go elsewhere; every request is still answered."""
+        self._drain.begin()
+        self.end_streams()
+
+    def end_streams(self) -> None:
+        """End event streams and waiting requests: uvicorn waits for open answers before it ends the lifespan."""
+        self._end_streams()
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self.predictions.handles(scope["method"], scope["path"]):
             await self.predictions(scope, receive, send)
         else:
@@ -77,8 +90,9 @@ def create_app(settings: Settings | None = None) -> Application:
     database = Database(make_engine(settings))
     artifacts = make_artifact_store(settings)
     doorbell = CeleryDoorbell(make_celery(settings))
+    drain = Drain()
     hub = RunHub(database, settings.max_event_streams)
-    sweeper = Sweeper(database, doorbell, settings)
+    sweeper = Sweeper(database, doorbell, artifacts, settings)
     predictions = PredictionApp(settings, DatabaseVersionSource(database), artifacts, workspace_of, PredictionMetrics())
 
     @asynccontextmanager
@@ -86,10 +100,10 @@ def create_app(settings: Settings | None = None) -> Application:
         anyio.to_thread.current_default_thread_limiter().total_tokens = API_THREADS
         hub.start()
         sweeper.start()
-        _end_streams_on_signals(hub.close)
         yield
         await hub.stop()
         await anyio.to_thread.run_sync(sweeper.stop)
+        await anyio.to_thread.run_sync(doorbell.close)
         database.close()
 
     api = _make_api(lifespan)
@@ -99,10 +113,14 @@ def create_app(settings: Settings | None = None) -> Application:
     api.state.datasets = DatasetService(artifacts, settings)
     api.state.doorbell = doorbell
     api.state.hub = hub
-    api.state.readiness_checks = {"database": lambda: _ping(database), "schema": lambda: check_schema(settings)}
+    api.state.readiness_checks = {
+        "process": drain.check,
+        "database": lambda: _ping(database),
+        "schema": lambda: check_schema(settings),
+    }
     _limit(api, settings)
     _document(api)
-    return Application(api, predictions)
+    return Application(api, predictions, drain, hub.close)
 
 
 def _make_api(lifespan: Callable[[FastAPI], Any]) -> FastAPI:
@@ -183,18 +201,3 @@ def _write_summaries_as_sentences(document: dict[str, Any]) -> None:
 def _ping(database: Database) -> None:
     with database.read() as session:
         session.execute(text("SELECT 1"))
-
-
-def _end_streams_on_signals(close: Callable[[], None]) -> None:
-    """End event streams on the first signal: uvicorn waits for open answers before it ends the lifespan."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    for number in (signal.SIGTERM, signal.SIGINT):
-        previous = signal.getsignal(number)
-
-        def handle(number: int, frame: FrameType | None, previous: Any = previous) -> None:
-            close()
-            if callable(previous):
-                previous(number, frame)
-
-        signal.signal(number, handle)

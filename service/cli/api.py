@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import threading
 from types import FrameType
 
 import uvicorn
@@ -9,7 +10,7 @@ import uvicorn
 from service.cli.listening import base_url, open_listener
 from service.cli.preflight import check_role
 from service.infra.logging import configure_logging, get_logger
-from service.main import create_app
+from service.main import Application, create_app
 from service.settings import Settings
 
 log = get_logger(__name__)
@@ -27,28 +28,47 @@ def run_api(settings: Settings) -> int:
 
 
 def _serve(settings: Settings, listener: socket.socket) -> int:
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings),
-            loop="uvloop",
-            http="httptools",
-            lifespan="on",
-            timeout_graceful_shutdown=settings.shutdown_grace_seconds,
-            server_header=False,
-            access_log=False,
-            log_config=None,
-        )
+    application = create_app(settings)
+    config = uvicorn.Config(
+        application,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        timeout_graceful_shutdown=settings.shutdown_grace_seconds,
+        server_header=False,
+        access_log=False,
+        log_config=None,
     )
-    _end_quietly(server)
+    server = DrainingServer(config, application, settings.drain_seconds)
     log.info("api.starting", url=base_url(listener))
     server.run(sockets=[listener])
     return 0 if server.started else EXIT_FAILED_START
 
 
-def _end_quietly(server: uvicorn.Server) -> None:
-    # uvicorn raises the signal that stopped it once more at the end, and a requested stop would look like a crash.
-    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
-        server.should_exit = True
+class DrainingServer(uvicorn.Server):
+    """On SIGTERM it goes on answering for a while before it stops; on SIGINT, and on any second signal, it stops at once.
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask_to_stop)
+    Unlike uvicorn's own it does not raise the signal again at the end: a requested stop would look like a crash.
+    """
+
+    def __init__(self, config: uvicorn.Config, application: Application, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._application = application
+        self._drain_seconds = drain_seconds
+        self._is_draining = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        if sig != signal.SIGTERM or self._is_draining:
+            self._stop()
+            return
+        self._is_draining = True
+        log.info("api.draining", seconds=self._drain_seconds)
+        self._application.begin_drain()
+        timer = threading.Timer(self._drain_seconds, self._stop)
+        timer.daemon = True
+        timer.start()
+
+    def _stop(self) -> None:
+        self._application.end_streams()
+        self.should_exit = True

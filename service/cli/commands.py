@@ -4,6 +4,7 @@ Each command imports its module when it is called: the supervisor, the API and t
 and ``fitserve --help`` answers at once.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -77,6 +78,45 @@ def migrate(data_dir: DataDir = None, log_level: LogLevel = None) -> None:
 
     with errors_in_one_line():
         run_migrate(read_settings({"data_dir": data_dir, "log_level": log_level}))
+
+
+@app.command()
+def gc(
+    data_dir: DataDir = None,
+    older_than_hours: Annotated[
+        float | None, typer.Option(min=0, help="Only files at least this old (default: 24; a younger one may be in use soon).")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+) -> None:
+    """Delete files that nothing refers to. Running services do this by themselves, every hour."""
+    from service.cli.collect import run_collect
+
+    with errors_in_one_line():
+        run_collect(read_settings({"data_dir": data_dir}), older_than_hours, dry_run)
+
+
+@app.command()
+def backup(
+    archive: Annotated[Path, typer.Argument(help="The file to write, e.g. fitserve.tar; it must not exist yet.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Write the embedded database and all files into one archive, while the service runs."""
+    from service.cli.backup import run_backup
+
+    with errors_in_one_line():
+        run_backup(read_settings({"data_dir": data_dir}), archive)
+
+
+@app.command()
+def restore(
+    archive: Annotated[Path, typer.Argument(help="An archive that 'fitserve backup' has written.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Bring a backup back into an empty data folder: all of it, or nothing."""
+    from service.cli.backup import run_restore
+
+    with errors_in_one_line():
+        run_restore(read_settings({"data_dir": data_dir}), archive)
 
 
 @app.command()

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import ValidationError
 
-from service.errors import FitserveError
+from service.errors import FitserveError, Unavailable
 from service.settings import Settings
 
 EXIT_CONFIGURATION = 78
 """EX_CONFIG of sysexits.h: starting again will not help until somebody changes the configuration."""
+EXIT_UNAVAILABLE = 75
+"""EX_TEMPFAIL of sysexits.h: something that we need is away; starting again later may help."""
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in (default: 127.0.0.1).")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one (default: 8000).")]
@@ -50,9 +52,12 @@ def environment_of(overrides: Mapping[str, Any]) -> dict[str, str]:
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """Turn an error that is meant for people into one line on standard error and exit code 78."""
+    """Turn an error that is meant for people into one line on standard error and exit code 78, or 75 for an outage."""
     try:
         yield
+    except Unavailable as error:
+        typer.echo(f"fitserve: {error.message}", err=True)
+        raise typer.Exit(EXIT_UNAVAILABLE) from None
     except FitserveError as error:
         typer.echo(f"fitserve: {error.message}", err=True)
         raise typer.Exit(EXIT_CONFIGURATION) from None

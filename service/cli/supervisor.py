@@ -5,21 +5,22 @@ import os
 import signal
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
 from service.cli.lineage import child_environment
-from service.cli.options import EXIT_CONFIGURATION
+from service.cli.options import EXIT_CONFIGURATION, EXIT_UNAVAILABLE
 from service.infra.logging import get_logger
 
 log = get_logger(__name__)
 
 POLL_SECONDS = 0.1
-MAX_DEATHS = 5
-DEATH_WINDOW_SECONDS = 60.0
+MAX_EARLY_DEATHS = 5
+EARLY_SECONDS = 10.0
+"""A child that lives longer than this has begun its work."""
 FIRST_RESTART_SECONDS = 0.5
+LONGEST_RESTART_SECONDS = 8.0
 
 
 class GaveUp(Exception):
@@ -39,14 +40,20 @@ class Child:
     environment: Mapping[str, str] = field(default_factory=dict)
     """What is added to the supervisor's own environment."""
     pass_fds: Sequence[int] = ()
+    stop_signal: signal.Signals = signal.SIGTERM
     process: subprocess.Popen[bytes] | None = None
-    deaths: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_DEATHS))
-    """When it died lately, by the monotonic clock."""
+    early_deaths: int = 0
+    """How often in a row it has died soon after its start."""
+    has_worked: bool = False
+    """Whether it has ever lived longer than that."""
+    started_at: float = 0.0
+    """Monotonic time of its last start."""
     start_at: float = 0.0
     """Monotonic time before which it is not started."""
 
     def start(self) -> None:
         """Start the program."""
+        self.started_at = time.monotonic()
         self.process = subprocess.Popen(  # noqa: S603  # our own command line, no shell
             self.command,
             env=child_environment(self.environment),
@@ -64,22 +71,29 @@ class Child:
         return code
 
     def plan_restart(self, code: int, now: float) -> float:
-        """Note a death and set the time of the next start; the delay in seconds. Raises GaveUp where that is no use."""
+        """Note a death and set the time of the next start; the delay in seconds. Raises GaveUp where that is no use.
+
+        A child that has worked before is started again for ever: what keeps it from working may go by.
+        """
         if code == EXIT_CONFIGURATION:
             raise GaveUp(f"The {self.name} cannot work with this configuration. Its reason is above.", code)
-        self.deaths.append(now)
-        recent = sum(1 for death in self.deaths if now - death < DEATH_WINDOW_SECONDS)
-        if recent >= MAX_DEATHS:
-            often = f"{recent} times within {DEATH_WINDOW_SECONDS:.0f} seconds"
+        is_early = now - self.started_at < EARLY_SECONDS
+        self.has_worked |= not is_early
+        self.early_deaths = self.early_deaths + 1 if is_early else 0
+        is_crash = code not in (0, EXIT_UNAVAILABLE, -signal.SIGKILL)
+        if is_crash and self.early_deaths >= MAX_EARLY_DEATHS and not self.has_worked:
+            often = f"{self.early_deaths} times in a row soon after its start"
             raise GaveUp(f"The {self.name} died {often} (last exit code {code}). Its reason is in the log above.", 1)
-        delay: float = FIRST_RESTART_SECONDS * 2 ** (recent - 1)
+        delay = 0.0
+        if is_early or code != 0:
+            delay = min(FIRST_RESTART_SECONDS * 2.0 ** max(self.early_deaths - 1, 0), LONGEST_RESTART_SECONDS)
         self.start_at = now + delay
         return delay
 
     def terminate(self) -> None:
         """Ask it to stop."""
         if self.process is not None:
-            self.process.terminate()
+            self.process.send_signal(self.stop_signal)
 
     def kill_and_wait(self) -> None:
         """Kill it with everything in its process group."""

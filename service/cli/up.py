@@ -1,6 +1,7 @@
 """``fitserve up``: the API and a worker on this machine, under one supervisor."""
 
 import os
+import signal
 import socket
 import sys
 import urllib.request
@@ -45,7 +46,14 @@ def _supervise(settings: Settings, environment: Mapping[str, str], listener: soc
 
 
 def _api(environment: Mapping[str, str], listener: socket.socket) -> Child:
-    return Child("api", _role("api"), {**environment, **handed_over(listener)}, pass_fds=[listener.fileno()])
+    # When everything stops, nobody takes over, so there is nothing to drain for.
+    return Child(
+        "api",
+        _role("api"),
+        {**environment, **handed_over(listener)},
+        pass_fds=[listener.fileno()],
+        stop_signal=signal.SIGINT,
+    )
 
 
 def _worker(environment: Mapping[str, str]) -> Child:

@@ -1,5 +1,7 @@
 """Questions about datasets that the database answers."""
 
+from collections.abc import Iterator
+
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -41,3 +43,9 @@ def release(session: Session, holder: str) -> None:
 def list_holders(session: Session, dataset_id: str) -> list[str]:
     """Who keeps the dataset."""
     return list(session.scalars(select(DatasetHold.holder).where(DatasetHold.dataset_id == dataset_id).limit(5)))
+
+
+def list_files(session: Session) -> Iterator[str]:
+    """SHA-256 of every file of every dataset."""
+    for files in session.scalars(select(Dataset.files).execution_options(yield_per=1000)):
+        yield from (file["sha256"] for file in files.values())

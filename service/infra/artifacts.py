@@ -3,19 +3,39 @@
 A file is durable once ``put_file`` returns. Knows no nouns and no database.
 """
 
-import contextlib
+import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import obstore
 from obstore.store import ObjectStore, from_url
 
 from service.settings import Settings
 
+if TYPE_CHECKING:
+    from obstore import ObjectMeta  # obstore has this name for type checkers only
+
 CHUNK_BYTES = 4 * 1024 * 1024
+INCOMING = ".incoming-"
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """A file in a store."""
+
+    sha256: str
+    size_bytes: int
+    age_seconds: float
+    """Since it was last stored."""
 
 
 class ArtifactStore(Protocol):
@@ -24,14 +44,20 @@ class ArtifactStore(Protocol):
     def put_file(self, path: Path, move: bool = False) -> str:
         """Store a file's bytes and return their SHA-256 (64 hexadecimal digits). With ``move`` the file itself is gone then."""
 
-    def delete(self, sha256: str) -> None:
-        """Forget the bytes, if they are there."""
-
     def read(self, sha256: str) -> bytes:
         """The bytes. Raises FileNotFoundError when they are not there."""
 
     def local_path(self, sha256: str) -> Path:
         """A local file with these bytes, to be read only. Raises FileNotFoundError when they are not there."""
+
+    def delete(self, sha256: str) -> None:
+        """Forget the bytes, if they are there."""
+
+    def list_older_than(self, age_seconds: float) -> Iterator[StoredObject]:
+        """What has not been stored, nor stored again, for so long."""
+
+    def delete_if_older_than(self, sha256: str, age_seconds: float) -> bool:
+        """Forget the bytes unless somebody has stored them again in the meantime; whether they are gone."""
 
 
 def sha256_of(path: Path) -> str:
@@ -52,28 +78,28 @@ class LocalArtifactStore:
         self._folder = folder
 
     def put_file(self, path: Path, move: bool = False) -> str:
-        """Copy to a temporary name, fsync, rename, fsync the folder: after a crash the file is whole or absent."""
+        """Fsync under a temporary name, rename, fsync the folder: after a crash the file is whole or absent."""
         sha256 = sha256_of(path)
         target = self._folder / object_key(sha256)
-        if target.exists():
-            return sha256
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".incoming-", delete=False) as copy:
-            with path.open("rb") as source:
-                while chunk := source.read(CHUNK_BYTES):
-                    copy.write(chunk)
-            copy.flush()
-            os.fsync(copy.fileno())
-        Path(copy.name).replace(target)
-        for folder in (target.parent, target.parent.parent):
-            _fsync_folder(folder)
+        with self.collection_kept_out():
+            if target.exists():
+                os.utime(target)  # it is as good as new for garbage collection
+            else:
+                self._bring_in(path, target, move)
         if move:
-            path.unlink()
+            path.unlink(missing_ok=True)
         return sha256
 
-    def delete(self, sha256: str) -> None:
-        """Remove the file, if it is there."""
-        (self._folder / object_key(sha256)).unlink(missing_ok=True)
+    def _bring_in(self, path: Path, target: Path, move: bool) -> None:
+        is_movable = move and path.stat().st_dev == target.parent.stat().st_dev
+        incoming = path if is_movable else _copy(path, target.parent)
+        with incoming.open("rb") as file:
+            os.fsync(file.fileno())
+        os.utime(incoming)
+        incoming.replace(target)
+        for folder in (target.parent, target.parent.parent):
+            _fsync_folder(folder)
 
     def read(self, sha256: str) -> bytes:
         """The bytes. Raises FileNotFoundError when they are not there."""
@@ -86,6 +112,42 @@ class LocalArtifactStore:
             raise FileNotFoundError(f"Artifact {sha256} is not in the store.")
         return path
 
+    def delete(self, sha256: str) -> None:
+        """Remove the file, if it is there."""
+        (self._folder / object_key(sha256)).unlink(missing_ok=True)
+
+    def list_older_than(self, age_seconds: float) -> Iterator[StoredObject]:
+        """Old files; those whose storing was cut off by a kill are removed on the way."""
+        for path in self._folder.glob("sha256/??/*"):
+            age = _age_seconds(path)
+            if age is None or age < age_seconds:
+                continue
+            if path.name.startswith(INCOMING):
+                path.unlink(missing_ok=True)
+            else:
+                yield StoredObject(path.name, path.stat().st_size, age)
+
+    def delete_if_older_than(self, sha256: str, age_seconds: float) -> bool:
+        """Look at the age once more while nobody stores anything, and remove the file."""
+        path = self._folder / object_key(sha256)
+        with self._locked(fcntl.LOCK_EX):
+            age = _age_seconds(path)
+            is_old = age is not None and age >= age_seconds
+            if is_old:
+                path.unlink(missing_ok=True)
+            return is_old
+
+    def collection_kept_out(self) -> AbstractContextManager[None]:
+        """A block during which garbage collection, in whatever process, removes nothing."""
+        return self._locked(fcntl.LOCK_SH)
+
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "collection.lock").open("a") as lock:  # the kernel frees it if we are killed
+            fcntl.flock(lock, how)
+            yield
+
 
 class ObjectArtifactStore:
     """Objects in S3, Google Cloud Storage or Azure, with a cache of whole files on this machine."""
@@ -95,18 +157,12 @@ class ObjectArtifactStore:
         self._cache = LocalArtifactStore(cache)
 
     def put_file(self, path: Path, move: bool = False) -> str:
-        """Upload; an object store shows an object only when it is whole."""
+        """Upload, also what is there already, so that it is new again; an object store shows an object only when it is whole."""
         sha256 = sha256_of(path)
         obstore.put(self._store, object_key(sha256), path)
         if move:
             path.unlink()
         return sha256
-
-    def delete(self, sha256: str) -> None:
-        """Remove the object and its cached copy, if they are there."""
-        with contextlib.suppress(FileNotFoundError):
-            obstore.delete(self._store, object_key(sha256))
-        self._cache.delete(sha256)
 
     def read(self, sha256: str) -> bytes:
         """The bytes. Raises FileNotFoundError when they are not there."""
@@ -119,6 +175,30 @@ class ObjectArtifactStore:
         except FileNotFoundError:
             self._download(sha256)
             return self._cache.local_path(sha256)
+
+    def delete(self, sha256: str) -> None:
+        """Remove the object and its cached copy, if they are there."""
+        with suppress(FileNotFoundError):
+            obstore.delete(self._store, object_key(sha256))
+        self._cache.delete(sha256)
+
+    def list_older_than(self, age_seconds: float) -> Iterator[StoredObject]:
+        """Old objects."""
+        for objects in obstore.list(self._store, prefix="sha256"):
+            for found in objects:
+                age = _age_of(found)
+                if age >= age_seconds:
+                    yield StoredObject(found["path"].rpartition("/")[2], found["size"], age)
+
+    def delete_if_older_than(self, sha256: str, age_seconds: float) -> bool:
+        """Look at the age right before. An object that is stored again in between is lost: object stores have no locks."""
+        try:
+            is_old = _age_of(obstore.head(self._store, object_key(sha256))) >= age_seconds
+        except FileNotFoundError:
+            return False
+        if is_old:
+            self.delete(sha256)
+        return is_old
 
     def _download(self, sha256: str) -> None:
         with tempfile.NamedTemporaryFile(prefix="fitserve-") as file:
@@ -144,3 +224,22 @@ def _fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _copy(path: Path, folder: Path) -> Path:
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=INCOMING, delete=False) as copy:
+        with path.open("rb") as source:
+            shutil.copyfileobj(source, copy, CHUNK_BYTES)
+        return Path(copy.name)
+
+
+def _age_seconds(path: Path) -> float | None:
+    """None for a file that is not there."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def _age_of(found: "ObjectMeta") -> float:
+    return (datetime.now(UTC) - found["last_modified"]).total_seconds()

@@ -1,11 +1,11 @@
 """The doorbell: a Celery message that wakes a worker. It carries nothing, may be lost and may arrive twice."""
 
 import os
+import threading
 from pathlib import Path
 from typing import Any, Protocol
 
 from celery import Celery
-from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import filesystem as kombu_filesystem
 
@@ -18,6 +18,7 @@ RING = "fitserve.ring"
 """Name of the only Celery task: look whether a run is waiting."""
 QUEUE = "fitserve"
 FILESYSTEM = "fitserve-filesystem"
+CLOSE_SECONDS = 3.0
 
 
 class AtomicChannel(kombu_filesystem.Channel):  # type: ignore[misc]  # kombu has no types
@@ -88,14 +89,51 @@ class Doorbell(Protocol):
 
 
 class CeleryDoorbell:
-    """Rings through the broker."""
+    """Rings through the broker, from a thread of its own: nobody waits for a broker that is slow or away.
+
+    Rings that come while one is being sent become one.
+    """
 
     def __init__(self, app: Celery) -> None:
         self._app = app
+        self._wanted = threading.Event()
+        self._is_closing = False
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
 
     def ring(self) -> None:
+        """Wake a worker soon, if the broker answers."""
+        self._wanted.set()
+        with self._starting:
+            if self._thread is None and not self._is_closing:
+                self._thread = threading.Thread(target=self._send_when_wanted, name="doorbell", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Send what is still to be sent, and end."""
+        with self._starting:
+            self._is_closing = True
+        self._wanted.set()
+        if self._thread is not None:
+            self._thread.join(CLOSE_SECONDS)
+
+    def _send_when_wanted(self) -> None:
+        is_heard = True
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            is_last = self._is_closing  # looked at after the clearing, which may have swallowed the call of close
+            if is_last and not is_heard:
+                return  # the broker is away, and a process that leaves does not wait for it
+            is_heard = self._send()
+            if is_last:
+                return
+
+    def _send(self) -> bool:
         """Send the message, or log that it could not be sent: the run is safe in the database already."""
         try:
             self._app.send_task(RING, queue=QUEUE, ignore_result=True)
-        except (OperationalError, OSError) as error:
-            log.warning("doorbell.failed", reason=str(error))
+        except Exception as error:  # kombu and redis raise many kinds, and none may end this thread
+            log.warning("doorbell.failed", reason=str(error)[:300])
+            return False
+        return True

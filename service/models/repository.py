@@ -1,6 +1,6 @@
 """Questions about models, versions and aliases that the database answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -110,3 +110,9 @@ def release(session: Session, holder: str) -> None:
 def list_holders(session: Session, model: Model) -> list[str]:
     """Who keeps the model."""
     return list(session.scalars(select(ModelHold.holder).where(ModelHold.model_id == model.id).limit(5)))
+
+
+def list_files(session: Session) -> Iterator[str]:
+    """SHA-256 of every file of every version."""
+    for files in session.scalars(select(Version.files).execution_options(yield_per=1000)):
+        yield from (file["sha256"] for file in files.values())

@@ -155,6 +155,12 @@ def has_eligible(session: Session) -> bool:
     return session.scalar(select(Run.id).where(_is_eligible()).limit(1)) is not None
 
 
+def measure_queue(session: Session) -> tuple[int, datetime | None]:
+    """How many runs wait, and since when the first of them does."""
+    row = session.execute(select(func.count(), func.min(Run.queued_at)).where(Run.state == "queued")).one()
+    return row[0], row[1]
+
+
 def extend_leases(session: Session, owner: str, run_ids: Sequence[str], lease_ms: int) -> None:
     """Renew the lease of those of these runs that are still the worker's."""
     mine = and_(Run.id.in_(run_ids), Run.owner == owner, Run.state == "running")

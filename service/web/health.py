@@ -42,8 +42,9 @@ class Readiness(Spec):
 
 
 @router.get("/livez", responses={500: {"model": ProblemDocument}})
-def read_liveness() -> Liveness:
+async def read_liveness() -> Liveness:
     """Tell that the process is alive."""
+    # It needs no thread, since all of them may be waiting for a database that is away.
     return Liveness(status="alive")
 
 

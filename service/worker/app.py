@@ -55,7 +55,8 @@ class WorkerRuntime:
         ]
         self._heartbeat = Heartbeat(self._database, worker_id, lease, settings.lease_seconds, settings.heartbeat_seconds)
         self._guard = Guard(lease, settings.trainer_memory_bytes)
-        self._sweeper = Sweeper(self._database, CeleryDoorbell(celery), settings)
+        self._doorbell = CeleryDoorbell(celery)
+        self._sweeper = Sweeper(self._database, self._doorbell, artifacts, settings)
 
     def start(self) -> None:
         """Announce the worker and begin."""
@@ -80,6 +81,8 @@ class WorkerRuntime:
         for slot in self._slots:
             slot.join()
         self._sweeper.stop()
+        self._doorbell.ring()  # for the runs that were given back
+        self._doorbell.close()
         self._heartbeat.stop()
         self._guard.stop()
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.supervisor import DEATH_WINDOW_SECONDS, Child, GaveUp, Supervisor
+from service.cli.supervisor import EARLY_SECONDS, LONGEST_RESTART_SECONDS, Child, GaveUp, Supervisor
 
 SLEEPS = "import time; time.sleep(60)"
 IGNORES_SIGTERM = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
@@ -83,7 +83,7 @@ def test_a_child_that_dies_is_started_again() -> None:
 def test_a_child_that_keeps_dying_is_given_up_and_the_others_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.cli.supervisor.FIRST_RESTART_SECONDS", 0.01)
     healthy = python_child("healthy", SLEEPS)
-    with pytest.raises(GaveUp, match="The broken died 5 times within 60 seconds") as failure:
+    with pytest.raises(GaveUp, match="The broken died 5 times in a row soon after its start") as failure:
         Supervisor([healthy, python_child("broken", "raise SystemExit(7)")], stop_seconds=10).run()
     assert "last exit code 7" in str(failure.value)
     assert failure.value.exit_code == 1
@@ -96,10 +96,27 @@ def test_a_child_with_a_configuration_error_is_not_started_again() -> None:
     assert failure.value.exit_code == 78
 
 
-def test_the_delay_before_a_restart_grows_and_old_deaths_are_forgotten() -> None:
+def test_the_delay_before_a_restart_grows_until_the_child_has_lived_for_a_while() -> None:
     child = python_child("mortal", SLEEPS)
     assert [child.plan_restart(1, now) for now in (0.0, 1.0, 2.0)] == [0.5, 1.0, 2.0]
-    assert child.plan_restart(1, 3 + DEATH_WINDOW_SECONDS) == 0.5
+    assert child.plan_restart(1, EARLY_SECONDS) == 0.5
+
+
+def test_a_child_that_has_worked_is_never_given_up() -> None:
+    child = python_child("mortal", SLEEPS)
+    child.plan_restart(1, EARLY_SECONDS)
+    assert [child.plan_restart(1, 1.0) for _ in range(20)][-1] == LONGEST_RESTART_SECONDS
+
+
+@pytest.mark.parametrize("code", [75, -signal.SIGKILL])
+def test_a_child_that_finds_something_away_or_was_killed_is_started_again_and_again(code: int) -> None:
+    child = python_child("mortal", SLEEPS)
+    assert [child.plan_restart(code, 1.0) for _ in range(20)][-1] == LONGEST_RESTART_SECONDS
+
+
+def test_a_child_that_was_asked_to_stop_by_somebody_else_is_replaced_at_once() -> None:
+    child = python_child("leaving", SLEEPS)
+    assert child.plan_restart(0, EARLY_SECONDS) == 0
 
 
 def test_a_child_that_does_not_stop_is_killed_after_its_time() -> None:

@@ -229,7 +229,7 @@ def test_best_weights_before_any_epoch_are_the_last_ones(trainer, digits, tmp_pa
     trainer.send(job)
     finished = stop(trainer, job, "best")
     if finished.metrics == {}:  # a quick machine may have ended an epoch by now
-        assert "No epoch had ended" in finished.publish_reason
+        assert any(words in finished.publish_reason for words in ("No epoch had ended", "not fitting"))
 
 
 def test_a_stop_for_another_attempt_is_ignored(trainer, digits, tmp_path):
