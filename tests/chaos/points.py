@@ -32,13 +32,14 @@ _seen: set[str] = set()
 
 def pass_point(what: str) -> None:
     """Note that this process is here; be killed if it shall be."""
-    point = f"{ROLE}: {what} in {_place()}"
+    place = f"{what} in {_place()}"
+    point = f"{ROLE}: {place}"
     if point not in _seen:
         _seen.add(point)
         with SEEN.open("a") as file:
             file.write(f"{point}\n")
     try:
-        if ARMED.read_text() == point:
+        if ARMED.read_text() in (point, f"any: {place}"):
             ARMED.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
     except FileNotFoundError:
