@@ -1,0 +1,91 @@
+"""Processes that are asked to stop, as an update of the service does: no request fails, and no work is done twice."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import httpx
+
+from tests.acceptance.client import ENDLESS_FIT, SLOW_FIT, Fitserve
+from tests.acceptance.running import RunningService, wait_until
+
+RESTARTS = 3
+
+
+class Load:
+    """Clients that send one request after the other on connections that they keep; ``failures`` had no good answer."""
+
+    def __init__(self, url: str, *requests: Callable[[httpx.Client], httpx.Response]) -> None:
+        self.answered = 0
+        self.failures: list[str] = []
+        self._url = url
+        self._is_over = threading.Event()
+        self._threads = [threading.Thread(target=self._send, args=(request,)) for request in requests]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _send(self, request: Callable[[httpx.Client], httpx.Response]) -> None:
+        with httpx.Client(base_url=self._url, timeout=30, trust_env=False) as client:
+            while not self._is_over.is_set():
+                try:
+                    response = request(client)
+                except httpx.TransportError as error:
+                    self.failures.append(repr(error))
+                else:
+                    self.answered += 1
+                    if not response.is_success:
+                        self.failures.append(response.text)
+                time.sleep(0.005)
+
+
+def test_no_request_fails_while_the_api_is_replaced(fitserve: Fitserve, running: RunningService) -> None:
+    run_id = fitserve.start_digits(ENDLESS_FIT, publish=False)
+    model, dataset = fitserve.create_model(), fitserve.upload_digits()
+    body = {"model": model, "dataset": dataset, "fit": {"epochs": 1}, "priority": -1}
+    accepted: list[str] = []
+
+    def submit(client: httpx.Client) -> httpx.Response:
+        response = client.post("/api/runs", json=body)
+        accepted.append(response.json()["id"])
+        time.sleep(0.1)
+        return response
+
+    with Load(running.url, lambda c: c.get(f"/api/runs/{run_id}"), lambda c: c.get("/api/models"), submit) as load:
+        for _ in range(RESTARTS):
+            time.sleep(0.5)
+            leaving = running.api()
+            leaving.terminate()
+            wait_until(lambda process=leaving: not process.is_running(), 20, "the old API ends")
+            wait_until(running.is_ready, 20, "the new API is ready")
+    assert load.failures == []
+    assert load.answered > 100
+    for waiting in accepted:
+        assert fitserve.cancel(waiting)["state"] == "cancelled"
+    assert fitserve.run(run_id)["attempt"] == 1
+    fitserve.cancel(run_id)
+    fitserve.ended(run_id)
+
+
+def test_a_fit_whose_worker_is_asked_to_stop_goes_on_where_it_was(fitserve: Fitserve, running: RunningService) -> None:
+    undisturbed = fitserve.start_digits(SLOW_FIT)
+    expected = fitserve.succeeded(undisturbed)
+    run_id = fitserve.start(expected["model"], expected["dataset"], SLOW_FIT)
+    fitserve.wait_for_epoch(run_id, 3)
+    worker, began = running.worker(), time.monotonic()
+    worker.terminate()
+    wait_until(lambda: not worker.is_running(), 20, "the worker ends")
+    assert time.monotonic() - began < 15
+    run = fitserve.succeeded(run_id)
+    assert [attempt["cause"] for attempt in run["attempts"]] == ["worker_shutdown", "completed"]
+    assert run["attempts"][1]["from_epoch"] >= 3
+    assert (run["failures"], run["exact"], run["inexact_reason"]) == (0, True, None)
+    assert fitserve.metrics(run_id) == fitserve.metrics(undisturbed)
+    running.wait_until_ready()
