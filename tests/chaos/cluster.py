@@ -117,11 +117,12 @@ class Cluster:
         """The living processes of a role: ``api``, ``worker`` or ``trainer``."""
         if role == "trainer":
             return [child for worker in self.processes("worker") for child in _children(worker)]
-        return [
-            psutil.Process(member.process.pid)
-            for member in self.members
-            if member.role == role and member.process is not None and member.process.poll() is None
-        ]
+        found = []
+        for member in self.members:
+            with suppress(psutil.NoSuchProcess):  # it may end at any moment
+                if member.role == role and member.process is not None and member.process.poll() is None:
+                    found.append(psutil.Process(member.process.pid))
+        return found
 
     def wait_until_ready(self) -> None:
         """Return once every API answers and a worker is there for runs."""

@@ -16,7 +16,7 @@ from tests.chaos.cluster import Cluster, kill, running_cluster
 from tests.chaos.conftest import RUNS, SEED, Stack
 
 KILLS = 30 if RUNS else 3
-EPOCHS = 40
+EPOCHS = 80
 FIT = {"epochs": EPOCHS, "batch_size": 1, "validation_split": 0.2}
 NOISY_LAYERS = [TUTORIAL_LAYERS[0], {"type": "Dropout", "rate": 0.3}, *TUTORIAL_LAYERS[1:]]
 ROLES = ("trainer", "worker", "api")
@@ -66,7 +66,12 @@ def test_killed_fits_end_with_the_same_numbers_as_an_undisturbed_one(stack: Stac
 
 
 def _wait_until_it_fits(cluster: Cluster, run_id: str) -> None:
-    wait_until(lambda: cluster.run(run_id)["state"] not in ("queued",), 90, "a worker that takes the run")
+    def fits() -> bool:
+        run = cluster.run(run_id)
+        assert run["state"] in ("queued", "running"), f"a kill came too late: {run}"
+        return run["state"] == "running" and run["phase"] == "fitting"
+
+    wait_until(fits, 90, "a trainer that fits")
 
 
 def _kill_one(cluster: Cluster, role: str) -> bool:
