@@ -84,8 +84,11 @@ class Application:
             await self.api(scope, receive, send)
 
 
-def create_app(settings: Settings | None = None) -> Application:
-    """The application with all its collaborators; connects to nothing until it is started."""
+def create_app(settings: Settings | None = None, metrics: PredictionMetrics | None = None) -> Application:
+    """The application with all its collaborators; connects to nothing until it is started.
+
+    A process that makes a second one gives it ``metrics`` with a registry of their own.
+    """
     settings = settings or Settings()
     database = Database(make_engine(settings))
     artifacts = make_artifact_store(settings)
@@ -93,7 +96,9 @@ def create_app(settings: Settings | None = None) -> Application:
     drain = Drain()
     hub = RunHub(database, settings.max_event_streams)
     sweeper = Sweeper(database, doorbell, artifacts, settings)
-    predictions = PredictionApp(settings, DatabaseVersionSource(database), artifacts, workspace_of, PredictionMetrics())
+    predictions = PredictionApp(
+        settings, DatabaseVersionSource(database), artifacts, workspace_of, metrics or PredictionMetrics()
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
