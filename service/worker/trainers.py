@@ -47,9 +47,10 @@ class Trainer:
         """What it used when it was killed for using too much."""
         self._reports: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
         self._printed: deque[str] = deque(maxlen=MAX_PRINTED_LINES)
-        self._reader = threading.Thread(target=self._read_output, name="trainer-output", daemon=True)
+        self._listener = threading.Thread(target=self._read_output, name="trainer-output", daemon=True)
+        self._listener.start()
+        self._reader = threading.Thread(target=self._read_reports, name="trainer-reader", daemon=True)
         self._reader.start()
-        threading.Thread(target=self._read_reports, name="trainer-reader", daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -75,7 +76,7 @@ class Trainer:
         except ValueError as error:  # msgspec's errors are ValueErrors too
             log.error("trainer.spoke_nonsense", pid=self.pid, reason=str(error)[:200])
             self._process.kill()
-        self._reader.join(LAST_WORDS_SECONDS)
+        self._listener.join(LAST_WORDS_SECONDS)
         self._reports.put(None)
 
     def _read_output(self) -> None:
@@ -120,6 +121,10 @@ class Trainer:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
+        for thread, stream in ((self._reader, self._process.stdout), (self._listener, self._process.stderr)):
+            thread.join(STOP_SECONDS)
+            if stream is not None:
+                stream.close()
 
     def kill(self, exceeded_memory_bytes: int | None = None) -> None:
         """End the process at once."""
