@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     cancel_grace_seconds: Annotated[float, Field(ge=0)] = 30.0
     """How long a cancelled trainer may take to stop and save before it is killed."""
     run_timeout_seconds: Annotated[float, Field(gt=0)] = 24 * 3600.0
-    """Longest time that one attempt of a run may take when the request names none."""
+    """Longest time that all attempts of a run may take when the request names none."""
     max_queued_runs: Annotated[int, Field(ge=1)] = 20_000
     """Runs of one workspace that may wait at the same time."""
     max_running_runs: Annotated[int, Field(ge=1)] = 1000

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.infra.database import Database
+from service.infra.database import Database, now
 from service.infra.ids import new_id
 from service.runs.tables import Run
 from service.workspaces.tables import DEFAULT_WORKSPACE_ID
@@ -18,6 +18,7 @@ def new_run(session: Session, **fields: Any) -> Run:
         "kind": "fit",
         "state": "queued",
         "phase": "waiting",
+        "queued_at": now(),
         "model": "digits",
         "revision": 1,
         "definition": {"layers": [{"type": "Dense", "units": 1}]},

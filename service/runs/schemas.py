@@ -51,7 +51,7 @@ class RunCreate(Spec):
     tags: Annotated[list[Tag], Field(max_length=20)] = []
     """Words to find the run by."""
     timeout_seconds: Annotated[float, Field(gt=0, le=30 * 24 * 3600)] | None = None
-    """Longest time that the fit may take."""
+    """Longest time that the run may take, all its attempts together."""
     device: Device = "any"
     """Where to fit."""
     publish: bool = True

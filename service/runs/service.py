@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from service.datasets import repository as datasets
 from service.datasets.tables import Dataset
 from service.errors import InvalidInput, Problem, TooManyRequests
-from service.infra.database import after_commit
+from service.infra.database import after_commit, now
 from service.infra.ids import new_id
 from service.infra.queue import Doorbell
 from service.models import repository as models
@@ -93,6 +93,7 @@ def _new_run(session: Session, model: Model, dataset: Dataset, request: RunCreat
         kind="fit",
         state="queued",
         phase="waiting",
+        queued_at=now(),
         attempt=0,
         snapshots=[],
         last_event=0,

@@ -89,7 +89,7 @@ class Run(Base):
     lease_until: Mapped[int | None] = mapped_column(BigInteger)
     """Milliseconds since 1970 by the database's clock, as is ``not_before``."""
     not_before: Mapped[int] = mapped_column(BigInteger, default=0)
-    queued_at: Mapped[datetime | None] = mapped_column(default=now)
+    queued_at: Mapped[datetime | None]
     """Since when it waits."""
     attempts: Mapped[list["RunAttempt"]] = relationship(
         cascade="all, delete-orphan", passive_deletes=True, order_by="RunAttempt.number"
