@@ -40,7 +40,7 @@ LISTINGS = {
 }
 COPY = """
 INSERT INTO runs ({columns})
-WITH RECURSIVE numbers(i) AS (SELECT :first UNION ALL SELECT i + 1 FROM numbers WHERE i < :last)
+WITH RECURSIVE numbers(i) AS (SELECT CAST(:first AS INTEGER) UNION ALL SELECT i + 1 FROM numbers WHERE i < :last)
 SELECT {values} FROM numbers, runs AS old WHERE old.id = 'run_template'
 """
 CHANGED = {

@@ -16,7 +16,7 @@ import typer
 
 import service
 from service.errors import Conflict, FitserveError, InvalidInput
-from service.infra.artifacts import CHUNK_BYTES, LocalArtifactStore, make_artifact_store, object_key, sha256_of
+from service.infra.artifacts import CHUNK_BYTES, LocalArtifactStore, fsync, make_artifact_store, object_key, sha256_of
 from service.infra.database import Database, make_engine
 from service.infra.migrations import current_revision
 from service.runs.garbage import list_references
@@ -57,9 +57,9 @@ def run_backup(settings: Settings, archive: Path) -> None:
         incomplete = Path(folder, "archive.tar")
         with store.collection_kept_out():
             count = _write_archive(settings, store, Path(folder), incomplete)
-        _fsync(incomplete)
+        fsync(incomplete)
         incomplete.replace(archive)
-        _fsync(archive.absolute().parent)
+        fsync(archive.absolute().parent)
     typer.echo(f"Wrote the database and {count} files to {archive} ({archive.stat().st_size / 1024**2:.1f} MiB).")
 
 
@@ -121,7 +121,7 @@ def run_restore(settings: Settings, archive: Path) -> None:
         if target.exists():
             target.rmdir()
         complete.replace(target)
-        _fsync(target.parent)
+        fsync(target.parent)
     typer.echo(f"Restored the database and {count} files into {settings.data_dir}. Start with 'fitserve up'.")
 
 
@@ -176,11 +176,3 @@ def _unpack_file(content: IO[bytes], path: Path, sha256: str) -> None:
 def _require_embedded(settings: Settings) -> None:
     if not settings.is_embedded:
         raise InvalidInput("The database is not the embedded one: back it up by its own means. See docs/operations.md.")
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

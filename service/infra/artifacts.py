@@ -94,12 +94,11 @@ class LocalArtifactStore:
     def _bring_in(self, path: Path, target: Path, move: bool) -> None:
         is_movable = move and path.stat().st_dev == target.parent.stat().st_dev
         incoming = path if is_movable else _copy(path, target.parent)
-        with incoming.open("rb") as file:
-            os.fsync(file.fileno())
+        fsync(incoming)
         os.utime(incoming)
         incoming.replace(target)
         for folder in (target.parent, target.parent.parent):
-            _fsync_folder(folder)
+            fsync(folder)
 
     def read(self, sha256: str) -> bytes:
         """The bytes. Raises FileNotFoundError when they are not there."""
@@ -218,8 +217,9 @@ def make_artifact_store(settings: Settings) -> ArtifactStore:
     return ObjectArtifactStore(from_url(settings.artifacts_url), settings.data_dir.absolute() / "cache")
 
 
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def fsync(path: Path) -> None:
+    """Return once a file, or what a folder says of its entries, is safe from a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

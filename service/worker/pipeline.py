@@ -112,7 +112,8 @@ class Pipeline:
             if not is_full_disk(error):
                 raise
             ending, outcome = self._fail_for_full_disk(run)
-        log.info("run.ended", run_id=run.claim.run_id, attempt=run.claim.attempt, **vars(outcome))
+        claim = run.claim
+        log.info("run.ended", run_id=claim.run_id, attempt=claim.attempt, state=outcome.state, version=outcome.version)
         return isinstance(ending, Finished) or _is_trainers_own(ending)
 
     def _fail_for_full_disk(self, run: ClaimedRun) -> tuple[Failure, Outcome]:

@@ -5,9 +5,9 @@ path has to be added here. Then each of them is met by a real SIGKILL.
 """
 
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,21 +118,19 @@ def lose_trainer(story: Story, point: str) -> str:
 
 
 def lose_worker(story: Story, point: str) -> str:
-    run_id = story.submit(epochs=12)
-    story.wait_for_epoch(run_id)
-    story.arm(point)
-    if (worker := story.owner(run_id)) is not None:
-        kill(worker)
-    return run_id
+    return _signal_worker(story, point, signal.SIGKILL)
 
 
 def stop_worker(story: Story, point: str) -> str:
+    return _signal_worker(story, point, signal.SIGTERM)
+
+
+def _signal_worker(story: Story, point: str, number: signal.Signals) -> str:
     run_id = story.submit(epochs=12)
     story.wait_for_epoch(run_id)
     story.arm(point)
     if (worker := story.owner(run_id)) is not None:
-        with suppress(psutil.NoSuchProcess):
-            worker.terminate()
+        kill(worker, number)
     return run_id
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ["up", "api", "worker", "migrate", "demo"]
+COMMANDS = ["up", "api", "worker", "migrate", "gc", "backup", "restore", "demo"]
 
 
 def fitserve(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
