@@ -1,8 +1,10 @@
 """The API role: one uvicorn server on a socket that was bound before."""
 
+import asyncio
 import signal
 import socket
 import threading
+import time
 from types import FrameType
 
 import uvicorn
@@ -15,6 +17,7 @@ from service.settings import Settings
 
 log = get_logger(__name__)
 
+LAST_REQUESTS_SECONDS = 2.0
 EXIT_FAILED_START = 3
 """The application did not start; its reason is in the log."""
 
@@ -68,6 +71,19 @@ class DrainingServer(uvicorn.Server):
         timer = threading.Timer(self._drain_seconds, self._stop)
         timer.daemon = True
         timer.start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no new connections, answer those that are there, then close what is idle.
+
+        uvicorn does the last at once, also to a connection whose first request is on its way.
+        """
+        if self._is_draining:
+            for server in self.servers:
+                server.close()
+            deadline = time.monotonic() + LAST_REQUESTS_SECONDS
+            while self.server_state.connections and time.monotonic() < deadline:
+                await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
 
     def _stop(self) -> None:
         self._application.end_streams()

@@ -1,8 +1,10 @@
 """Starts the trainer: guards the pipe and the environment, then loads TensorFlow and serves jobs."""
 
+import io
 import os
 import signal
-from typing import BinaryIO
+import sys
+from typing import Any, BinaryIO
 
 from service.infra.parent import die_with_parent
 from service.training.commands import Commands
@@ -22,10 +24,22 @@ def main() -> None:
     serve(commands, pipe, threads=int(os.environ.get(THREADS_VARIABLE, "0")))
 
 
+class Log(io.FileIO):
+    """What is printed; a line that a full disk does not take is lost, and no job ends by that."""
+
+    def write(self, line: Any) -> int:
+        try:
+            return super().write(line)
+        except OSError:
+            return len(line)
+
+
 def take_over_standard_output() -> BinaryIO:
     """Keep the pipe for frames alone: whatever any library prints goes to standard error from now on."""
     pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    log = Log(2, "w", closefd=False)
+    sys.stdout = sys.stderr = io.TextIOWrapper(log, errors="backslashreplace", write_through=True)  # type: ignore[type-var]
     return pipe
 
 

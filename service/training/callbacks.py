@@ -13,7 +13,8 @@ from service.training.snapshots import Array, Budget, Progressed, State, assign,
 from service.training.wishes import StopAsked, SuspendAsked, Wishes
 
 Report = Callable[[Frame], None]
-Save = Callable[[State], None]
+Save = Callable[[State, float], None]
+"""Takes a state, and the monotonic seconds when the taking of it began."""
 Logs = dict[str, Any] | None
 
 PROGRESS_SECONDS = 0.2
@@ -176,7 +177,7 @@ class Snapshots(keras.callbacks.Callback):
         is_leaving = self._wishes.suspend()
         if is_leaving or self._budget.is_due(at_epoch_end):
             began = time.monotonic()
-            self._save(self.state(epoch, step))
+            self._save(self.state(epoch, step), began)
             self._budget.note(time.monotonic() - began)
         if is_leaving:
             raise SuspendAsked

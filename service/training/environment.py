@@ -38,10 +38,9 @@ def devices() -> list[str]:
 def environment() -> dict[str, str]:
     """Everything that a resumed fit must find again to give the same numbers."""
     found = versions()
-    threads = tf.config.threading
     return {
         **{name: found[name] for name in ("tensorflow", "keras", "numpy")},
-        "threads": f"{threads.get_intra_op_parallelism_threads()}/{threads.get_inter_op_parallelism_threads()}",
+        "threads": str(tf.config.threading.get_intra_op_parallelism_threads() or _available_processors()),
         "processor": _processor(),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
         "device": devices()[-1],
@@ -55,6 +54,11 @@ def difference(before: dict[str, str]) -> str | None:
         return "It was fitted on a GPU, where the order of additions is not fixed."
     changed = [NAMES[name] for name in now if now[name] != before.get(name)]
     return f"It went on with another {', '.join(changed)}." if changed else None
+
+
+def _available_processors() -> int:
+    """How many threads TensorFlow takes for an operation when it is left the choice."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

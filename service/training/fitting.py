@@ -21,7 +21,7 @@ from service.training.callbacks import (
     StopWhenAsked,
 )
 from service.training.data import Examples, steps_of, training_batches, validation_batches
-from service.training.snapshots import Budget, Progressed, State
+from service.training.snapshots import Budget, Progressed, State, UnreadableSnapshot, check_shapes, variables_of
 from service.training.wishes import StopAsked, Wishes
 
 EXECUTION_SECONDS = 0.1
@@ -65,10 +65,22 @@ class Fit:
         """Steps of a whole epoch."""
         return steps_of(self.examples.train_rows, self.spec.batch_size)
 
-    def run(self, state: State | None) -> Fitted:
-        """Fit to the end, from the saved state on if there is one. Raises SuspendAsked after a last save."""
-        if state is not None and state.step:
+    def check(self, state: State) -> None:
+        """Raise UnreadableSnapshot when this fit cannot go on from the state."""
+        check_shapes(variables_of(self.model), state.variables)
+        if state.best:
+            check_shapes(self.model.weights, state.best)
+        if state.step:
             self._build_metrics()
+            check_shapes(self.model.metrics_variables, state.metrics)
+        is_beyond = (state.epoch, state.step) > (self.spec.epochs, 0) or state.step >= self.steps
+        if is_beyond or state.step % self.model.steps_per_execution:
+            place = f"step {state.step} of epoch {state.epoch + 1}"
+            raise UnreadableSnapshot(f"A snapshot was taken at {place}, where this fit cannot begin.")
+
+    def run(self, state: State | None) -> Fitted:
+        """Fit to the end, from a state that was checked if there is one. Raises SuspendAsked after a last save."""
+        if state is not None and state.step:
             rest = self._call(state, state.epoch + 1)
             if rest.fitted.stopped is not None:
                 return rest.fitted

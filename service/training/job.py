@@ -1,5 +1,6 @@
 """The story of one fit: load, encode, build, fit, publish. Knows files and frames, but no pipe."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.features import FeaturesSpec
 from service.spec.fit import FitSpec
-from service.spec.frames import Finished, FitJob, OutputFile, Phase, PhaseStarted, Planned, Suspended
+from service.spec.frames import Finished, FitJob, OutputFile, Phase, PhaseStarted, Planned, Publication, Suspended
 from service.training.building import build_model, check_output
 from service.training.callbacks import Report
 from service.training.data import Examples, encode, load, steps_of
 from service.training.fitting import Fit, Fitted, compile_for_fit
 from service.training.publishing import publish
-from service.training.resuming import Saver, find_state
+from service.training.resuming import JobSnapshots
 from service.training.snapshots import Budget, size_of
 from service.training.wishes import StopAsked, SuspendAsked, Wishes
 
@@ -50,19 +51,15 @@ def _fit(job: FitJob, report: Report, wishes: Wishes) -> Finished:
 
     _begin("loading", report)
     dataset = load(job.dataset)
-    wishes.check()
+    wishes.check(has_weights=bool(job.resume))
     _begin("encoding", report)
     examples = encode(dataset, features, job.target, compile_spec.loss, fit_spec.validation_split)
-    wishes.check()
+    wishes.check(has_weights=bool(job.resume))
     _begin("building", report)
     model = _build(job, definition, examples)
     report(_planned(examples, fit_spec, model))
     compile_for_fit(model, compile_spec, examples.train_rows, fit_spec)
-    state = find_state(job, model, report)
-    wishes.check()
-    _begin("fitting", report)
-    budget = Budget(job.snapshot_seconds, size_of(model))
-    fitted = Fit(model, examples, fit_spec, job.seed, report, wishes, Saver(job, report), budget).run(state)
+    fitted = _fit_model(job, model, examples, fit_spec, report, wishes)
     return _finish(job, model, examples, fitted, report, wishes)
 
 
@@ -89,17 +86,28 @@ def _planned(examples: Examples, fit_spec: FitSpec, model: keras.Model) -> Plann
     )
 
 
+def _fit_model(job: FitJob, model: keras.Model, examples: Examples, fit_spec: FitSpec, report: Report, wishes: Wishes) -> Fitted:
+    """Fit from the best snapshot on, or from the beginning."""
+    snapshots = JobSnapshots(job, report, model.steps_per_execution)
+    budget = Budget(job.snapshot_seconds, size_of(model))
+    whole = Fit(model, examples, fit_spec, job.seed, report, wishes, snapshots.save, budget)
+    state = snapshots.find(whole.check)
+    wishes.check(has_weights=state is not None)
+    _begin("fitting", report)
+    return whole.run(state)
+
+
 def _finish(job: FitJob, model: keras.Model, examples: Examples, fitted: Fitted, report: Report, wishes: Wishes) -> Finished:
     directory = Path(job.directory)
     _write_json(directory / PLAN, examples.plan.as_document())
     _write_json(directory / HISTORY, _history(fitted))
     publication = None
     if fitted.stopped != "none":
-        _begin("publishing", report)
-        model.save(directory / MODEL)
-        _leave_if_nothing_is_kept(wishes)
-        if job.publish:
-            publication = publish(model, directory / MODEL, directory / GRAPH, examples)
+        try:
+            publication = _publish(job, model, examples, report, wishes)
+        except StopAsked as stop:
+            (directory / MODEL).unlink(missing_ok=True)
+            fitted = replace(fitted, stopped=stop.keep)
     return Finished(
         outcome="completed" if fitted.stopped is None else "stopped",
         metrics=fitted.epochs[-1].metrics if fitted.epochs else {},
@@ -109,9 +117,14 @@ def _finish(job: FitJob, model: keras.Model, examples: Examples, fitted: Fitted,
     )
 
 
-def _leave_if_nothing_is_kept(wishes: Wishes) -> None:
-    if wishes.stop() == "none":
-        raise StopAsked("none")
+def _publish(job: FitJob, model: keras.Model, examples: Examples, report: Report, wishes: Wishes) -> Publication | None:
+    """Save the model and make it servable where that is asked for. Raises StopAsked when nothing is to be kept any more."""
+    _begin("publishing", report)
+    wishes.check_kept()
+    saved, graph = Path(job.directory, MODEL), Path(job.directory, GRAPH)
+    model.save(saved)
+    wishes.check_kept()
+    return publish(model, saved, graph, examples) if job.publish else None
 
 
 def _publish_reason(job: FitJob, fitted: Fitted) -> str | None:

@@ -4,7 +4,6 @@ import io
 import math
 import os
 import time
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,33 +47,42 @@ class State:
     best: list[Array]
 
 
-class _Document(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True)
+class Origin:
+    """Which fit a state is of, and what decided about its numbers so far."""
+
     run_id: str
     attempt: int
+    seed: int
+    steps_per_execution: int
+    environment: dict[str, str]
+    inexact_reason: str | None = None
+    """Why an attempt up to this one may have differed from an undisturbed fit."""
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True):
+    origin: Origin
     epoch: int
     step: int
     progressed: Progressed
-    environment: dict[str, str]
     counts: dict[str, int]
 
 
 class UnreadableSnapshot(Exception):
-    """The file is damaged, or it is not of this model."""
+    """The file is damaged, or it is not of this fit."""
 
 
 ARRAYS = ("variables", "metrics", "best")
 
 
-def write(path: Path, state: State, run_id: str, attempt: int, environment: dict[str, str]) -> None:
+def write(path: Path, state: State, origin: Origin) -> None:
     """Write the state; the file appears whole under its name. Raises OSError."""
     groups: dict[str, list[Array]] = {name: getattr(state, name) for name in ARRAYS}
     document = _Document(
-        run_id=run_id,
-        attempt=attempt,
+        origin=origin,
         epoch=state.epoch,
         step=state.step,
         progressed=state.progressed,
-        environment=environment,
         counts={name: len(arrays) for name, arrays in groups.items()},
     )
     entries: dict[str, Any] = {f"{name}.{number}": a for name, arrays in groups.items() for number, a in enumerate(arrays)}
@@ -87,15 +95,15 @@ def write(path: Path, state: State, run_id: str, attempt: int, environment: dict
         incomplete.unlink(missing_ok=True)
 
 
-def read(path: Path) -> tuple[State, dict[str, str]]:
-    """The state, and the environment that it was saved in. Raises UnreadableSnapshot."""
+def read(path: Path) -> tuple[State, Origin]:
+    """The state, and where it comes from. Raises UnreadableSnapshot."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             document = msgspec.json.decode(file["document"].tobytes(), type=_Document)
             groups = {name: [file[f"{name}.{number}"] for number in range(document.counts[name])] for name in ARRAYS}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # at a damaged file zipfile and NumPy raise whatever they stumble over
         raise UnreadableSnapshot(f"A snapshot cannot be read: {type(error).__name__}.") from error
-    return State(document.epoch, document.step, document.progressed, **groups), document.environment
+    return State(document.epoch, document.step, document.progressed, **groups), document.origin
 
 
 def variables_of(model: keras.Model) -> list[Any]:
@@ -115,11 +123,14 @@ def values_of(variables: list[Any]) -> list[Array]:
     return [variable.numpy().copy() for variable in variables]
 
 
-def assign(variables: list[Any], values: list[Array]) -> None:
-    """Give variables their values back. Raises UnreadableSnapshot when they are of another model."""
-    shapes = [tuple(variable.shape) for variable in variables]
-    if shapes != [value.shape for value in values]:
+def check_shapes(variables: list[Any], values: list[Array]) -> None:
+    """Raise UnreadableSnapshot when the values are of other variables."""
+    if [tuple(variable.shape) for variable in variables] != [value.shape for value in values]:
         raise UnreadableSnapshot("A snapshot is of another model.")
+
+
+def assign(variables: list[Any], values: list[Array]) -> None:
+    """Give variables their values back."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 

@@ -15,13 +15,21 @@ class Wishes:
     suspend: Callable[[], bool] = lambda: False
     """Whether somebody else shall go on with the job."""
 
-    def check(self) -> None:
-        """Raise SuspendAsked or StopAsked where one of them is wanted."""
+    def check(self, has_weights: bool) -> None:
+        """Raise SuspendAsked or StopAsked where one of them is wanted, before the fit goes on.
+
+        ``has_weights``: whether an earlier attempt has left some; then a stop that keeps weights waits until they are there.
+        """
         keep = self.stop()
-        if keep is not None:
+        if keep == "none" or (keep is not None and not has_weights):
             raise StopAsked(keep)
-        if self.suspend():
+        if keep is None and self.suspend():
             raise SuspendAsked
+
+    def check_kept(self) -> None:
+        """Raise StopAsked where the result is not wanted any more."""
+        if self.stop() == "none":
+            raise StopAsked("none")
 
 
 class StopAsked(Exception):

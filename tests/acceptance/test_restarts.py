@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
+import pytest
 
 from tests.acceptance.client import ENDLESS_FIT, SLOW_FIT, Fitserve
 from tests.acceptance.running import RunningService, wait_until
@@ -46,10 +47,17 @@ class Load:
                 time.sleep(0.005)
 
 
-def test_no_request_fails_while_the_api_is_replaced(fitserve: Fitserve, running: RunningService) -> None:
+@pytest.fixture
+def endless_run(fitserve: Fitserve) -> Iterator[str]:
+    """A run that goes on until the test is over."""
     run_id = fitserve.start_digits(ENDLESS_FIT, publish=False)
-    model, dataset = fitserve.create_model(), fitserve.upload_digits()
-    body = {"model": model, "dataset": dataset, "fit": {"epochs": 1}, "priority": -1}
+    yield run_id
+    fitserve.cancel(run_id)
+    assert fitserve.ended(run_id)["state"] == "cancelled"
+
+
+def test_no_request_fails_while_the_api_is_replaced(fitserve: Fitserve, running: RunningService, endless_run: str) -> None:
+    body = {"model": fitserve.create_model(), "dataset": fitserve.upload_digits(), "fit": {"epochs": 1}, "priority": -1}
     accepted: list[str] = []
 
     def submit(client: httpx.Client) -> httpx.Response:
@@ -58,20 +66,18 @@ def test_no_request_fails_while_the_api_is_replaced(fitserve: Fitserve, running:
         time.sleep(0.1)
         return response
 
-    with Load(running.url, lambda c: c.get(f"/api/runs/{run_id}"), lambda c: c.get("/api/models"), submit) as load:
+    with Load(running.url, lambda c: c.get(f"/api/runs/{endless_run}"), lambda c: c.get("/api/models"), submit) as load:
         for _ in range(RESTARTS):
             time.sleep(0.5)
             leaving = running.api()
             leaving.terminate()
             wait_until(lambda process=leaving: not process.is_running(), 20, "the old API ends")
             wait_until(running.is_ready, 20, "the new API is ready")
-    assert load.failures == []
-    assert load.answered > 100
     for waiting in accepted:
         assert fitserve.cancel(waiting)["state"] == "cancelled"
-    assert fitserve.run(run_id)["attempt"] == 1
-    fitserve.cancel(run_id)
-    fitserve.ended(run_id)
+    assert load.failures == []
+    assert load.answered > 100
+    assert fitserve.run(endless_run)["attempt"] == 1
 
 
 def test_a_fit_whose_worker_is_asked_to_stop_goes_on_where_it_was(fitserve: Fitserve, running: RunningService) -> None:
