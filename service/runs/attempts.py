@@ -154,14 +154,21 @@ def _apply(session: Session, run: Run, observation: Observation) -> None:
             _go_on_from(session, run, observation)
         case Progress(epoch=epoch, step=step):
             run.epoch, run.step = epoch, step
-        case EpochEnded(epoch=number, metrics=metrics, seconds=seconds):
-            session.add(Epoch(run_id=run.id, number=number, metrics=metrics, seconds=seconds))
-            run.epoch, run.step, run.metrics = number, (run.plan or {}).get("steps", 0), metrics
-            run.emit("epoch", {"epoch": number, "metrics": metrics, "seconds": seconds})
+        case EpochEnded():
+            _add_epoch(session, run, observation)
         case StoredSnapshot():
             run.snapshots = [vars(observation).copy(), *run.snapshots][:KEPT_SNAPSHOTS]
         case LogLine(level=level, message=message):
             run.log(level, message)
+
+
+def _add_epoch(session: Session, run: Run, ended: EpochEnded) -> None:
+    """A commit whose answer got lost is repeated, so the epoch may be there already."""
+    if session.get(Epoch, (run.id, ended.epoch)) is not None:
+        return
+    session.add(Epoch(run_id=run.id, number=ended.epoch, metrics=ended.metrics, seconds=ended.seconds))
+    run.epoch, run.step, run.metrics = ended.epoch, (run.plan or {}).get("steps", 0), ended.metrics
+    run.emit("epoch", {"epoch": ended.epoch, "metrics": ended.metrics, "seconds": ended.seconds})
 
 
 def _note_plan(run: Run, planned: Planned) -> None:

@@ -39,7 +39,7 @@ def take_over_standard_output() -> BinaryIO:
     pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     log = Log(2, "w", closefd=False)
-    sys.stdout = sys.stderr = io.TextIOWrapper(log, errors="backslashreplace", write_through=True)  # type: ignore[type-var]
+    sys.stdout = sys.stderr = io.TextIOWrapper(log, errors="backslashreplace", write_through=True)
     return pipe
 
 

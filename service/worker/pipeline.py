@@ -123,12 +123,14 @@ class Pipeline:
 
     def _fit(self, attempt: Attempt, trainer: Trainer) -> Ending:
         try:
-            trainer.take_printed()  # what it said before belongs to no run
-            trainer.send(self._job(attempt))
-            return self._follow(attempt, trainer)
+            job = self._job(attempt)
         except FileNotFoundError:
             message = "A file of the dataset is not in the artifact store."
             return Failure("bad_data", message, "Upload the dataset again, then start a new run.")
+        try:
+            trainer.take_printed()  # what it said before belongs to no run
+            trainer.send(job)
+            return self._follow(attempt, trainer)
         except TrainerGone as error:
             if self._lease.is_lost:
                 raise LeaseLost from error

@@ -215,6 +215,17 @@ def test_a_new_attempt_forgets_the_epochs_that_it_does_again(database: Database,
     assert resumed == [{"attempt": 2, "from_epoch": 1, "from_step": 5}]
 
 
+def test_a_report_that_is_repeated_because_its_answer_got_lost_counts_once(database: Database) -> None:
+    run_id = queue_run(database)
+    mine = claim(database).claim
+    for _ in range(2):
+        attempts.record(database, mine, [epoch_ended(1), epoch_ended(2)])
+    with database.read() as session:
+        assert [epoch.number for epoch in repository.list_epochs(session, run_id)] == [1, 2]
+        events = [event.kind for event in repository.list_events_after(session, run_id, 0)]
+    assert events.count("epoch") == 2
+
+
 def test_the_last_two_snapshots_are_kept_until_the_run_ends(database: Database, settings: Settings) -> None:
     run_id = queue_run(database)
     first = claim(database).claim

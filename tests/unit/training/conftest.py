@@ -22,6 +22,7 @@ from service.spec.frames import (
     FitJob,
     Frame,
     Ready,
+    Suspended,
     read_frame,
     report_decoder,
     write_frame,
@@ -62,7 +63,7 @@ class TrainerProcess:
         """Every frame of a job, the last one included."""
         self.send(job)
         frames = [self.receive()]
-        while not isinstance(frames[-1], Finished | Failed):
+        while not isinstance(frames[-1], Finished | Suspended | Failed):
             frames.append(self.receive())
         return frames
 

@@ -1,5 +1,6 @@
 """A fit that was interrupted anywhere ends with the same numbers, bit for bit, as one that was not."""
 
+import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,15 +19,16 @@ from service.training.building import build_model
 from service.training.data import Examples
 from service.training.environment import environment
 from service.training.fitting import Fit, Fitted, compile_for_fit
-from service.training.snapshots import Budget, State, UnreadableSnapshot
+from service.training.snapshots import Budget, Origin, State, UnreadableSnapshot
 from service.training.wishes import SuspendAsked, Wishes
 
-LAYERS = [
+NOISY = [
     {"type": "Dense", "units": 6, "activation": "relu", "kernel_regularizer": {"type": "L2", "l2": 0.01}},
     {"type": "BatchNormalization"},
     {"type": "Dropout", "rate": 0.5},
     {"type": "Dense", "units": 1},
 ]
+SEQUENCE = [{"type": "LSTM", "units": 3, "dropout": 0.3, "recurrent_dropout": 0.3}, {"type": "Dense", "units": 1}]
 AVERAGING = {"type": "AdamW", "learning_rate": 0.01, "use_ema": True, "ema_momentum": 0.9}
 OPTIMIZERS = {
     "Adam": {"type": "Adam"},
@@ -34,15 +36,16 @@ OPTIMIZERS = {
     "AdamW with averages put in place": AVERAGING | {"ema_overwrite_frequency": 5},
     "SGD with momentum": {"type": "SGD", "learning_rate": 0.01, "momentum": 0.9},
 }
-ROWS, TRAIN_ROWS, BATCH_SIZE, EPOCHS = 50, 43, 7, 4
-STEPS = 7
+ROWS, TRAIN_ROWS, BATCH_SIZE, EPOCHS = 50, 43, 6, 4
+STEPS = 8
+LAST_BATCH_ROWS = 1
 FIT = FitSpec(epochs=EPOCHS, batch_size=BATCH_SIZE, validation_split=0.14)
 SEED = 5
 
 
-def data(loss) -> Examples:
-    random = np.random.default_rng(0)
-    x, y = random.normal(size=(ROWS, 3)).astype(np.float32), random.normal(size=(ROWS, 1)).astype(np.float32)
+def data(loss, shape: tuple[int, ...]) -> Examples:
+    noise = np.random.default_rng(0)
+    x, y = noise.normal(size=(ROWS, *shape)).astype(np.float32), noise.normal(size=(ROWS, 1)).astype(np.float32)
     plan, chosen, warnings = fit_array_plan({"x": x, "y": y}, FeaturesSpec(), "y", loss, TRAIN_ROWS)
     return Examples(x, y, TRAIN_ROWS, plan, chosen, warnings, [])
 
@@ -53,6 +56,8 @@ class Trial:
 
     optimizer: dict
     leave_after: int | None = None
+    layers: list = field(default_factory=lambda: NOISY)
+    shape: tuple[int, ...] = (3,)
     frames: list[Frame] = field(default_factory=list)
     saved: list[State] = field(default_factory=list)
     model: keras.Model | None = None
@@ -61,15 +66,21 @@ class Trial:
 
     def run(self, state: State | None = None) -> "Trial":
         spec = CompileSpec.model_validate({"optimizer": self.optimizer, "loss": "mse", "metrics": ["mae"]})
-        self.model = build_model(Definition.model_validate({"layers": LAYERS}), (3,), 1000, SEED)
+        self.model = build_model(Definition.model_validate({"layers": self.layers}), self.shape, 1000, SEED)
         compile_for_fit(self.model, spec, TRAIN_ROWS, FIT)
         keras.utils.set_random_seed(SEED + 1 if state is None else 999)  # the global seed must not matter any more
-        fit = Fit(self.model, data(spec.loss), FIT, SEED, self.frames.append, self._wishes(), self.saved.append, Budget(60, 0))
+        examples = data(spec.loss, self.shape)
+        fit = Fit(self.model, examples, FIT, SEED, self.frames.append, self._wishes(), self._save, Budget(60, 0))
+        if state is not None:
+            fit.check(state)
         try:
             self.fitted = fit.run(state)
         except SuspendAsked:
             self.fitted = None
         return self
+
+    def _save(self, state: State, began_at: float) -> None:
+        self.saved.append(state)
 
     def _wishes(self) -> Wishes:
         def is_leaving() -> bool:
@@ -86,10 +97,18 @@ class Trial:
         return snapshots.values_of(snapshots.variables_of(self.model))
 
 
+def origin() -> Origin:
+    return Origin("run_1", 1, SEED, 1, environment())
+
+
 def passed_through_a_file(state: State, folder: Path) -> State:
     path = folder / "snapshot.npz"
-    snapshots.write(path, state, "run_1", 1, environment())
+    snapshots.write(path, state, origin())
     return snapshots.read(path)[0]
+
+
+def same(arrays: list[np.ndarray], others: list[np.ndarray]) -> bool:
+    return all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in zip(arrays, others, strict=True))
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +130,7 @@ def test_a_suspended_fit_goes_on_as_if_nothing_had_happened(name, tmp_path):
         second = Trial(OPTIMIZERS[name]).run(state)
         assert first.epochs + second.epochs == whole.epochs, (state.epoch, state.step)
         assert [epoch.metrics for epoch in second.fitted.epochs] == whole.epochs
-        assert all((a == b).all() for a, b in zip(second.state(), whole.state(), strict=True)), (state.epoch, state.step)
+        assert same(second.state(), whole.state()), (state.epoch, state.step)
     assert (EPOCHS, 0) in positions
     assert any(step for _, step in positions)
 
@@ -125,24 +144,45 @@ def test_a_fit_may_be_suspended_many_times(tmp_path):
             break
         state = passed_through_a_file(part.saved[-1], tmp_path)
     assert epochs == whole.epochs
-    assert all((a == b).all() for a, b in zip(part.state(), whole.state(), strict=True))
+    assert same(part.state(), whole.state())
 
 
-def test_the_best_weights_survive_an_interruption(tmp_path):
-    first = Trial(OPTIMIZERS["Adam"], leave_after=2 * STEPS + 3).run()
-    state = passed_through_a_file(first.saved[-1], tmp_path)
-    assert state.progressed.lowest == min(metrics["val_loss"] for metrics in first.epochs)
-    assert len(state.best) == len(first.model.get_weights())
+def test_the_random_numbers_of_a_recurrent_layer_go_on(tmp_path):
+    kind = {"layers": SEQUENCE, "shape": (3, 1)}
+    whole = Trial(OPTIMIZERS["Adam"], **kind).run()
+    first = Trial(OPTIMIZERS["Adam"], leave_after=STEPS + 2, **kind).run()
+    second = Trial(OPTIMIZERS["Adam"], **kind).run(passed_through_a_file(first.saved[-1], tmp_path))
+    assert first.epochs + second.epochs == whole.epochs
+    assert same(second.state(), whole.state())
 
 
-def test_several_steps_at_once_are_never_cut(monkeypatch, tmp_path):
-    monkeypatch.setattr(fitting, "steps_per_execution", lambda steps, seconds: STEPS)
+def test_the_best_epoch_and_its_weights_survive_an_interruption(tmp_path):
+    whole = Trial(OPTIMIZERS["Adam"], leave_after=EPOCHS * STEPS - 1).run().saved[-1]
+    first = Trial(OPTIMIZERS["Adam"], leave_after=2 * STEPS + 3).run().saved[-1]
+    assert first.step
+    asked_before = first.epoch * STEPS + first.step
+    rest = Trial(OPTIMIZERS["Adam"], leave_after=EPOCHS * STEPS - asked_before - 1)
+    last = rest.run(passed_through_a_file(first, tmp_path)).saved[-1]
+    assert (last.epoch, last.step) == (whole.epoch, whole.step) == (EPOCHS, 0)
+    assert last.progressed.lowest == whole.progressed.lowest == min(e.metrics["val_loss"] for e in whole.progressed.history)
+    assert same(last.best, whole.best)
+    assert same(last.variables, whole.variables)
+
+
+@pytest.mark.parametrize("at_once", [2, 4, STEPS])
+def test_several_steps_at_once_are_never_cut(at_once, monkeypatch, tmp_path):
+    monkeypatch.setattr(fitting, "steps_per_execution", lambda steps, seconds: at_once)
     whole = Trial(OPTIMIZERS["Adam"]).run()
-    first = Trial(OPTIMIZERS["Adam"], leave_after=2).run()
+    first = Trial(OPTIMIZERS["Adam"], leave_after=STEPS // at_once).run()
     state = passed_through_a_file(first.saved[-1], tmp_path)
-    assert state.step == 0
+    assert (state.epoch, state.step) == ((1, at_once) if at_once < STEPS else (2, 0))
     second = Trial(OPTIMIZERS["Adam"]).run(state)
-    assert all((a == b).all() for a, b in zip(second.state(), whole.state(), strict=True))
+    assert first.epochs + second.epochs == whole.epochs
+    assert same(second.state(), whole.state())
+
+
+def test_the_last_batch_of_an_epoch_is_a_smaller_one():
+    assert TRAIN_ROWS - (STEPS - 1) * BATCH_SIZE == LAST_BATCH_ROWS
 
 
 def test_steps_are_counted_on_after_an_interruption(monkeypatch, tmp_path):
@@ -155,18 +195,32 @@ def test_steps_are_counted_on_after_an_interruption(monkeypatch, tmp_path):
     assert progress[-1] == (EPOCHS, STEPS)
 
 
-def test_a_damaged_snapshot_is_refused(tmp_path):
-    path = tmp_path / "snapshot.npz"
-    snapshots.write(path, Trial(OPTIMIZERS["Adam"], leave_after=3).run().saved[-1], "run_1", 1, environment())
-    content = bytearray(path.read_bytes())
+def damaged(content: bytes) -> list[bytes]:
+    """What kills, disks and mistakes may make of a file."""
+    chance = random.Random(1)
+    changed = [bytearray(content) for _ in range(400)]
+    for copy in changed:
+        copy[chance.randrange(len(copy))] = chance.randrange(256)
     middle = len(content) // 2
-    content[middle : middle + 500] = bytes(500)
-    path.write_bytes(content)
-    with pytest.raises(UnreadableSnapshot):
-        snapshots.read(path)
-    path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(UnreadableSnapshot):
-        snapshots.read(path)
+    array = b"\x93NUMPY\x01\x00" + np.lib.format.magic(1, 0)
+    return [b"", b"PK", array, content[:middle], content[:middle] + bytes(500) + content[middle + 500 :], *map(bytes, changed)]
+
+
+def test_a_damaged_snapshot_is_refused_or_gives_the_same_state(tmp_path):
+    path = tmp_path / "snapshot.npz"
+    state = Trial(OPTIMIZERS["Adam"], leave_after=3).run().saved[-1]
+    snapshots.write(path, state, origin())
+    refused = 0
+    for content in damaged(path.read_bytes()):
+        path.write_bytes(content)
+        try:
+            read = snapshots.read(path)[0]
+        except UnreadableSnapshot:
+            refused += 1
+        else:
+            assert (read.epoch, read.step, read.progressed) == (state.epoch, state.step, state.progressed)
+            assert all(same(getattr(read, name), getattr(state, name)) for name in snapshots.ARRAYS)
+    assert refused > 300
 
 
 def test_snapshots_take_a_fiftieth_of_the_time_at_most(monkeypatch):

@@ -37,7 +37,7 @@ def fit_with(steps_at_once: int, monkeypatch) -> tuple[list, list]:
     reports: list = []
     examples, fit = noise(), FitSpec(epochs=2, batch_size=7, validation_split=0.2)
     compile_for_fit(model, COMPILE, examples.train_rows, fit)
-    Fit(model, examples, fit, 5, reports.append, Wishes(), lambda state: None, Budget(60, 0)).run(None)
+    Fit(model, examples, fit, 5, reports.append, Wishes(), lambda state, began_at: None, Budget(60, 0)).run(None)
     return [frame.metrics for frame in reports if isinstance(frame, EpochEnded)], model.get_weights()
 
 
