@@ -1,3 +1,6 @@
+import errno
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -35,6 +38,18 @@ def test_a_faithful_export_agrees_whatever_the_number_of_rows(tmp_path):
 @pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")])
 def test_running_out_of_memory_is_told_as_such(error):
     assert describe_failure(error).type == "out_of_memory"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_and_a_used_up_quota_are_told_as_such(number):
+    failed = describe_failure(OSError(number, os.strerror(number), "/work/run/model.keras"))
+    assert failed.type == "disk_full"
+    assert "/work" not in failed.message + failed.hint
+
+
+def test_a_file_system_that_tensorflow_finds_full_is_no_want_of_memory():
+    error = tf.errors.ResourceExhaustedError(None, None, "variables.data: No space left on device")
+    assert describe_failure(error).type == "disk_full"
 
 
 def test_a_failure_shows_no_path_of_the_host_and_no_trace():
