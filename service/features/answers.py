@@ -15,13 +15,14 @@ def to_answers(plan: FeaturePlan, output: Array) -> list[dict[str, Any]]:
     Classes answer ``{"label": c, "probabilities": {"c": p, …}}``, numbers ``{"value": x}`` (a list where a row has several).
     """
     target = plan.target
-    if target is None or target.classes is None or not _is_class_output(target, output):
+    if target is None or target.classes is None or not is_class_output(target, output):
         return [{"value": value} for value in _one_value_per_row(output)]
-    probabilities = _probabilities(target, output.astype(np.float64))
+    probabilities = class_probabilities(target, output.astype(np.float64))
     return _labelled(target.classes, probabilities)
 
 
-def _is_class_output(target: Target, output: Array) -> bool:
+def is_class_output(target: Target, output: Array) -> bool:
+    """Whether ``output`` has the shape of answers about the target's classes: (rows, 1) for ``binary``, else (rows, classes)."""
     width = 1 if target.encoding == "binary" else len(target.classes or [])
     return output.ndim == 2 and output.shape[1] == width
 
@@ -32,8 +33,8 @@ def _one_value_per_row(output: Array) -> list[Any]:
     return values
 
 
-def _probabilities(target: Target, output: Array) -> Array:
-    """One column per class."""
+def class_probabilities(target: Target, output: Array) -> Array:
+    """Probabilities ``(rows, classes)`` of a class output; those of a model without sigmoid or softmax are what it says."""
     if target.encoding == "binary":
         truth = _sigmoid(output[:, 0]) if target.from_logits else output[:, 0]
         return np.stack([1.0 - truth, truth], axis=1)
