@@ -249,11 +249,11 @@ def test_the_baseline_comes_from_the_training_rows():
     assert report["baseline"]["rmse"] == pytest.approx(math.sqrt((1 + 9) / 2))
     assert report["baseline"]["r2"] == pytest.approx(1 - 10 / 8)
     assert report["baseline"]["mae_of_median"] == 3
-    assert report_of(YES_OR_NO, column(0, 0), column(0, 0), column(1, 1, 1, 0))["baseline"] == {
+    assert report_of(YES_OR_NO, column(0, 0, 0, 1), column(0, 0, 0, 1), column(1, 1, 1, 0))["baseline"] == {
         "name": "majority class",
         "label": "yes",
-        "accuracy": 0,
-        "log_loss": pytest.approx(math.log(4)),
+        "accuracy": 0.25,
+        "log_loss": pytest.approx((3 * math.log(4) + math.log(4 / 3)) / 4),
     }
 
 
