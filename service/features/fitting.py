@@ -43,9 +43,9 @@ class FittedPlan(NamedTuple):
 
 
 def fit_table_plan(
-    columns: Mapping[str, Array], features: FeaturesSpec, target: str | None, loss: LossBase, train_rows: int
+    columns: Mapping[str, Array], features: FeaturesSpec, target: str | None, loss: LossBase, training: Array
 ) -> FittedPlan:
-    """Plan a table; measures only the first ``train_rows`` rows, except for the classes of the target.
+    """Plan a table; measures only the rows of which ``training`` (one boolean each) is true, but for the target's classes.
 
     Raises InvalidInput when the target does not fit the loss or no column can be used.
     """
@@ -56,7 +56,7 @@ def fit_table_plan(
     for name, values in columns.items():
         if name == target_name:
             continue
-        column, words = _plan_column(name, values[:train_rows], features.columns.get(name))
+        column, words = _plan_column(name, values[training], features.columns.get(name))
         planned.append(column)
         chosen[name] = words
         if isinstance(column, ExcludedColumn) and name not in features.columns:
@@ -68,13 +68,13 @@ def fit_table_plan(
 
 
 def fit_array_plan(
-    arrays: Mapping[str, Array], features: FeaturesSpec, target: str | None, loss: LossBase, train_rows: int
+    arrays: Mapping[str, Array], features: FeaturesSpec, target: str | None, loss: LossBase, training: Array
 ) -> FittedPlan:
     """Plan named arrays of shape ``(rows, …)``: one is the target and the other the input.
 
-    Nothing is measured, so ``train_rows`` only has to leave something to train on. Raises InvalidInput.
+    Nothing is measured, so ``training`` (one boolean per row) only has to leave something to train on. Raises InvalidInput.
     """
-    assert train_rows > 0, "there is nothing to train on"
+    assert training.any(), "there is nothing to train on"
     _check_named_columns(features, [], None)
     target_name = _known_target(target, list(arrays), "array")
     inputs = [name for name in arrays if name != target_name]

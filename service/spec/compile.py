@@ -5,10 +5,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from service.spec.base import KerasObject, ObjectName, Spec, accept_spellings
+from service.spec.schedules import Fraction, LearningRate, Positive
 
-Positive = Annotated[float, Field(gt=0, le=1e6)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class OptimizerBase(KerasObject):
@@ -34,8 +33,8 @@ class SGD(OptimizerBase):
     """Gradient descent: every step goes down the slope of the loss."""
 
     type: Literal["SGD"] = "SGD"
-    learning_rate: Positive = 0.01
-    """Length of a step."""
+    learning_rate: LearningRate = 0.01
+    """Length of a step, or a schedule by which it changes from step to step."""
     momentum: Fraction = 0.0
     """Part of the last step that is carried into the next one."""
     nesterov: bool = False
@@ -46,8 +45,8 @@ class Adam(OptimizerBase):
     """Gradient descent with a step length of its own for every weight; a good first choice."""
 
     type: Literal["Adam"] = "Adam"
-    learning_rate: Positive = 0.001
-    """Length of a step."""
+    learning_rate: LearningRate = 0.001
+    """Length of a step, or a schedule by which it changes from step to step."""
     beta_1: Decay = 0.9
     """How slowly the average slope follows."""
     beta_2: Decay = 0.999
@@ -70,8 +69,8 @@ class RMSprop(OptimizerBase):
     """Gradient descent divided by the recent size of each slope."""
 
     type: Literal["RMSprop"] = "RMSprop"
-    learning_rate: Positive = 0.001
-    """Length of a step."""
+    learning_rate: LearningRate = 0.001
+    """Length of a step, or a schedule by which it changes from step to step."""
     rho: Decay = 0.9
     """How slowly the average squared slope follows."""
     momentum: Fraction = 0.0
@@ -86,8 +85,8 @@ class Adagrad(OptimizerBase):
     """Gradient descent whose steps shrink for weights that have moved a lot."""
 
     type: Literal["Adagrad"] = "Adagrad"
-    learning_rate: Positive = 0.001
-    """Length of a step."""
+    learning_rate: LearningRate = 0.001
+    """Length of a step, or a schedule by which it changes from step to step."""
     initial_accumulator_value: Annotated[float, Field(ge=0, le=1e6)] = 0.1
     """Starting value of the sum of squared slopes."""
     epsilon: Positive = 1e-7

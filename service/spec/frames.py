@@ -35,6 +35,20 @@ class DatasetFiles(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["table", "arrays"]
     files: dict[str, str]
     """Local path by name: ``{"table": …}``, or one per array, e.g. ``{"x": …, "y": …}``."""
+    sha256: dict[str, str] = {}
+    """SHA-256 of each file by the same names, where they are known."""
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fit begins with instead of fresh weights: the result of another run."""
+
+    run_id: str
+    take: Literal["state", "weights"]
+    """``state`` goes on where the other one has ended; ``weights`` begins anew with its weights."""
+    model: str
+    """Path of its ``model.keras``."""
+    state: str | None
+    """Path of its ``state.npz``."""
 
 
 class FitJob(Frame, frozen=True, kw_only=True, tag="fit"):
@@ -61,6 +75,31 @@ class FitJob(Frame, frozen=True, kw_only=True, tag="fit"):
     """Paths of snapshots to go on from, best first; the first one that can be read is taken. Empty: from the beginning."""
     snapshot_seconds: float = 30.0
     """How often to take a snapshot, where that costs no more than its share of the time."""
+    validation_dataset: DatasetFiles | None = None
+    """What to validate with, where it is no part of the training data."""
+    test_dataset: DatasetFiles | None = None
+    """What to measure the result on at the end."""
+    start: Start | None = None
+    cache_directory: str | None = None
+    """Where encoded data is kept from job to job; in ``directory`` if left out."""
+    cache_bytes: int = 0
+
+
+class EvaluateJob(Frame, frozen=True, kw_only=True, tag="evaluate"):
+    """Measure a fitted model on a dataset; the output file goes into ``directory``, which exists and is empty."""
+
+    run_id: str
+    attempt: int
+    directory: str
+    model: str
+    """Path of a ``model.keras``."""
+    plan: dict[str, Any]
+    """The ``features.plan.FeaturePlan`` document that it was fitted with."""
+    baseline: dict[str, Any] | None
+    """The ``training.evaluation.Baseline`` document of its training data."""
+    dataset: DatasetFiles
+    batch_size: int
+    sample_weight: str | None
 
 
 class Stop(Frame, frozen=True, kw_only=True, tag="stop"):
@@ -105,6 +144,14 @@ class Planned(Frame, frozen=True, kw_only=True, tag="planned"):
     train_rows: int
     validation_rows: int
     parameters: int
+    initial_epoch: int
+    """Epochs that count as done before the first one."""
+    order: Literal["exact", "windows"]
+    """Whether the rows are shuffled as a whole, or window by window because they are larger than the memory for it."""
+    input_shape: list[int | None]
+    """Shape of one encoded row."""
+    inexact_reason: str | None = None
+    """Why the same request may give other numbers, e.g. on a GPU."""
 
 
 class Progress(Frame, frozen=True, kw_only=True, tag="progress"):
@@ -219,7 +266,8 @@ class Failed(Frame, frozen=True, kw_only=True, tag="failed"):
     hint: str
 
 
-Command = FitJob | Stop | Suspend
+Job = FitJob | EvaluateJob
+Command = Job | Stop | Suspend
 Report = (
     Ready | PhaseStarted | Planned | Resumed | Progress | EpochEnded | SnapshotTaken | LogLine | Finished | Suspended | Failed
 )

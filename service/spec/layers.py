@@ -112,6 +112,26 @@ class Dropout(LayerBase):
     """Fixes the random numbers of this layer alone."""
 
 
+class GaussianNoise(LayerBase):
+    """Adds random noise in training, so that the model does not learn single rows by heart."""
+
+    type: Literal["GaussianNoise"] = "GaussianNoise"
+    stddev: Annotated[float, Field(ge=0, le=1e6)]
+    """Deviation of the noise."""
+    seed: Seed | None = None
+    """Fixes the random numbers of this layer alone."""
+
+
+class GaussianDropout(LayerBase):
+    """Multiplies the inputs by random numbers around 1 in training."""
+
+    type: Literal["GaussianDropout"] = "GaussianDropout"
+    rate: Rate
+    """How strong it is: the deviation is `sqrt(rate / (1 - rate))`."""
+    seed: Seed | None = None
+    """Fixes the random numbers of this layer alone."""
+
+
 class BatchNormalization(LayerBase):
     """Rescales each feature to mean 0 and deviation 1 over the batch, which steadies training."""
 
@@ -163,6 +183,68 @@ class MaxPooling2D(LayerBase):
     """Step of the window; the size of the window if left out."""
     padding: Padding = "valid"
     """`valid` keeps inside the image, `same` pads it."""
+
+
+FillMode = Literal["constant", "reflect", "wrap", "nearest"]
+Factor = Annotated[float, Field(ge=-1, le=1)]
+Factors = Factor | Annotated[list[Factor], Field(min_length=2, max_length=2)]
+
+
+class ImageAugmentation(LayerBase):
+    """What layers that change images at random in training have in common."""
+
+    seed: Seed | None = None
+    """Fixes the random numbers of this layer alone."""
+
+
+class RandomFlip(ImageAugmentation):
+    """Mirrors a random half of the images in training."""
+
+    type: Literal["RandomFlip"] = "RandomFlip"
+    mode: Literal["horizontal", "vertical", "horizontal_and_vertical"] = "horizontal_and_vertical"
+    """Which ways."""
+
+
+class RandomRotation(ImageAugmentation):
+    """Turns images by a random angle in training."""
+
+    type: Literal["RandomRotation"] = "RandomRotation"
+    factor: Factors
+    """Largest angle either way as part of a whole turn, or the smallest and the largest."""
+    fill_mode: FillMode = "reflect"
+    """What comes in from outside of the image."""
+
+
+class RandomTranslation(ImageAugmentation):
+    """Shifts images at random in training."""
+
+    type: Literal["RandomTranslation"] = "RandomTranslation"
+    height_factor: Factors
+    """Largest shift up and down as part of the height."""
+    width_factor: Factors
+    """Largest shift left and right as part of the width."""
+    fill_mode: FillMode = "reflect"
+    """What comes in from outside of the image."""
+
+
+class RandomZoom(ImageAugmentation):
+    """Makes images larger or smaller at random in training."""
+
+    type: Literal["RandomZoom"] = "RandomZoom"
+    height_factor: Factors
+    """Largest change of the height as part of it; negative zooms in."""
+    width_factor: Factors | None = None
+    """Likewise of the width; as the height if left out."""
+    fill_mode: FillMode = "reflect"
+    """What comes in from outside of the image."""
+
+
+class RandomContrast(ImageAugmentation):
+    """Changes the contrast of images at random in training."""
+
+    type: Literal["RandomContrast"] = "RandomContrast"
+    factor: Annotated[float, Field(ge=0, le=1)]
+    """Largest change as part of the contrast."""
 
 
 class Embedding(LayerBase):
@@ -218,12 +300,13 @@ class LSTM(LayerBase):
 
 
 LAYERS: tuple[type[LayerBase], ...] = (
-    Dense, ActivationLayer, ReLU, LeakyReLU, ELU, Softmax, Dropout, BatchNormalization, Flatten, Conv2D, MaxPooling2D,
-    Embedding, LSTM,
+    Dense, ActivationLayer, ReLU, LeakyReLU, ELU, Softmax, Dropout, GaussianNoise, GaussianDropout, BatchNormalization, Flatten,
+    Conv2D, MaxPooling2D, RandomFlip, RandomRotation, RandomTranslation, RandomZoom, RandomContrast, Embedding, LSTM,
 )  # fmt: skip
 AnyLayer = Annotated[
-    Dense | ActivationLayer | ReLU | LeakyReLU | ELU | Softmax | Dropout | BatchNormalization | Flatten | Conv2D
-    | MaxPooling2D | Embedding | LSTM,
+    Dense | ActivationLayer | ReLU | LeakyReLU | ELU | Softmax | Dropout | GaussianNoise | GaussianDropout
+    | BatchNormalization | Flatten | Conv2D | MaxPooling2D | RandomFlip | RandomRotation | RandomTranslation | RandomZoom
+    | RandomContrast | Embedding | LSTM,
     Field(discriminator="type"),
 ]  # fmt: skip
 Layer = Annotated[AnyLayer, BeforeValidator(accept_spellings("layer", *LAYERS), json_schema_input_type=AnyLayer)]

@@ -19,28 +19,31 @@ MODULES = {
     "keras.losses": keras.losses,
     "keras.metrics": keras.metrics,
     "keras.optimizers": keras.optimizers,
+    "keras.optimizers.schedules": keras.optimizers.schedules,
     "keras.regularizers": keras.regularizers,
 }
 
 
-def reset_keras(seed: int) -> None:
+def reset_keras(seed: int, dtype_policy: str = "float32") -> None:
     """Make Keras as new: nothing of an earlier job may show in the next one."""
     keras.utils.clear_session()
     keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
+    keras.config.set_dtype_policy(dtype_policy)
     keras.config.set_image_data_format("channels_last")
     keras.config.set_epsilon(1e-7)
     keras.utils.set_random_seed(seed)
 
 
-def build_model(definition: Definition, data_shape: Shape, max_parameters: int, seed: int) -> keras.Model:
+def build_model(
+    definition: Definition, data_shape: Shape, max_parameters: int, seed: int, dtype_policy: str = "float32"
+) -> keras.Model:
     """The model, with its weights as the seed gives them; ``data_shape`` is one encoded row's.
 
     Raises InvalidInput on a shape that is not the data's or on too many parameters, and whatever Keras raises.
     """
     shape = input_shape(definition, data_shape)
     _check_parameters(count_parameters(definition, shape), max_parameters)
-    reset_keras(seed)
+    reset_keras(seed, dtype_policy)
     return as_sequential(definition, shape)
 
 

@@ -9,7 +9,8 @@ import keras
 
 from service.spec.frames import EpochEnded, Frame, Progress
 from service.training.failures import NotFinite
-from service.training.snapshots import Array, Budget, Progressed, State, assign, values_of, variables_of
+from service.training.keras_callbacks import Resumable
+from service.training.snapshots import Budget, Progressed, State, assign, values_of, variables_of
 from service.training.wishes import StopAsked, SuspendAsked, Wishes
 
 Report = Callable[[Frame], None]
@@ -51,11 +52,12 @@ class ReportEpoch(keras.callbacks.Callback):
 class ReportProgress(keras.callbacks.Callback):
     """Reports where the fit is, a few times a second."""
 
-    def __init__(self, report: Report, first_step: int) -> None:
-        """``first_step``: steps of the first epoch that an earlier attempt has done."""
+    def __init__(self, report: Report, first_step: int, steps: int) -> None:
+        """``first_step``: steps of the first epoch that an earlier attempt has done. ``steps``: those of a whole epoch."""
         super().__init__()
         self._report = report
         self._first_step = first_step
+        self._steps = steps
         self._epoch = 0
         self._due = 0.0
 
@@ -68,31 +70,23 @@ class ReportProgress(keras.callbacks.Callback):
         if now >= self._due:
             self._due = now + PROGRESS_SECONDS
             self._report(
-                Progress(epoch=self._epoch, step=self._first_step + batch + 1, metrics=finite_metrics(self._epoch, logs))
+                Progress(
+                    epoch=self._epoch,
+                    step=min(self._first_step + batch + 1, self._steps),
+                    metrics=finite_metrics(self._epoch, logs),
+                )
             )
 
 
-class BestWeights(keras.callbacks.Callback):
-    """Remembers the weights of the epoch with the lowest validation loss, or loss where nothing is validated."""
+class BeforeEvaluation(keras.callbacks.Callback):
+    """Calls something whenever an evaluation begins."""
 
-    def __init__(self, lowest: float | None = None, weights: list[Array] | None = None) -> None:
-        """``lowest`` and ``weights``: what an earlier attempt has remembered."""
+    def __init__(self, begin: Callable[[], None]) -> None:
         super().__init__()
-        self.lowest = lowest
-        self.weights = weights or None
+        self._begin = begin
 
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        metrics: dict[str, Any] = logs or {}
-        value = float(metrics.get("val_loss", metrics.get("loss", math.inf)))
-        if math.isfinite(value) and (self.lowest is None or value < self.lowest):
-            self.lowest, self.weights = value, self.model.get_weights()
-
-    def restore(self) -> bool:
-        """Give the model its best weights back; False when no epoch has ended yet."""
-        if self.weights is None:
-            return False
-        self.model.set_weights(self.weights)
-        return True
+    def on_test_begin(self, logs: Logs = None) -> None:
+        self._begin()
 
 
 class StopWhenAsked(keras.callbacks.Callback):
@@ -118,14 +112,20 @@ class StopWhenAsked(keras.callbacks.Callback):
 
 
 class Restore(keras.callbacks.Callback):
-    """Puts a saved state in place of the fresh one: Keras has built everything by the time it calls this."""
+    """Puts a saved state in place of the fresh one: Keras has built everything by the time it calls this.
 
-    def __init__(self, state: State) -> None:
+    It comes after the callbacks of the request, which begin anew at ``on_train_begin``, and before ours.
+    """
+
+    def __init__(self, state: State, resumable: list[Resumable]) -> None:
         super().__init__()
         self._state = state
+        self._resumable = resumable
 
     def on_train_begin(self, logs: Logs = None) -> None:
         assign(variables_of(self.model), self._state.variables)
+        for callback, kept in zip(self._resumable, self._state.callbacks, strict=False):  # another fit's are left out
+            callback.resume(kept)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Keras has just reset the metrics, which belong to the epoch that goes on."""
@@ -137,7 +137,14 @@ class Snapshots(keras.callbacks.Callback):
     """Saves the state now and then, and always before the job is left to somebody else. The last callback but one."""
 
     def __init__(
-        self, save: Save, wishes: Wishes, budget: Budget, first_step: int, steps: int, epochs: ReportEpoch, best: BestWeights
+        self,
+        save: Save,
+        wishes: Wishes,
+        budget: Budget,
+        first_step: int,
+        steps: int,
+        epochs: ReportEpoch,
+        resumable: list[Resumable],
     ) -> None:
         super().__init__()
         self._save = save
@@ -146,7 +153,7 @@ class Snapshots(keras.callbacks.Callback):
         self._first_step = first_step
         self._steps = steps
         self._epochs = epochs
-        self._best = best
+        self._resumable = resumable
         self._epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
@@ -164,13 +171,14 @@ class Snapshots(keras.callbacks.Callback):
 
     def state(self, epoch: int, step: int) -> State:
         """Everything that another process needs to go on."""
+        is_over = bool(self.model.stop_training) and not step
         return State(
             epoch=epoch,
             step=step,
-            progressed=Progressed(self._epochs.epochs, self._epochs.epoch_seconds if step else 0.0, self._best.lowest),
+            progressed=Progressed(list(self._epochs.epochs), self._epochs.epoch_seconds if step else 0.0, is_over),
             variables=values_of(variables_of(self.model)),
             metrics=values_of(self.model.metrics_variables) if step else [],
-            best=self._best.weights or [],
+            callbacks=[callback.kept() for callback in self._resumable],
         )
 
     def _save_if_due(self, epoch: int, step: int, at_epoch_end: bool) -> None:
@@ -184,15 +192,18 @@ class Snapshots(keras.callbacks.Callback):
 
 
 class StateAtEnd(keras.callbacks.Callback):
-    """Takes the state when an epoch has ended: after the last one Keras may replace the weights by their averages."""
+    """Takes the state when the last epoch has ended, before Keras puts averaged or best weights in place."""
 
-    def __init__(self, snapshots: Snapshots) -> None:
+    def __init__(self, snapshots: Snapshots, last_epoch: int) -> None:
+        """``last_epoch``: number of the epoch (counted from 1) that a fit ends with unless a callback ends it sooner."""
         super().__init__()
         self._snapshots = snapshots
+        self._last_epoch = last_epoch
         self.state: State | None = None
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        self.state = self._snapshots.state(epoch + 1, 0)
+        if epoch + 1 == self._last_epoch or self.model.stop_training:
+            self.state = self._snapshots.state(epoch + 1, 0)
 
 
 def finite_metrics(epoch: int, logs: Logs) -> dict[str, float]:
@@ -202,3 +213,8 @@ def finite_metrics(epoch: int, logs: Logs) -> dict[str, float]:
         if name in metrics and not math.isfinite(metrics[name]):
             raise NotFinite(epoch, name, metrics[name])
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def finite_or_none(value: Any) -> float | None:
+    """A number as JSON has it."""
+    return float(value) if math.isfinite(float(value)) else None

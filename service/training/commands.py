@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from service.spec.frames import FitJob, Stop, Suspend, command_decoder, read_frame
+from service.spec.frames import EvaluateJob, FitJob, Job, Stop, Suspend, command_decoder, read_frame
 from service.training.wishes import Wishes
 
 
@@ -17,17 +17,17 @@ class Commands:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._jobs: queue.SimpleQueue[FitJob] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._stop: Stop | None = None
         self._suspend: Suspend | None = None
         threading.Thread(target=self._read, name="commands", daemon=True).start()
 
-    def jobs(self) -> Iterator[FitJob]:
+    def jobs(self) -> Iterator[Job]:
         """Every job, for ever; waits for the next one."""
         while True:
             yield self._jobs.get()
 
-    def wishes(self, job: FitJob) -> Wishes:
+    def wishes(self, job: Job) -> Wishes:
         """What is asked of this attempt of this run."""
 
         def is_meant(command: Stop | Suspend) -> bool:
@@ -46,7 +46,7 @@ class Commands:
                         self._stop = command
                     case Suspend():
                         self._suspend = command
-                    case FitJob():
+                    case FitJob() | EvaluateJob():
                         self._jobs.put(command)
         except Exception:  # nothing that this pipe says can be trusted any more
             traceback.print_exc(file=sys.stderr)

@@ -20,6 +20,8 @@ NAMES = {
     "device": "device",
 }
 
+ON_A_GPU = "It was fitted on a GPU, where the order of additions is not fixed."
+
 
 def versions() -> dict[str, str]:
     """Versions of the libraries that a fit uses."""
@@ -47,11 +49,16 @@ def environment() -> dict[str, str]:
     }
 
 
+def inexact_by_nature() -> str | None:
+    """Why even an undisturbed fit gives other numbers each time here; None where it does not."""
+    return ON_A_GPU if devices()[-1] == "gpu" else None
+
+
 def difference(before: dict[str, str]) -> str | None:
     """Why a fit that began in the environment ``before`` may go on with other numbers here; None where it will not."""
     now = environment()
     if now["device"] == "gpu":
-        return "It was fitted on a GPU, where the order of additions is not fixed."
+        return ON_A_GPU
     changed = [NAMES[name] for name in now if now[name] != before.get(name)]
     return f"It went on with another {', '.join(changed)}." if changed else None
 

@@ -1,16 +1,20 @@
-"""Keras's ``fit`` over our batches: as many steps at a time as keep it quick to stop."""
+"""Keras's ``fit`` over our blocks: as many steps at a time as keep it quick to stop."""
 
 import math
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import keras
 
+from service.spec.callbacks import ModelCheckpoint, TerminateOnNaN
 from service.spec.compile import CompileSpec
 from service.spec.fit import FitSpec
 from service.spec.frames import EpochEnded, Keep
 from service.training.building import compile_model, multiplications_per_row
 from service.training.callbacks import (
-    BestWeights,
+    BeforeEvaluation,
     Report,
     ReportEpoch,
     ReportProgress,
@@ -20,8 +24,12 @@ from service.training.callbacks import (
     StateAtEnd,
     StopWhenAsked,
 )
-from service.training.data import Examples, steps_of, training_batches, validation_batches
+from service.training.examples import Examples, Part
+from service.training.feeding import Pace, blocks_in_order, feed, training_blocks
+from service.training.keras_callbacks import Best, Resumable, make_callbacks
+from service.training.order import Order, order_of
 from service.training.snapshots import Budget, Progressed, State, UnreadableSnapshot, check_shapes, variables_of
+from service.training.stepping import nothing, steps_of, test_function, train_function
 from service.training.wishes import StopAsked, Wishes
 
 EXECUTION_SECONDS = 0.1
@@ -33,8 +41,8 @@ STEP_SECONDS = 1e-4
 PASSES = 3
 """A training step costs about three forward passes."""
 MAX_STEPS_PER_EXECUTION = 256
-SHORT_FIT_STEPS = 1000
-"""Up to here a fit is over sooner than TensorFlow would have compiled the loop over several steps."""
+BLOCK_BYTES = 16 * 1024 * 1024
+"""Size of the rows of one execution."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,10 @@ class Fitted:
     stopped: Keep | None = None
     """What to keep, where it was stopped."""
     note: str | None = None
+    state: State | None = None
+    """From where another run can go on, where it came to its end."""
+    best: Best | None = None
+    """The weights of the best epoch, where the request asks for them."""
 
 
 @dataclass(frozen=True)
@@ -59,22 +71,29 @@ class Fit:
     wishes: Wishes
     save: Save
     budget: Budget
+    tensorboard: Path
+    """Folder for the logs of a ``TensorBoard`` callback."""
 
     @property
     def steps(self) -> int:
         """Steps of a whole epoch."""
-        return steps_of(self.examples.train_rows, self.spec.batch_size)
+        return steps_of_epoch(self.examples.train.rows, self.spec)
+
+    @property
+    def order(self) -> Order:
+        """How the rows are gone through."""
+        train = self.examples.train
+        return order_of(train.rows, train.row_bytes, self.seed, self.spec.shuffle)
 
     def check(self, state: State) -> None:
         """Raise UnreadableSnapshot when this fit cannot go on from the state."""
         check_shapes(variables_of(self.model), state.variables)
-        if state.best:
-            check_shapes(self.model.weights, state.best)
         if state.step:
-            self._build_metrics()
             check_shapes(self.model.metrics_variables, state.metrics)
-        is_beyond = (state.epoch, state.step) > (self.spec.epochs, 0) or state.step >= self.steps
-        if is_beyond or state.step % self.model.steps_per_execution:
+        callbacks = self._callbacks(state.progressed)
+        if state.callbacks and len(state.callbacks) != len(callbacks.resumable):
+            raise UnreadableSnapshot("A snapshot is of a fit with other callbacks.")
+        if (state.epoch, state.step) > (self.spec.epochs, 0) or state.step >= self.steps:
             place = f"step {state.step} of epoch {state.epoch + 1}"
             raise UnreadableSnapshot(f"A snapshot was taken at {place}, where this fit cannot begin.")
 
@@ -82,63 +101,108 @@ class Fit:
         """Fit to the end, from a state that was checked if there is one. Raises SuspendAsked after a last save."""
         if state is not None and state.step:
             rest = self._call(state, state.epoch + 1)
-            if rest.fitted.stopped is not None:
-                return rest.fitted
+            if rest.stopped is not None or self.model.stop_training:
+                return rest
             state = rest.state
-        return self._call(state, self.spec.epochs).fitted
+        return self._call(state, self.spec.epochs)
 
-    def _build_metrics(self) -> None:
-        """Keras makes the variables of metrics at the first batch, which is too late to give them their values back."""
-        x, y = self.examples.x[:1], self.examples.y[:1]
-        self.model.compute_metrics(x, y, self.model(x, training=False))
-
-    def _call(self, state: State | None, last_epoch: int) -> "_Called":
+    def _call(self, state: State | None, last_epoch: int) -> Fitted:
         """Keras's ``fit`` from ``state`` to the end of an epoch."""
-        epoch, step = (state.epoch, state.step) if state is not None else (0, 0)
+        epoch, step = (state.epoch, state.step) if state is not None else (self.spec.initial_epoch, 0)
         progressed = state.progressed if state is not None else Progressed()
+        callbacks = self._callbacks(progressed)
         epochs = ReportEpoch(self.report, progressed.history, progressed.epoch_seconds)
-        best = BestWeights(progressed.lowest, state.best if state is not None else None)
-        snapshots = Snapshots(self.save, self.wishes, self.budget, step, self.steps, epochs, best)
-        ours = [epochs, best, ReportProgress(self.report, step), snapshots, StopWhenAsked(self.wishes)]
-        end = StateAtEnd(snapshots)
-        try:
-            self.model.fit(
-                training_batches(self.examples, self.spec, self.seed, epoch, step),
-                initial_epoch=epoch,
-                epochs=last_epoch,
-                steps_per_epoch=self.steps - step,
-                validation_data=validation_batches(self.examples, self.spec),
-                callbacks=[*([Restore(state)] if state is not None else []), *ours, *([end] if step else [])],
-                shuffle=False,
-                verbose=0,
-            )
-        except StopAsked as stop:
-            return _Called(_stopped(stop.keep, epochs.epochs, best))
-        return _Called(Fitted(epochs.epochs), end.state)
+        resumable = callbacks.resumable
+        snapshots = Snapshots(self.save, self.wishes, self.budget, step, self.steps, epochs, resumable)
+        end = StateAtEnd(snapshots, last_epoch)
+        at_once = self.model.steps_per_execution
+        blocks = training_blocks(self.examples.train, self.order, Pace(self.spec.batch_size, self.steps, at_once), epoch, step)
+        before_evaluation = self._set_test_function(at_once)
+        with closing(feed(blocks, self.examples.train.size_bytes)) as executions:
+            self.model.train_function = train_function(self.model, self.examples.train, self.spec.batch_size, executions)
+            try:
+                self.model.fit(
+                    nothing(),
+                    initial_epoch=epoch,
+                    epochs=epoch if progressed.is_over else last_epoch,
+                    steps_per_epoch=self.steps - step,
+                    callbacks=[
+                        *before_evaluation,
+                        *callbacks.in_order,
+                        *([Restore(state, resumable)] if state is not None else []),
+                        epochs,
+                        ReportProgress(self.report, step, self.steps),
+                        snapshots,
+                        StopWhenAsked(self.wishes),
+                        end,
+                    ],
+                    shuffle=False,
+                    verbose=0,
+                    **self._validation(),
+                )
+            except StopAsked as stop:
+                return _stopped(stop.keep, epochs.epochs, callbacks.best)
+        return Fitted(epochs.epochs, state=end.state or state, best=callbacks.checkpoint)
+
+    def _set_test_function(self, at_once: int) -> list[BeforeEvaluation]:
+        part, batch_size = self.examples.validation, self.spec.batch_size
+        if part is None:
+            return []
+        rows = at_once * batch_size
+        test, restart = test_function(self.model, part, batch_size, lambda: blocks_in_order(part, rows))
+        self.model.test_function = test
+        return [BeforeEvaluation(restart)]
+
+    def _validation(self) -> dict[str, Any]:
+        part = self.examples.validation
+        if part is None:
+            return {}
+        return {
+            "validation_data": nothing(),
+            "validation_steps": steps_of(part.rows, self.spec.batch_size),
+            "validation_freq": self.spec.validation_freq,
+        }
+
+    def _callbacks(self, progressed: Progressed) -> "_Callbacks":
+        specs = [spec for spec in self.spec.callbacks if not isinstance(spec, TerminateOnNaN)]  # every fit does that
+        made = make_callbacks(specs, self.tensorboard, progressed.history)
+        of_run = Best("val_loss" if self.examples.validation is not None else "loss", "min")
+        checkpoints = [callback for spec, callback in zip(specs, made, strict=True) if isinstance(spec, ModelCheckpoint)]
+        return _Callbacks([*made, of_run], of_run, checkpoints[-1] if checkpoints else None)
 
 
 @dataclass(frozen=True)
-class _Called:
-    fitted: Fitted
-    state: State | None = None
+class _Callbacks:
+    in_order: list[keras.callbacks.Callback]
+    best: Best
+    """By the loss, for somebody who stops the run and wants its best weights."""
+    checkpoint: Best | None
+
+    @property
+    def resumable(self) -> list[Resumable]:
+        return [callback for callback in self.in_order if isinstance(callback, Resumable)]
 
 
-def compile_for_fit(model: keras.Model, spec: CompileSpec, train_rows: int, fit: FitSpec) -> None:
-    """Compile, with as many steps at a time as this fit allows from its beginning, wherever it goes on."""
-    steps = steps_of(train_rows, fit.batch_size)
-    is_short = steps * fit.epochs <= SHORT_FIT_STEPS
-    at_once = 1 if is_short else steps_per_execution(steps, seconds_per_step(model, fit.batch_size))
+def compile_for_fit(model: keras.Model, spec: CompileSpec, part: Part, fit: FitSpec) -> None:
+    """Compile a model for training rows, with as many steps at a time as this fit allows, and make all its variables."""
+    steps = steps_of_epoch(part.rows, fit)
+    at_once = steps_per_execution(steps, seconds_per_step(model, fit.batch_size), fit.batch_size * part.row_bytes)
     compile_model(model, spec, at_once)
     model.optimizer.build(model.trainable_variables)
+    # Keras would make the variables of metrics at the first batch: too late to give them their values back.
+    model.compute_metrics(part.x[:1], part.y[:1], model(part.x[:1], training=False))
+    model.reset_metrics()
 
 
-def steps_per_execution(steps: int, step_seconds: float) -> int:
-    """The largest divisor of an epoch's steps that stays within ``EXECUTION_SECONDS``.
+def steps_of_epoch(train_rows: int, fit: FitSpec) -> int:
+    """Steps of an epoch."""
+    return fit.steps_per_epoch or steps_of(train_rows, fit.batch_size)
 
-    Only a divisor ends an epoch where it should: Keras would run past the end otherwise.
-    """
-    most = min(steps, MAX_STEPS_PER_EXECUTION, max(1, int(EXECUTION_SECONDS / step_seconds)))
-    return next(count for count in range(most, 0, -1) if steps % count == 0)
+
+def steps_per_execution(steps: int, step_seconds: float, step_bytes: int) -> int:
+    """Cuts an epoch into executions of about the same length, within ``EXECUTION_SECONDS`` and ``BLOCK_BYTES``."""
+    most = min(MAX_STEPS_PER_EXECUTION, int(EXECUTION_SECONDS / step_seconds), BLOCK_BYTES // max(1, step_bytes))
+    return math.ceil(steps / math.ceil(steps / max(1, most)))
 
 
 def seconds_per_step(model: keras.Model, batch_size: int) -> float:
@@ -148,7 +212,7 @@ def seconds_per_step(model: keras.Model, batch_size: int) -> float:
     return seconds
 
 
-def _stopped(keep: Keep, epochs: list[EpochEnded], best: BestWeights) -> Fitted:
+def _stopped(keep: Keep, epochs: list[EpochEnded], best: Best) -> Fitted:
     if keep == "best" and not best.restore():
         return Fitted(epochs, keep, "No epoch had ended when the run was stopped, so its last weights were kept.")
     return Fitted(epochs, keep)

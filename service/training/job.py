@@ -1,34 +1,36 @@
-"""The story of one fit: load, encode, build, fit, publish. Knows files and frames, but no pipe."""
+"""The story of one fit: load, encode, build, fit, measure, publish. Knows files and frames, but no pipe."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
-import msgspec
+import numpy as np
 
+from service.errors import InvalidInput, Problem
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.features import FeaturesSpec
 from service.spec.fit import FitSpec
-from service.spec.frames import Finished, FitJob, OutputFile, Phase, PhaseStarted, Planned, Publication, Suspended
-from service.training.building import build_model, check_output
+from service.spec.frames import Finished, FitJob, Phase, PhaseStarted, Planned, Publication, Suspended
+from service.training import outputs
+from service.training.building import build_model, check_output, compile_model
+from service.training.cache import EncodedCache
 from service.training.callbacks import Report
-from service.training.data import Examples, encode, load, steps_of
-from service.training.fitting import Fit, Fitted, compile_for_fit
+from service.training.checks import check_examples
+from service.training.environment import inexact_by_nature
+from service.training.evaluation import baseline_of
+from service.training.examples import Examples, Wanted, encode, encode_rows_of
+from service.training.fitting import Fit, Fitted, compile_for_fit, steps_of_epoch
+from service.training.measuring import measure
+from service.training.order import MEMORY_BYTES
 from service.training.publishing import publish
+from service.training.reading import load
 from service.training.resuming import JobSnapshots
 from service.training.snapshots import Budget, size_of
 from service.training.wishes import StopAsked, SuspendAsked, Wishes
 
-MODEL, GRAPH, PLAN, HISTORY = "model.keras", "model.onnx", "plan.json", "history.json"
 NOTHING_KEPT = "The run was stopped without keeping its weights."
-MEDIA_TYPES = {
-    MODEL: "application/vnd.keras",
-    GRAPH: "application/onnx",
-    PLAN: "application/json",
-    HISTORY: "application/json",
-}
 
 
 def fit(job: FitJob, report: Report, wishes: Wishes) -> Finished | Suspended:
@@ -37,7 +39,7 @@ def fit(job: FitJob, report: Report, wishes: Wishes) -> Finished | Suspended:
     Raises InvalidInput on data that does not do, NotFinite on a loss that is no number, and whatever Keras raises.
     """
     try:
-        return _fit(job, report, wishes)
+        return Story(job, _Specs.of(job), report, wishes).tell()
     except SuspendAsked:
         return Suspended()
     except StopAsked as stop:
@@ -45,108 +47,187 @@ def fit(job: FitJob, report: Report, wishes: Wishes) -> Finished | Suspended:
         return Finished(outcome="stopped", metrics={}, files=[], publication=None, publish_reason=reason if job.publish else None)
 
 
-def _fit(job: FitJob, report: Report, wishes: Wishes) -> Finished:
-    definition, fit_spec = Definition.model_validate(job.definition), FitSpec.model_validate(job.fit)
-    compile_spec, features = CompileSpec.model_validate(job.compile), FeaturesSpec.model_validate(job.features)
+@dataclass(frozen=True)
+class _Specs:
+    """The documents of a job as typed data."""
 
-    _begin("loading", report)
-    dataset = load(job.dataset)
-    wishes.check(has_weights=bool(job.resume))
-    _begin("encoding", report)
-    examples = encode(dataset, features, job.target, compile_spec.loss, fit_spec.validation_split)
-    wishes.check(has_weights=bool(job.resume))
-    _begin("building", report)
-    model = _build(job, definition, examples)
-    report(_planned(examples, fit_spec, model))
-    compile_for_fit(model, compile_spec, examples.train_rows, fit_spec)
-    fitted = _fit_model(job, model, examples, fit_spec, report, wishes)
-    return _finish(job, model, examples, fitted, report, wishes)
+    definition: Definition
+    compile: CompileSpec
+    features: FeaturesSpec
+    fit: FitSpec
 
-
-def _begin(phase: Phase, report: Report) -> None:
-    report(PhaseStarted(phase=phase))
+    @classmethod
+    def of(cls, job: FitJob) -> "_Specs":
+        return cls(
+            Definition.model_validate(job.definition),
+            CompileSpec.model_validate(job.compile),
+            FeaturesSpec.model_validate(job.features),
+            FitSpec.model_validate(job.fit),
+        )
 
 
-def _build(job: FitJob, definition: Definition, examples: Examples) -> keras.Model:
-    assert examples.plan.target is not None, "a fitted plan has a target"
-    model = build_model(definition, examples.x.shape[1:], job.max_parameters, job.seed)
-    check_output(model, examples.plan.target, examples.y.shape[1:])
-    return model
+@dataclass(frozen=True)
+class Story:
+    """One fit from its beginning to its end."""
+
+    job: FitJob
+    specs: _Specs
+    report: Report
+    wishes: Wishes
+
+    def tell(self) -> Finished:
+        """Do it. Raises what ``fit`` raises, SuspendAsked and StopAsked."""
+        examples = self._examples()
+        self._begin("building")
+        model = self._model(examples)
+        self.report(self._planned(examples, model))
+        snapshots = JobSnapshots(self.job, self.report)
+        fitted = self._fit(model, examples, snapshots)
+        return self._finish(model, examples, fitted, snapshots)
+
+    def _begin(self, phase: Phase) -> None:
+        self.report(PhaseStarted(phase=phase))
+
+    def _examples(self) -> Examples:
+        self._begin("loading")
+        dataset = load(self.job.dataset)
+        validation = load(self.job.validation_dataset) if self.job.validation_dataset else None
+        self.wishes.check(has_weights=bool(self.job.resume))
+        self._begin("encoding")
+        specs, job = self.specs, self.job
+        wanted = Wanted(specs.features, job.target, specs.compile.loss, specs.fit, job.seed)
+        cache = EncodedCache(Path(job.cache_directory or job.directory) / "encoded", job.cache_bytes)
+        examples = cache.examples(self._ingredients(), lambda folder: encode(dataset, validation, wanted, folder))
+        self.wishes.check(has_weights=bool(job.resume))
+        return examples
+
+    def _ingredients(self) -> dict[str, Any]:
+        """Everything that decides about the encoded rows."""
+        job, fit_spec = self.job, self.specs.fit
+        files = [job.dataset, *([job.validation_dataset] if job.validation_dataset else [])]
+        return {
+            "files": [file.sha256 or file.files for file in files],
+            "features": self.specs.features.model_dump(mode="json"),
+            "target": job.target,
+            "loss": self.specs.compile.loss.model_dump(mode="json"),
+            "split": [fit_spec.validation_split, fit_spec.split, job.seed if fit_spec.split != "last" else None],
+            "weights": [fit_spec.class_weight, fit_spec.sample_weight],
+        }
+
+    def _model(self, examples: Examples) -> keras.Model:
+        model = self._build(examples, self.specs.fit.dtype_policy)
+        check_output(model, examples.target, examples.train.y.shape[1:])
+        check_examples(self.specs.definition, self.specs.compile, model, examples)
+        compile_for_fit(model, self.specs.compile, examples.train, self.specs.fit)
+        return model
+
+    def _build(self, examples: Examples, dtype_policy: str) -> keras.Model:
+        shape = examples.train.x.shape[1:]
+        return build_model(self.specs.definition, shape, self.job.max_parameters, self.job.seed, dtype_policy)
+
+    def _planned(self, examples: Examples, model: keras.Model) -> Planned:
+        return Planned(
+            features=examples.about.chosen,
+            warnings=examples.about.warnings,
+            epochs=self.specs.fit.epochs,
+            steps=steps_of_epoch(examples.train.rows, self.specs.fit),
+            train_rows=examples.train.rows,
+            validation_rows=examples.validation.rows if examples.validation else 0,
+            parameters=int(model.count_params()),
+            initial_epoch=self.specs.fit.initial_epoch,
+            order="windows" if examples.train.size_bytes > MEMORY_BYTES else "exact",
+            input_shape=list(examples.train.x.shape[1:]),
+            inexact_reason=inexact_by_nature(),
+        )
+
+    def _fit(self, model: keras.Model, examples: Examples, snapshots: JobSnapshots) -> Fitted:
+        """Fit from the best snapshot on, or from where another run has ended, or from the beginning."""
+        job, budget = self.job, Budget(self.job.snapshot_seconds, size_of(model))
+        tensorboard = Path(job.directory, outputs.TENSORBOARD)
+        whole = Fit(model, examples, self.specs.fit, job.seed, self.report, self.wishes, snapshots.save, budget, tensorboard)
+        state = snapshots.find(whole.check)
+        if state is None and job.start is not None:
+            take_weights(model, Path(job.start.model), job.start.run_id)
+        self.wishes.check(has_weights=state is not None)
+        self._begin("fitting")
+        return whole.run(state)
+
+    def _finish(self, model: keras.Model, examples: Examples, fitted: Fitted, snapshots: JobSnapshots) -> Finished:
+        directory = Path(self.job.directory)
+        outputs.write_json(directory / outputs.PLAN, examples.plan.as_document())
+        outputs.write_json(directory / outputs.HISTORY, outputs.history(fitted.epochs))
+        publication = None
+        if fitted.stopped != "none":
+            try:
+                model = self._as_float32(model, examples)
+                self._measure(model, examples)
+                publication = self._publish(model, examples, fitted, snapshots)
+            except StopAsked as stop:
+                outputs.forget_weights(directory)
+                fitted = replace(fitted, stopped=stop.keep)
+        return Finished(
+            outcome="completed" if fitted.stopped is None else "stopped",
+            metrics=fitted.epochs[-1].metrics if fitted.epochs else {},
+            files=outputs.files(directory),
+            publication=publication,
+            publish_reason=self._publish_reason(fitted),
+        )
+
+    def _as_float32(self, model: keras.Model, examples: Examples) -> keras.Model:
+        """What a mixed policy has fitted keeps its weights in 32 bits, and so it answers in 32 bits from now on."""
+        if self.specs.fit.dtype_policy == "float32":
+            return model
+        twin = self._build(examples, "float32")
+        compile_model(twin, self.specs.compile, model.steps_per_execution)
+        twin.set_weights(model.get_weights())
+        return twin
+
+    def _measure(self, model: keras.Model, examples: Examples) -> None:
+        """Write the scores on the validation rows and on the test dataset, as far as there are any, and the baseline."""
+        self._begin("evaluating")
+        job, target, batch_size = self.job, examples.target, self.specs.fit.batch_size
+        baseline = baseline_of(target, examples.train.y)
+        document: dict[str, Any] = {"baseline": baseline.as_document()}
+        if examples.validation is not None:
+            document["validation"] = measure(model, examples.validation, batch_size, target, baseline, self.wishes)
+        if job.test_dataset is not None:
+            folder = Path(job.directory, "test")
+            folder.mkdir()
+            test = encode_rows_of(load(job.test_dataset), examples.plan, self.specs.fit.sample_weight, folder)
+            document["test"] = measure(model, test, batch_size, target, baseline, self.wishes)
+        outputs.write_json(Path(job.directory, outputs.EVALUATION), document)
+
+    def _publish(self, model: keras.Model, examples: Examples, fitted: Fitted, snapshots: JobSnapshots) -> Publication | None:
+        """Save what was learnt, and make it servable where that is asked for. Raises StopAsked when nothing is to be kept."""
+        self._begin("publishing")
+        self.wishes.check_kept()
+        directory = Path(self.job.directory)
+        outputs.save(model, directory)
+        if fitted.stopped is None:
+            outputs.save_for_others(model, directory, examples, fitted, snapshots.origin)
+        self.wishes.check_kept()
+        saved, graph = directory / outputs.MODEL, directory / outputs.GRAPH
+        return publish(model, saved, graph, examples) if self.job.publish else None
+
+    def _publish_reason(self, fitted: Fitted) -> str | None:
+        if self.job.publish and fitted.stopped == "none":
+            return NOTHING_KEPT
+        return fitted.note if self.job.publish else None
 
 
-def _planned(examples: Examples, fit_spec: FitSpec, model: keras.Model) -> Planned:
-    return Planned(
-        features=examples.chosen,
-        warnings=examples.warnings,
-        epochs=fit_spec.epochs,
-        steps=steps_of(examples.train_rows, fit_spec.batch_size),
-        train_rows=examples.train_rows,
-        validation_rows=examples.validation_rows,
-        parameters=int(model.count_params()),
-    )
+def take_weights(model: keras.Model, path: Path, run_id: str) -> None:
+    """Give a model the weights of another run's result. Raises InvalidInput where they are of other layers."""
+    other = keras.saving.load_model(path)
+    mine, theirs = model.get_weights(), other.get_weights()
+    if [weight.shape for weight in mine] != [weight.shape for weight in theirs]:
+        layer = next(
+            (layer.name for layer, their in zip(model.layers, other.layers, strict=False) if _shapes(layer) != _shapes(their)),
+            model.layers[-1].name,
+        )
+        message = f"The weights of run '{run_id}' do not fit this model: layer '{layer}' has other shapes."
+        raise InvalidInput(message, [Problem("/continue_from", message, fix="Continue a run of the same layers and features.")])
+    model.set_weights(theirs)
 
 
-def _fit_model(job: FitJob, model: keras.Model, examples: Examples, fit_spec: FitSpec, report: Report, wishes: Wishes) -> Fitted:
-    """Fit from the best snapshot on, or from the beginning."""
-    snapshots = JobSnapshots(job, report, model.steps_per_execution)
-    budget = Budget(job.snapshot_seconds, size_of(model))
-    whole = Fit(model, examples, fit_spec, job.seed, report, wishes, snapshots.save, budget)
-    state = snapshots.find(whole.check)
-    wishes.check(has_weights=state is not None)
-    _begin("fitting", report)
-    return whole.run(state)
-
-
-def _finish(job: FitJob, model: keras.Model, examples: Examples, fitted: Fitted, report: Report, wishes: Wishes) -> Finished:
-    directory = Path(job.directory)
-    _write_json(directory / PLAN, examples.plan.as_document())
-    _write_json(directory / HISTORY, _history(fitted))
-    publication = None
-    if fitted.stopped != "none":
-        try:
-            publication = _publish(job, model, examples, report, wishes)
-        except StopAsked as stop:
-            (directory / MODEL).unlink(missing_ok=True)
-            fitted = replace(fitted, stopped=stop.keep)
-    return Finished(
-        outcome="completed" if fitted.stopped is None else "stopped",
-        metrics=fitted.epochs[-1].metrics if fitted.epochs else {},
-        files=_files(directory),
-        publication=publication,
-        publish_reason=_publish_reason(job, fitted),
-    )
-
-
-def _publish(job: FitJob, model: keras.Model, examples: Examples, report: Report, wishes: Wishes) -> Publication | None:
-    """Save the model and make it servable where that is asked for. Raises StopAsked when nothing is to be kept any more."""
-    _begin("publishing", report)
-    wishes.check_kept()
-    saved, graph = Path(job.directory, MODEL), Path(job.directory, GRAPH)
-    model.save(saved)
-    wishes.check_kept()
-    return publish(model, saved, graph, examples) if job.publish else None
-
-
-def _publish_reason(job: FitJob, fitted: Fitted) -> str | None:
-    if job.publish and fitted.stopped == "none":
-        return NOTHING_KEPT
-    return fitted.note if job.publish else None
-
-
-def _history(fitted: Fitted) -> dict[str, Any]:
-    """Columns, as Keras's ``History`` has them; null where a metric was no number."""
-    names = dict.fromkeys(name for epoch in fitted.epochs for name in epoch.metrics)
-    columns = {name: [epoch.metrics.get(name) for epoch in fitted.epochs] for name in names}
-    return {"epoch": [epoch.epoch for epoch in fitted.epochs], "metrics": columns}
-
-
-def _write_json(path: Path, document: dict[str, Any]) -> None:
-    path.write_bytes(msgspec.json.encode(document))
-
-
-def _files(directory: Path) -> list[OutputFile]:
-    return [
-        OutputFile(name=name, path=str(directory / name), media_type=media_type)
-        for name, media_type in MEDIA_TYPES.items()
-        if (directory / name).exists()
-    ]
+def _shapes(layer: keras.layers.Layer) -> list[tuple[int, ...]]:
+    return [np.shape(weight) for weight in layer.get_weights()]

@@ -9,9 +9,10 @@ from typing import BinaryIO
 
 import tensorflow as tf
 
-from service.spec.frames import Failed, Finished, FitJob, Frame, Ready, Suspended, write_frame
+from service.spec.frames import Failed, Finished, FitJob, Frame, Job, Ready, Suspended, write_frame
 from service.training.commands import Commands
 from service.training.environment import devices, versions
+from service.training.evaluating import evaluate
 from service.training.failures import describe_failure
 from service.training.job import fit
 from service.training.warmup import warm_up
@@ -29,10 +30,11 @@ def serve(commands: Commands, pipe: BinaryIO, threads: int) -> None:
         gc.collect()  # the model, its optimizer and its graphs refer to each other
 
 
-def run(job: FitJob, report: Callable[[Frame], None], commands: Commands) -> Finished | Suspended | Failed:
+def run(job: Job, report: Callable[[Frame], None], commands: Commands) -> Finished | Suspended | Failed:
     """One job to its end, which is a frame whatever happens."""
     try:
-        return fit(job, report, commands.wishes(job))
+        wishes = commands.wishes(job)
+        return fit(job, report, wishes) if isinstance(job, FitJob) else evaluate(job, report, wishes)
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
         return describe_failure(error)
@@ -43,7 +45,11 @@ def configure(threads: int) -> None:
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
-    tf.config.experimental.enable_op_determinism()
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if not gpus:  # there, some operations would refuse to run, and the sums would not be the same all the same
+        tf.config.experimental.enable_op_determinism()
 
 
 def reporter(pipe: BinaryIO) -> Callable[[Frame], None]:

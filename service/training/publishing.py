@@ -14,7 +14,7 @@ import tensorflow as tf
 from service.infra.disk import is_full_disk
 from service.serving.engine import OnnxEngine
 from service.spec.frames import Parity, Publication, TensorSpec
-from service.training.data import Examples
+from service.training.examples import Examples
 from service.training.failures import shorten
 
 Array = np.ndarray[Any, Any]
@@ -31,7 +31,7 @@ def publish(model: keras.Model, saved: Path, onnx_path: Path, examples: Examples
 
     Where the export fails or disagrees, ``onnx_path`` is gone and the engine is ``keras``, with the reason.
     """
-    parity = _export_and_compare(model, saved, onnx_path, examples.x[:PARITY_ROWS])
+    parity = _export_and_compare(model, saved, onnx_path, examples.train.x[:PARITY_ROWS])
     if not parity.agrees:
         onnx_path.unlink(missing_ok=True)
     return Publication(
@@ -40,7 +40,7 @@ def publish(model: keras.Model, saved: Path, onnx_path: Path, examples: Examples
         plan=examples.plan.as_document(),
         inputs=[TensorSpec(name=INPUT, dtype="float32", shape=list(model.input_shape))],
         outputs=[TensorSpec(name=OUTPUT, dtype="float32", shape=list(model.output_shape))],
-        example={"rows": examples.raw},
+        example={"rows": examples.about.raw},
         parameters=int(model.count_params()),
     )
 

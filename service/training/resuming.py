@@ -1,15 +1,21 @@
 """Where a job goes on, and where it leaves its state for the next attempt: the snapshots of one job as files."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from service.errors import InvalidInput, Problem
 from service.infra.disk import is_full_disk
+from service.spec.fit import FitSpec
 from service.spec.frames import FitJob, LogLine, Resumed, SnapshotTaken
 from service.training.callbacks import Report
 from service.training.environment import difference, environment
-from service.training.snapshots import Origin, State, UnreadableSnapshot, read, write
+from service.training.snapshots import Origin, Progressed, State, UnreadableSnapshot, read, write
 
 Check = Callable[[State], None]
 """Raises UnreadableSnapshot when a fit cannot go on from the state."""
@@ -18,15 +24,23 @@ Check = Callable[[State], None]
 class JobSnapshots:
     """Finds the snapshot that a job goes on from, and writes its own, one after the other."""
 
-    def __init__(self, job: FitJob, report: Report, steps_per_execution: int) -> None:
+    def __init__(self, job: FitJob, report: Report) -> None:
         self._job = job
         self._report = report
-        self._origin = Origin(job.run_id, job.attempt, job.seed, steps_per_execution, environment())
+        self._origin = Origin(job.run_id, job.attempt, job.seed, environment(), request_of(job))
         self._count = 0
         self._has_warned = False
 
+    @property
+    def origin(self) -> Origin:
+        """What decides about the job's numbers."""
+        return self._origin
+
     def find(self, check: Check) -> State | None:
-        """The state that the job goes on from, which is reported where it is not the first attempt."""
+        """The state that the job goes on from, which is reported where it is not the first attempt.
+
+        Raises InvalidInput where it is to go on from another run and cannot.
+        """
         for path in self._job.resume:
             try:
                 state, origin = self._read(Path(path), check)
@@ -35,9 +49,27 @@ class JobSnapshots:
             else:
                 self._go_on_from(state, origin)
                 return state
-        if self._job.resume or self._job.attempt > 1:
+        start = self._start(check)
+        if start is None and (self._job.resume or self._job.attempt > 1):
             self._report(Resumed(from_epoch=0, from_step=0))
-        return None
+        return start
+
+    def _start(self, check: Check) -> State | None:
+        start = self._job.start
+        if start is None or start.take != "state":
+            return None
+        try:
+            state, origin = read(Path(start.state or ""))
+            changed = changes(origin.request, self._origin.request)
+            state = taken_up(state, is_same_fit=not changed)
+            check(state)
+        except UnreadableSnapshot as error:
+            message = f"Run '{start.run_id}' cannot be continued: {error}"
+            problem = Problem("/continue_from", message, fix='Use its weights alone: "take": "weights".')
+            raise InvalidInput(message, [problem]) from error
+        reason = f"It goes on where run '{start.run_id}' has ended, but with another {', '.join(changed)}." if changed else None
+        self._go_on_from(state, replace(origin, inexact_reason=reason or origin.inexact_reason))
+        return state
 
     def save(self, state: State, began_at: float) -> None:
         """Write the state and tell of it; a full disk costs the snapshot, not the fit.
@@ -76,3 +108,34 @@ class JobSnapshots:
 
     def _warn(self, message: str) -> None:
         self._report(LogLine(level="warning", message=message))
+
+
+def request_of(job: FitJob) -> dict[str, str]:
+    """A hash of each part of a job that decides about its numbers, by its name in plain words; not how long it goes on."""
+    document = FitSpec.model_validate(job.fit).model_dump(mode="json")
+    fit = {name: value for name, value in document.items() if name not in ("epochs", "initial_epoch", "validation_dataset")}
+    others = {
+        "definition": job.definition,
+        "compile": job.compile,
+        "dataset": job.dataset.sha256,
+        "validation dataset": job.validation_dataset.sha256 if job.validation_dataset else None,
+        "target": job.target,
+        "features": job.features,
+        "seed": job.seed,
+    }
+    return {name: _hash(value) for name, value in {**others, **fit}.items()}
+
+
+def changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """The names of the parts that are not the same."""
+    return [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
+
+
+def taken_up(state: State, is_same_fit: bool) -> State:
+    """The last state of a run as the first one of another; what its callbacks knew counts only for the same fit."""
+    callbacks = state.callbacks if is_same_fit else []
+    return replace(state, progressed=Progressed(), callbacks=callbacks)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()

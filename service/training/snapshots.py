@@ -25,14 +25,22 @@ BYTES_PER_SECOND = 2e8
 
 
 @dataclass(frozen=True)
+class Kept:
+    """The state of one callback: plain numbers by the names of its attributes, and arrays."""
+
+    values: dict[str, float | int | None] = field(default_factory=dict)
+    arrays: list[Array] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Progressed:
-    """What the callbacks know beside the variables: one field per callback."""
+    """What has happened so far."""
 
     history: list[EpochEnded] = field(default_factory=list)
     epoch_seconds: float = 0.0
     """How long the unfinished epoch has taken so far."""
-    lowest: float | None = None
-    """The lowest loss so far, of which the best weights are."""
+    is_over: bool = False
+    """Whether a callback has ended the fit."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,8 @@ class State:
     progressed: Progressed
     variables: list[Array]
     metrics: list[Array]
-    best: list[Array]
+    callbacks: list[Kept] = field(default_factory=list)
+    """One for each callback that has a state, in their order."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +63,9 @@ class Origin:
     run_id: str
     attempt: int
     seed: int
-    steps_per_execution: int
     environment: dict[str, str]
+    request: dict[str, str] = field(default_factory=dict)
+    """A hash of each part of the request that decides about the numbers, by its name in plain words."""
     inexact_reason: str | None = None
     """Why an attempt up to this one may have differed from an undisturbed fit."""
 
@@ -66,24 +76,27 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True):
     step: int
     progressed: Progressed
     counts: dict[str, int]
+    callbacks: list[dict[str, float | int | None]]
 
 
 class UnreadableSnapshot(Exception):
     """The file is damaged, or it is not of this fit."""
 
 
-ARRAYS = ("variables", "metrics", "best")
+VARIABLES, METRICS, CALLBACK = "variables", "metrics", "callback"
 
 
 def write(path: Path, state: State, origin: Origin) -> None:
     """Write the state; the file appears whole under its name. Raises OSError."""
-    groups: dict[str, list[Array]] = {name: getattr(state, name) for name in ARRAYS}
+    groups = {VARIABLES: state.variables, METRICS: state.metrics}
+    groups |= {f"{CALLBACK}.{place}": kept.arrays for place, kept in enumerate(state.callbacks)}
     document = _Document(
         origin=origin,
         epoch=state.epoch,
         step=state.step,
         progressed=state.progressed,
         counts={name: len(arrays) for name, arrays in groups.items()},
+        callbacks=[kept.values for kept in state.callbacks],
     )
     entries: dict[str, Any] = {f"{name}.{number}": a for name, arrays in groups.items() for number, a in enumerate(arrays)}
     incomplete = path.with_suffix(".incomplete")
@@ -100,10 +113,12 @@ def read(path: Path) -> tuple[State, Origin]:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             document = msgspec.json.decode(file["document"].tobytes(), type=_Document)
-            groups = {name: [file[f"{name}.{number}"] for number in range(document.counts[name])] for name in ARRAYS}
+            groups = {name: [file[f"{name}.{number}"] for number in range(count)] for name, count in document.counts.items()}
+            callbacks = [Kept(values, groups[f"{CALLBACK}.{place}"]) for place, values in enumerate(document.callbacks)]
+            variables, metrics = groups[VARIABLES], groups[METRICS]
     except Exception as error:  # at a damaged file zipfile and NumPy raise whatever they stumble over
         raise UnreadableSnapshot(f"A snapshot cannot be read: {type(error).__name__}.") from error
-    return State(document.epoch, document.step, document.progressed, **groups), document.origin
+    return State(document.epoch, document.step, document.progressed, variables, metrics, callbacks), document.origin
 
 
 def variables_of(model: keras.Model) -> list[Any]:

@@ -23,13 +23,13 @@ def texts(*values: str | None) -> np.ndarray:
 def plan_of(column: np.ndarray, features: FeaturesSpec = AUTO, train_rows: int | None = None):
     """The planned column 'x' beside a number that can always be used."""
     columns = {"x": column, "other": np.arange(len(column)), "y": np.arange(len(column)) % 2}
-    fitted = fit_table_plan(columns, features, "y", BinaryCrossentropy(), train_rows or len(column))
+    fitted = fit_table_plan(columns, features, "y", BinaryCrossentropy(), np.arange(len(column)) < (train_rows or len(column)))
     return fitted.plan.input.columns[0], fitted
 
 
 def target_of(values: np.ndarray, loss: LossBase):
     columns = {"x": np.arange(len(values)), "y": values}
-    return fit_table_plan(columns, AUTO, "y", loss, len(values)).plan.target
+    return fit_table_plan(columns, AUTO, "y", loss, np.ones(len(values), bool)).plan.target
 
 
 def test_numbers_are_standardized_by_the_training_rows_alone():
@@ -147,21 +147,21 @@ def test_a_target_that_does_not_fit_the_loss_is_refused(values, loss, words):
 @pytest.mark.parametrize(("target", "words"), [(None, "has no target"), ("Y", "Did you mean 'y'")])
 def test_a_missing_or_unknown_target_is_refused(target, words):
     with pytest.raises(InvalidInput, match=words):
-        fit_table_plan({"x": np.arange(2), "y": np.arange(2)}, AUTO, target, BinaryCrossentropy(), 2)
+        fit_table_plan({"x": np.arange(2), "y": np.arange(2)}, AUTO, target, BinaryCrossentropy(), np.ones(2, bool))
 
 
 def test_a_table_without_usable_columns_is_refused():
     with pytest.raises(InvalidInput, match="No column is left"):
-        fit_table_plan({"x": np.array([None, None]), "y": np.arange(2)}, AUTO, "y", BinaryCrossentropy(), 2)
+        fit_table_plan({"x": np.array([None, None]), "y": np.arange(2)}, AUTO, "y", BinaryCrossentropy(), np.ones(2, bool))
 
 
 def test_arrays_are_taken_as_they_are():
     arrays = {"x": np.zeros((4, 2, 3), np.int32), "y": np.arange(4) % 2}
-    plan = fit_array_plan(arrays, AUTO, "y", BinaryCrossentropy(), 4).plan
+    plan = fit_array_plan(arrays, AUTO, "y", BinaryCrossentropy(), np.ones(4, bool)).plan
     assert (plan.input.shape, plan.input.dtype) == ([2, 3], "float32")
 
 
 def test_a_second_input_array_is_refused():
     arrays = {"a": np.zeros((4, 2)), "b": np.zeros((4, 2)), "y": np.arange(4) % 2}
     with pytest.raises(InvalidInput, match="2 arrays beside the target"):
-        fit_array_plan(arrays, AUTO, "y", BinaryCrossentropy(), 4)
+        fit_array_plan(arrays, AUTO, "y", BinaryCrossentropy(), np.ones(4, bool))

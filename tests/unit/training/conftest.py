@@ -14,6 +14,9 @@ import pyarrow.parquet
 import pytest
 from sklearn.datasets import load_digits
 
+from service.features.fitting import fit_array_plan
+from service.spec.compile import LossBase
+from service.spec.features import FeaturesSpec
 from service.spec.frames import (
     Command,
     DatasetFiles,
@@ -27,12 +30,21 @@ from service.spec.frames import (
     report_decoder,
     write_frame,
 )
+from service.training.examples import About, Examples, Part
 
 TUTORIAL_LAYERS = [
     {"type": "Dense", "units": 25, "activation": "sigmoid", "name": "layer1"},
     {"type": "Dense", "units": 15, "activation": "sigmoid", "name": "layer2"},
     {"type": "Dense", "units": 1, "activation": "sigmoid", "name": "layer3"},
 ]
+
+
+def make_examples(x: np.ndarray, y: np.ndarray, train_rows: int, loss: LossBase) -> Examples:
+    """Encoded examples of arrays, the first rows to learn from and the rest to validate with."""
+    plan, chosen, warnings = fit_array_plan({"x": x, "y": y}, FeaturesSpec(), "y", loss, np.arange(len(x)) < train_rows)
+    validation = Part(x[train_rows:], y[train_rows:]) if train_rows < len(x) else None
+    about = About(plan=plan, chosen=chosen, warnings=warnings, raw=[])
+    return Examples(Part(x[:train_rows], y[:train_rows]), validation, about)
 
 
 class TrainerProcess:

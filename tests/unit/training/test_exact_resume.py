@@ -1,6 +1,8 @@
 """A fit that was interrupted anywhere ends with the same numbers, bit for bit, as one that was not."""
 
+import math
 import random
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,19 +10,19 @@ import keras
 import numpy as np
 import pytest
 
-from service.features.fitting import fit_array_plan
+from service.spec.callbacks import CallbackBase
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
-from service.spec.features import FeaturesSpec
 from service.spec.fit import FitSpec
 from service.spec.frames import EpochEnded, Frame, Progress
 from service.training import fitting, snapshots
 from service.training.building import build_model
-from service.training.data import Examples
 from service.training.environment import environment
+from service.training.examples import Examples
 from service.training.fitting import Fit, Fitted, compile_for_fit
 from service.training.snapshots import Budget, Origin, State, UnreadableSnapshot
 from service.training.wishes import SuspendAsked, Wishes
+from tests.unit.training.conftest import make_examples
 
 NOISY = [
     {"type": "Dense", "units": 6, "activation": "relu", "kernel_regularizer": {"type": "L2", "l2": 0.01}},
@@ -46,8 +48,7 @@ SEED = 5
 def data(loss, shape: tuple[int, ...]) -> Examples:
     noise = np.random.default_rng(0)
     x, y = noise.normal(size=(ROWS, *shape)).astype(np.float32), noise.normal(size=(ROWS, 1)).astype(np.float32)
-    plan, chosen, warnings = fit_array_plan({"x": x, "y": y}, FeaturesSpec(), "y", loss, TRAIN_ROWS)
-    return Examples(x, y, TRAIN_ROWS, plan, chosen, warnings, [])
+    return make_examples(x, y, TRAIN_ROWS, loss)
 
 
 @dataclass
@@ -58,6 +59,8 @@ class Trial:
     leave_after: int | None = None
     layers: list = field(default_factory=lambda: NOISY)
     shape: tuple[int, ...] = (3,)
+    callbacks: list[CallbackBase] = field(default_factory=list)
+    folder: Path | None = None
     frames: list[Frame] = field(default_factory=list)
     saved: list[State] = field(default_factory=list)
     model: keras.Model | None = None
@@ -67,10 +70,11 @@ class Trial:
     def run(self, state: State | None = None) -> "Trial":
         spec = CompileSpec.model_validate({"optimizer": self.optimizer, "loss": "mse", "metrics": ["mae"]})
         self.model = build_model(Definition.model_validate({"layers": self.layers}), self.shape, 1000, SEED)
-        compile_for_fit(self.model, spec, TRAIN_ROWS, FIT)
+        examples, fit_spec = data(spec.loss, self.shape), FIT.model_copy(update={"callbacks": self.callbacks})
+        compile_for_fit(self.model, spec, examples.train, fit_spec)
         keras.utils.set_random_seed(SEED + 1 if state is None else 999)  # the global seed must not matter any more
-        examples = data(spec.loss, self.shape)
-        fit = Fit(self.model, examples, FIT, SEED, self.frames.append, self._wishes(), self._save, Budget(60, 0))
+        logs = Path(tempfile.mkdtemp(dir=self.folder)) if self.folder else Path()
+        fit = Fit(self.model, examples, fit_spec, SEED, self.frames.append, self._wishes(), self._save, Budget(60, 0), logs)
         if state is not None:
             fit.check(state)
         try:
@@ -98,7 +102,7 @@ class Trial:
 
 
 def origin() -> Origin:
-    return Origin("run_1", 1, SEED, 1, environment())
+    return Origin("run_1", 1, SEED, environment())
 
 
 def passed_through_a_file(state: State, folder: Path) -> State:
@@ -114,8 +118,7 @@ def same(arrays: list[np.ndarray], others: list[np.ndarray]) -> bool:
 @pytest.fixture(autouse=True)
 def one_step_at_a_time(monkeypatch):
     """A snapshot may come after every step."""
-    monkeypatch.setattr(fitting, "SHORT_FIT_STEPS", 0)
-    monkeypatch.setattr(fitting, "steps_per_execution", lambda steps, seconds: 1)
+    monkeypatch.setattr(fitting, "steps_per_execution", lambda *_: 1)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -168,16 +171,17 @@ def test_the_best_epoch_and_its_weights_survive_an_interruption(tmp_path):
     rest = Trial(hasty, leave_after=EPOCHS * STEPS - asked_before - 1)
     last = rest.run(passed_through_a_file(first, tmp_path)).saved[-1]
     assert (last.epoch, last.step) == (whole.epoch, whole.step) == (EPOCHS, 0)
-    assert last.progressed.lowest == whole.progressed.lowest == min(losses)
-    assert same(last.best, whole.best)
+    assert last.callbacks[-1].values == whole.callbacks[-1].values
+    assert whole.callbacks[-1].values["best"] == min(losses)
+    assert same(last.callbacks[-1].arrays, whole.callbacks[-1].arrays)
     assert same(last.variables, whole.variables)
 
 
-@pytest.mark.parametrize("at_once", [2, 4, STEPS])
+@pytest.mark.parametrize("at_once", [2, 3, 4, STEPS])
 def test_several_steps_at_once_are_never_cut(at_once, monkeypatch, tmp_path):
-    monkeypatch.setattr(fitting, "steps_per_execution", lambda steps, seconds: at_once)
+    monkeypatch.setattr(fitting, "steps_per_execution", lambda *_: at_once)
     whole = Trial(OPTIMIZERS["Adam"]).run()
-    first = Trial(OPTIMIZERS["Adam"], leave_after=STEPS // at_once).run()
+    first = Trial(OPTIMIZERS["Adam"], leave_after=math.ceil(STEPS / at_once)).run()
     state = passed_through_a_file(first.saved[-1], tmp_path)
     assert (state.epoch, state.step) == ((1, at_once) if at_once < STEPS else (2, 0))
     second = Trial(OPTIMIZERS["Adam"]).run(state)
@@ -219,7 +223,9 @@ def test_a_damaged_snapshot_is_refused_or_gives_the_same_state(tmp_path):
             refused += 1
         else:
             assert (read.epoch, read.step, read.progressed) == (state.epoch, state.step, state.progressed)
-            assert all(same(getattr(read, name), getattr(state, name)) for name in snapshots.ARRAYS)
+            assert same(read.variables, state.variables)
+            assert same(read.metrics, state.metrics)
+            assert [kept.values for kept in read.callbacks] == [kept.values for kept in state.callbacks]
     assert refused > 300
 
 

@@ -17,11 +17,11 @@ NOTHING = DatasetFiles(kind="arrays", files={})
 
 
 def state(epoch: int = 3, step: int = 4) -> State:
-    return State(epoch, step, Progressed(), [np.ones((2, 3), np.float32)], [], [])
+    return State(epoch, step, Progressed(), [np.ones((2, 3), np.float32)], [])
 
 
 def origin(**fields) -> Origin:
-    return replace(Origin("run_1", 1, SEED, 1, environment.environment()), **fields)
+    return replace(Origin("run_1", 1, SEED, environment.environment()), **fields)
 
 
 def accept(state: State) -> None:
@@ -36,7 +36,7 @@ def stored(folder: Path, name: str, state: State, origin: Origin) -> str:
 def find(folder: Path, resume: list[str], attempt: int = 2, check=accept) -> tuple[State | None, list[Frame], JobSnapshots]:
     frames: list[Frame] = []
     job = make_job(folder / f"attempt {attempt}", NOTHING, seed=SEED, attempt=attempt, resume=resume)
-    own = JobSnapshots(job, frames.append, steps_per_execution=1)
+    own = JobSnapshots(job, frames.append)
     return own.find(check), frames, own
 
 

@@ -65,7 +65,7 @@ def stop(trainer, job, keep) -> Finished:
 
 def test_the_phases_come_in_order(frames):
     phases = [frame.phase for frame in frames if isinstance(frame, PhaseStarted)]
-    assert phases == ["loading", "encoding", "building", "fitting", "publishing"]
+    assert phases == ["loading", "encoding", "building", "fitting", "evaluating", "publishing"]
 
 
 def test_the_plan_is_told_before_the_fit(frames):
@@ -100,7 +100,8 @@ def test_the_onnx_answers_the_example_as_keras_does(finished, files):
 
 
 def test_the_files_are_the_model_the_plan_and_the_history(finished, files):
-    assert set(files) == {"model.keras", "model.onnx", "plan.json", "history.json"}
+    names = {"model.keras", "model.onnx", "plan.json", "history.json", "evaluation.json", "encoded.npz", "state.npz"}
+    assert set(files) == names
     history = json.loads(Path(files["history.json"]).read_bytes())
     assert history["epoch"] == list(range(1, 21))
     assert history["metrics"]["loss"][-1] == finished.metrics["loss"]

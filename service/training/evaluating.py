@@ -1,0 +1,44 @@
+"""The story of one evaluation: load a fitted model and a dataset, encode it by the model's plan, measure."""
+
+from pathlib import Path
+
+import keras
+
+from service.features.plan import read_plan
+from service.spec.frames import EvaluateJob, Finished, PhaseStarted
+from service.training import outputs
+from service.training.building import reset_keras
+from service.training.callbacks import Report
+from service.training.evaluation import baseline_of, read_baseline
+from service.training.examples import encode_rows_of
+from service.training.measuring import measure
+from service.training.reading import load
+from service.training.wishes import StopAsked, Wishes
+
+SEED = 0
+"""Nothing is random in an evaluation, but Keras shall be as new."""
+
+
+def evaluate(job: EvaluateJob, report: Report, wishes: Wishes) -> Finished:
+    """Measure the job's model and leave the scores in the job's directory. Raises InvalidInput, and whatever Keras raises."""
+    try:
+        return _evaluate(job, report, wishes)
+    except StopAsked:
+        return Finished(outcome="stopped", metrics={}, files=[], publication=None, publish_reason=None)
+
+
+def _evaluate(job: EvaluateJob, report: Report, wishes: Wishes) -> Finished:
+    directory, plan = Path(job.directory), read_plan(job.plan)
+    assert plan.target is not None, "a fitted plan has a target"
+    report(PhaseStarted(phase="loading"))
+    reset_keras(SEED)
+    model = keras.saving.load_model(job.model)
+    report(PhaseStarted(phase="encoding"))
+    part = encode_rows_of(load(job.dataset), plan, job.sample_weight, directory)
+    wishes.check(has_weights=False)
+    report(PhaseStarted(phase="evaluating"))
+    baseline = read_baseline(job.baseline) if job.baseline else baseline_of(plan.target, part.y)
+    scores = measure(model, part, job.batch_size, plan.target, baseline, wishes)
+    outputs.write_json(directory / outputs.EVALUATION, {"baseline": baseline.as_document(), "test": scores})
+    metrics = {name: value for name, value in scores["metrics"].items() if value is not None}
+    return Finished(outcome="completed", metrics=metrics, files=outputs.files(directory), publication=None, publish_reason=None)

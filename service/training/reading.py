@@ -1,0 +1,119 @@
+"""Reads stored datasets, one column or one block of rows at a time. Knows no plan and no Keras."""
+
+import mmap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from service.spec.frames import DatasetFiles
+
+Array = np.ndarray[Any, Any]
+
+BLOCK_ROWS = 65_536
+
+
+class Dataset(Protocol):
+    """Raw columns ``(rows,)`` of a table, or arrays ``(rows, …)``, by name."""
+
+    @property
+    def kind(self) -> str:
+        """``table`` or ``arrays``."""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+
+    @property
+    def columns(self) -> Mapping[str, Array]:
+        """A column is read when it is asked for, and again when it is asked for again."""
+
+    def blocks(self, names: list[str]) -> Iterator[Mapping[str, Array]]:
+        """All rows of some columns in order, as many at a time as fit into little memory."""
+
+
+def load(files: DatasetFiles) -> Dataset:
+    """Open a stored dataset."""
+    if files.kind == "table":
+        return Table(Path(files.files["table"]))
+    return Arrays({name: np.load(path, mmap_mode="r", allow_pickle=False) for name, path in files.files.items()})
+
+
+class Table:
+    """A Parquet file; the raw columns are as ``features.fitting`` describes them."""
+
+    kind = "table"
+
+    def __init__(self, path: Path) -> None:
+        self._file = pyarrow.parquet.ParquetFile(path, memory_map=True)
+
+    @property
+    def rows(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    @property
+    def columns(self) -> Mapping[str, Array]:
+        return _Columns(self._file)
+
+    def blocks(self, names: list[str]) -> Iterator[Mapping[str, Array]]:
+        for batch in self._file.iter_batches(BLOCK_ROWS, columns=names):
+            yield {name: _raw(batch.column(name)) for name in names}
+
+
+class _Columns(Mapping[str, Array]):
+    def __init__(self, file: pyarrow.parquet.ParquetFile) -> None:
+        self._file = file
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._file.schema_arrow.names:
+            raise KeyError(name)
+        return _raw(self._file.read(columns=[name]).column(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._file.schema_arrow.names)
+
+    def __len__(self) -> int:
+        return len(self._file.schema_arrow.names)
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Mapped ``.npy`` files."""
+
+    columns: Mapping[str, Array]
+    kind: str = "arrays"
+
+    @property
+    def rows(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def blocks(self, names: list[str]) -> Iterator[Mapping[str, Array]]:
+        for start in range(0, self.rows, BLOCK_ROWS):
+            yield {name: self.columns[name][start : start + BLOCK_ROWS] for name in names}
+            release_pages(self.columns.values())
+
+
+def release_pages(arrays: Iterable[Array]) -> None:
+    """Let go of the pages that were read of mapped files, which would fill the memory otherwise as long as there is any."""
+    for array in arrays:
+        mapped = getattr(array, "_mmap", None)
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _raw(column: pa.Array | pa.ChunkedArray) -> Array:
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    if isinstance(column, pa.ChunkedArray):
+        column = _combined(column)
+    values: Array = column.to_numpy(zero_copy_only=False)
+    return values
+
+
+def _combined(column: pa.ChunkedArray) -> pa.Array:
+    """One array; every text is one Python object then, however often it comes."""
+    return (column.dictionary_encode() if pa.types.is_string(column.type) else column).combine_chunks()
