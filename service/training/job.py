@@ -12,6 +12,7 @@ from service.spec.definition import Definition
 from service.spec.features import FeaturesSpec
 from service.spec.fit import FitSpec
 from service.spec.frames import Finished, FitJob, OutputFile, Phase, PhaseStarted, Planned, Publication, Suspended
+from service.spec.weights import WEIGHTS, WEIGHTS_MEDIA_TYPE
 from service.training.building import build_model, check_output
 from service.training.callbacks import Report
 from service.training.data import Examples, encode, load, steps_of
@@ -19,12 +20,14 @@ from service.training.fitting import Fit, Fitted, compile_for_fit
 from service.training.publishing import publish
 from service.training.resuming import JobSnapshots
 from service.training.snapshots import Budget, size_of
+from service.training.weights import write_weights
 from service.training.wishes import StopAsked, SuspendAsked, Wishes
 
 MODEL, GRAPH, PLAN, HISTORY = "model.keras", "model.onnx", "plan.json", "history.json"
 NOTHING_KEPT = "The run was stopped without keeping its weights."
 MEDIA_TYPES = {
     MODEL: "application/vnd.keras",
+    WEIGHTS: WEIGHTS_MEDIA_TYPE,
     GRAPH: "application/onnx",
     PLAN: "application/json",
     HISTORY: "application/json",
@@ -107,6 +110,7 @@ def _finish(job: FitJob, model: keras.Model, examples: Examples, fitted: Fitted,
             publication = _publish(job, model, examples, report, wishes)
         except StopAsked as stop:
             (directory / MODEL).unlink(missing_ok=True)
+            (directory / WEIGHTS).unlink(missing_ok=True)
             fitted = replace(fitted, stopped=stop.keep)
     return Finished(
         outcome="completed" if fitted.stopped is None else "stopped",
@@ -123,6 +127,7 @@ def _publish(job: FitJob, model: keras.Model, examples: Examples, report: Report
     wishes.check_kept()
     saved, graph = Path(job.directory, MODEL), Path(job.directory, GRAPH)
     model.save(saved)
+    write_weights(model, Path(job.directory, WEIGHTS))
     wishes.check_kept()
     return publish(model, saved, graph, examples) if job.publish else None
 
