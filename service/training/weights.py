@@ -14,8 +14,10 @@ from service.spec.weights import DOCUMENT, LayerSummary, WeightSummary, entry_na
 
 Array = np.ndarray[Any, Any]
 
-BLOCK_VALUES = 1_000_000
-"""Values that are turned into float64 at a time."""
+BLOCK_VALUES = 131_072
+"""Values that are turned into float64 at a time: as many as a processor's cache holds."""
+
+STATISTICS = ("min", "max", "mean", "std")
 
 
 def write_weights(model: keras.Model, path: Path) -> None:
@@ -63,11 +65,14 @@ def _write_entry(archive: zipfile.ZipFile, name: str, values: Array) -> None:
 
 def _statistics(values: Array) -> dict[str, float | None]:
     """Smallest, largest, mean and standard deviation, in float64."""
-    if not values.size or not all(math.isfinite(extreme) for extreme in (values.min(), values.max())):
-        return dict.fromkeys(("min", "max", "mean", "std"))
+    if not values.size:
+        return dict.fromkeys(STATISTICS)
+    smallest, largest = float(values.min()), float(values.max())
+    if not (math.isfinite(smallest) and math.isfinite(largest)):
+        return dict.fromkeys(STATISTICS)
     mean = sum(float(block.sum()) for block in _blocks(values)) / values.size
     squares = sum(float(np.square(block - mean).sum()) for block in _blocks(values))
-    return {"min": float(values.min()), "max": float(values.max()), "mean": mean, "std": math.sqrt(squares / values.size)}
+    return dict(zip(STATISTICS, (smallest, largest, mean, math.sqrt(squares / values.size)), strict=True))
 
 
 def _blocks(values: Array) -> Iterator[Array]:
