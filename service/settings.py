@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     """Memory (resident set) that one trainer may use before it is stopped; 0 leaves it to the machine."""
     snapshot_seconds: Annotated[float, Field(gt=0)] = 30.0
     """How often the state of a fit is saved, so that another attempt can go on from there."""
+    encoded_cache_bytes: Annotated[int, Field(ge=0)] = 8192 * MEBIBYTE
+    """Encoded training data that is kept on this machine for the next run on the same data; what was not used longest goes."""
     lease_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How long a worker owns a run without a sign of life."""
     heartbeat_seconds: Annotated[float, Field(gt=0)] = 10.0

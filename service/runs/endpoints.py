@@ -14,7 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from service.errors import InvalidInput, Problem
 from service.infra.artifacts import ArtifactStore
 from service.infra.queue import Doorbell
-from service.runs import repository, service, workers
+from service.runs import repository, service, weights, workers
 from service.runs.hub import RunHub
 from service.runs.reading import read_logs, read_metrics, read_page, read_progress, read_run
 from service.runs.repository import RunFilter
@@ -31,6 +31,7 @@ from service.runs.schemas import (
 )
 from service.runs.states import TERMINAL, State
 from service.runs.tables import RunEvent
+from service.runs.weight_schemas import RunWeights
 from service.settings import Settings
 from service.web.routing import PageOf, ReadSession, WriteSession, database_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace
@@ -237,6 +238,23 @@ def list_run_logs(session: ReadSession, workspace_id: CurrentWorkspace, run_id: 
     return read_logs(repository.list_logs(session, run.id, page))
 
 
+@router.get("/runs/{run_id}/weights", response_model=RunWeights, responses=problems(404, 409, 422))
+def read_run_weights(
+    http: Request,
+    session: ReadSession,
+    workspace_id: CurrentWorkspace,
+    run_id: RunId,
+    layer: Annotated[str | None, Query(max_length=200, description="Only the layer of this name.", examples=["layer1"])] = None,
+    max_values: Annotated[
+        int, Query(ge=1, le=100_000, description="A weight of more numbers is shown without them.", examples=[1000])
+    ] = 1000,
+) -> Response:
+    """Read what a run has learnt: the weights W and biases b of every layer; at most 1,000,000 numbers are shown."""
+    run = repository.get(session, workspace_id, run_id)
+    learnt = weights.read_weights(session, http.app.state.artifacts, run, weights.Wanted(layer, max_values))
+    return Response(weights.as_json(learnt), media_type="application/json")
+
+
 @router.get("/runs/{run_id}/artifacts", responses=problems(404))
 def list_run_artifacts(session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> ArtifactList:
     """List the files of a run."""
@@ -259,7 +277,7 @@ def download_run_artifact(
     run_id: RunId,
     name: Annotated[str, Path(max_length=255, description="Name of the file.", examples=["model.keras"])],
 ) -> FileResponse:
-    """Download a file of a run: the model as `.keras` or `.onnx`, its feature plan, its history."""
+    """Download a file of a run: the model as `.keras` or `.onnx`, its weights, its feature plan, its history."""
     run = repository.get(session, workspace_id, run_id)
     artifact = repository.get_artifact(session, run.id, name)
     store: ArtifactStore = http.app.state.artifacts

@@ -17,6 +17,23 @@ class ArtifactNotFound(NotFound):
         super().__init__(f"Run '{run_id}' has no artifact '{name[:80]}'. GET /api/runs/{run_id}/artifacts lists them.")
 
 
+class WeightsNotFound(NotFound):
+    """The run has ended without weights, or they are gone."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(f"Run '{run_id}' has no weights: {reason}. GET /api/runs/{run_id} tells what became of it.")
+
+
+class WeightsNotReady(Conflict):
+    """The run has not ended, and only its end gives it weights."""
+
+    def __init__(self, run_id: str, state: str) -> None:
+        super().__init__(
+            f"Run '{run_id}' is {state}; its weights are there once it has succeeded. "
+            f"GET /api/runs/{run_id} with the header 'Prefer: wait=30' waits for that."
+        )
+
+
 class IllegalTransition(Conflict):
     """The run cannot go from its present state to the one asked for."""
 

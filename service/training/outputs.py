@@ -9,14 +9,17 @@ import msgspec
 import numpy as np
 
 from service.spec.frames import EpochEnded, OutputFile
+from service.spec.weights import WEIGHTS, WEIGHTS_MEDIA_TYPE
 from service.training.examples import TRAINING, VALIDATION, Examples
 from service.training.fitting import Fitted
 from service.training.snapshots import Origin, write
+from service.training.weights import write_weights
 
 MODEL, GRAPH, PLAN, HISTORY, EVALUATION = "model.keras", "model.onnx", "plan.json", "history.json", "evaluation.json"
 ENCODED, STATE, BEST, TENSORBOARD = "encoded.npz", "state.npz", "best.keras", "tensorboard"
 MEDIA_TYPES = {
     MODEL: "application/vnd.keras",
+    WEIGHTS: WEIGHTS_MEDIA_TYPE,
     GRAPH: "application/onnx",
     PLAN: "application/json",
     HISTORY: "application/json",
@@ -31,6 +34,7 @@ MEDIA_TYPES = {
 def save(model: keras.Model, directory: Path) -> None:
     """Save the model itself."""
     model.save(directory / MODEL)
+    write_weights(model, directory / WEIGHTS)
 
 
 def save_for_others(model: keras.Model, directory: Path, examples: Examples, fitted: Fitted, origin: Origin) -> None:
@@ -47,7 +51,7 @@ def save_for_others(model: keras.Model, directory: Path, examples: Examples, fit
 
 def forget_weights(directory: Path) -> None:
     """Remove every file that shows what was learnt."""
-    for name in (MODEL, GRAPH, BEST, STATE, EVALUATION, ENCODED):
+    for name in (MODEL, WEIGHTS, GRAPH, BEST, STATE, EVALUATION, ENCODED):
         (directory / name).unlink(missing_ok=True)
 
 

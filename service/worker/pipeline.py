@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from service.errors import Unavailable
 from service.infra.artifacts import ArtifactStore
@@ -139,7 +139,6 @@ class Pipeline:
 
     def _job(self, attempt: Attempt) -> FitJob:
         run = attempt.run
-        files = {name: str(self._artifacts.local_path(sha256)) for name, sha256 in run.dataset_files.items()}
         return FitJob(
             run_id=run.claim.run_id,
             attempt=run.claim.attempt,
@@ -148,14 +147,21 @@ class Pipeline:
             compile=run.compile,
             fit=run.fit,
             features=run.features,
-            dataset=DatasetFiles(kind=run.dataset_kind, files=files),
+            dataset=self._files(run.dataset_kind, run.dataset_files),
             target=run.target,
             seed=run.seed,
             publish=run.wants_version,
             max_parameters=self._settings.max_parameters,
             resume=self._find_snapshots(run),
             snapshot_seconds=self._settings.snapshot_seconds,
+            cache_directory=str(self._settings.data_dir.absolute() / "cache"),
+            cache_bytes=self._settings.encoded_cache_bytes,
         )
+
+    def _files(self, kind: Literal["table", "arrays"], sha256: dict[str, str]) -> DatasetFiles:
+        """A dataset as local files. Raises FileNotFoundError."""
+        files = {name: str(self._artifacts.local_path(digest)) for name, digest in sha256.items()}
+        return DatasetFiles(kind=kind, files=files, sha256=sha256)
 
     def _find_snapshots(self, run: ClaimedRun) -> list[str]:
         paths = []

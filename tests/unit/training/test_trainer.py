@@ -99,13 +99,22 @@ def test_the_onnx_answers_the_example_as_keras_does(finished, files):
     np.testing.assert_allclose(engine.run({"input": encoded})[0], expected, atol=1e-5)
 
 
-def test_the_files_are_the_model_the_plan_and_the_history(finished, files):
-    names = {"model.keras", "model.onnx", "plan.json", "history.json", "evaluation.json", "encoded.npz", "state.npz"}
-    assert set(files) == names
+def test_the_files_are_the_model_and_what_belongs_to_it(finished, files):
+    others = {"plan.json", "history.json", "evaluation.json", "encoded.npz", "state.npz"}
+    assert set(files) == {"model.keras", "weights.npz", "model.onnx"} | others
     history = json.loads(Path(files["history.json"]).read_bytes())
     assert history["epoch"] == list(range(1, 21))
     assert history["metrics"]["loss"][-1] == finished.metrics["loss"]
     assert json.loads(Path(files["plan.json"]).read_bytes()) == finished.publication.plan
+
+
+def test_the_weights_are_those_of_the_saved_model(files):
+    saved = keras.saving.load_model(files["model.keras"])
+    with np.load(files["weights.npz"], allow_pickle=False) as file:
+        for name in ("layer1", "layer2", "layer3"):
+            kernel, bias = saved.get_layer(name).get_weights()
+            assert (file[f"{name}/kernel"] == kernel).all()
+            assert (file[f"{name}/bias"] == bias).all()
 
 
 def test_a_run_gives_the_same_weights_after_another_run(trainer, digits, tmp_path):

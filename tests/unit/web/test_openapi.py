@@ -14,6 +14,7 @@ from service.datasets.schemas import DatasetFromArrays, DatasetFromRows, Dataset
 from service.main import create_app
 from service.models.schemas import AliasWrite, ModelCreate, ModelRead, ModelReplace, VersionRead
 from service.runs.schemas import CancelRequest, RunCreate, RunMetrics, RunRead
+from service.runs.weight_schemas import RunWeights
 from service.settings import Settings
 from service.web.routing import ProblemDocument
 
@@ -28,6 +29,7 @@ SCHEMAS_WITH_EXAMPLES = (
     RunCreate,
     RunMetrics,
     RunRead,
+    RunWeights,
     VersionRead,
 )
 VERBS = {"cancel", "create", "delete", "download", "list", "predict", "read", "replace", "set", "stream"}
