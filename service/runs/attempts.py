@@ -16,7 +16,7 @@ from service.models import service as models_service
 from service.runs import repository
 from service.runs.repository import Claim
 from service.runs.service import finish
-from service.runs.states import RETRIED_FAILURES
+from service.runs.states import RETRIED_FAILURES, Kind
 from service.runs.tables import Epoch, Run, RunArtifact, RunAttempt
 from service.settings import Settings
 from service.spec.frames import (
@@ -33,6 +33,8 @@ from service.spec.frames import (
 
 log = get_logger(__name__)
 
+SHAPE_OF_FIT = ("initial_epoch", "order", "input_shape")
+"""What the reproduction script needs to know of the fit."""
 KEPT_SNAPSHOTS = 2
 """The last one, and the one before in case its file is damaged."""
 
@@ -74,12 +76,15 @@ class ClaimedRun:
     """What a worker needs to know to do a run."""
 
     claim: Claim
+    kind: Kind
     definition: dict[str, Any]
     compile: dict[str, Any]
     fit: dict[str, Any]
     features: dict[str, Any]
     dataset_kind: Any
     dataset_files: dict[str, str]
+    sources: dict[str, Any]
+    """What it reads beside its dataset, as ``runs.sources`` describes it."""
     target: str | None
     seed: int
     wants_version: bool
@@ -111,12 +116,14 @@ def claim(database: Database, settings: Settings, owner: str, devices: Sequence[
 def _claimed(run: Run, owner: str) -> ClaimedRun:
     return ClaimedRun(
         claim=Claim(run.id, owner, run.attempt),
+        kind=run.kind,
         definition=run.definition,
         compile=run.compile,
         fit=run.fit,
         features=run.features,
         dataset_kind=run.dataset_files["kind"],
         dataset_files=run.dataset_files["files"],
+        sources=run.sources,
         target=run.target,
         seed=run.seed,
         wants_version=run.wants_version,
@@ -173,8 +180,9 @@ def _add_epoch(session: Session, run: Run, ended: EpochEnded) -> None:
 
 def _note_plan(run: Run, planned: Planned) -> None:
     known = (run.plan or {}).get("warnings", [])
-    names = ("features", "warnings", "epochs", "steps", "train_rows", "validation_rows", "parameters")
+    names = ("features", "warnings", "epochs", "steps", "train_rows", "validation_rows", "parameters", *SHAPE_OF_FIT)
     run.plan = {name: getattr(planned, name) for name in names}
+    run.inexact_reason = planned.inexact_reason or run.inexact_reason
     for warning in planned.warnings:
         if warning not in known:
             run.log("warning", warning)
@@ -206,6 +214,7 @@ def complete(database: Database, claim: Claim, finished: Finished, files: Sequen
         snapshots = _snapshot_hashes(run)
         for file in files:
             session.add(RunArtifact(run_id=run.id, **vars(file)))
+        run.metrics = finished.metrics or run.metrics
         if not (is_cancelled and run.cancel_keep == "none"):
             _publish(session, run, finished, files)
         run.end_attempt("cancelled" if is_cancelled else "completed")

@@ -14,7 +14,9 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from service.errors import InvalidInput, Problem
 from service.infra.artifacts import ArtifactStore
 from service.infra.queue import Doorbell
-from service.runs import repository, service, weights, workers
+from service.runs import accepting, repository, service, weights, workers
+from service.runs.accepting import Admission
+from service.runs.evaluations import read_evaluation
 from service.runs.hub import RunHub
 from service.runs.reading import read_logs, read_metrics, read_page, read_progress, read_run
 from service.runs.repository import RunFilter
@@ -22,6 +24,8 @@ from service.runs.schemas import (
     ArtifactList,
     ArtifactRead,
     CancelRequest,
+    EvaluationCreate,
+    EvaluationRead,
     LogPage,
     RunCreate,
     RunMetrics,
@@ -93,7 +97,25 @@ def create_run(
     idempotency_key: IdempotencyKey = None,
 ) -> RunRead:
     """Fit a model on a dataset; the answer comes at once, and a worker does the work."""
-    run = service.create(session, _doorbell_of(http), workspace_id, request, idempotency_key, settings.max_queued_runs)
+    admission = Admission(workspace_id, idempotency_key, settings.max_queued_runs)
+    run = accepting.create(session, _doorbell_of(http), admission, request)
+    response.headers["Location"] = f"/api/runs/{run.id}"
+    return read_run(session, settings, run)
+
+
+@router.post("/evaluations", status_code=202, responses=problems(400, 404, 409, 413, 415, 422, 429))
+def create_evaluation(
+    http: Request,
+    session: WriteSession,
+    settings: CurrentSettings,
+    workspace_id: CurrentWorkspace,
+    request: EvaluationCreate,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> RunRead:
+    """Measure a version on a dataset, as a run of kind `evaluate`; its scores are at `/api/runs/{run_id}/evaluation`."""
+    admission = Admission(workspace_id, idempotency_key, settings.max_queued_runs)
+    run = accepting.create_evaluation(session, _doorbell_of(http), admission, request)
     response.headers["Location"] = f"/api/runs/{run.id}"
     return read_run(session, settings, run)
 
@@ -253,6 +275,13 @@ def read_run_weights(
     run = repository.get(session, workspace_id, run_id)
     learnt = weights.read_weights(session, http.app.state.artifacts, run, weights.Wanted(layer, max_values))
     return Response(weights.as_json(learnt), media_type="application/json")
+
+
+@router.get("/runs/{run_id}/evaluation", responses=problems(404, 409))
+def read_run_evaluation(http: Request, session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> EvaluationRead:
+    """Read how good the result of a run is: scores on rows that it has not learnt from, beside those of a baseline."""
+    run = repository.get(session, workspace_id, run_id)
+    return read_evaluation(session, http.app.state.artifacts, run)
 
 
 @router.get("/runs/{run_id}/artifacts", responses=problems(404))

@@ -17,19 +17,19 @@ class ArtifactNotFound(NotFound):
         super().__init__(f"Run '{run_id}' has no artifact '{name[:80]}'. GET /api/runs/{run_id}/artifacts lists them.")
 
 
-class WeightsNotFound(NotFound):
-    """The run has ended without weights, or they are gone."""
+class ResultNotFound(NotFound):
+    """The run has ended without this result, or it is gone."""
 
-    def __init__(self, run_id: str, reason: str) -> None:
-        super().__init__(f"Run '{run_id}' has no weights: {reason}. GET /api/runs/{run_id} tells what became of it.")
+    def __init__(self, run_id: str, result: str, reason: str) -> None:
+        super().__init__(f"Run '{run_id}' has no {result}: {reason}. GET /api/runs/{run_id} tells what became of it.")
 
 
-class WeightsNotReady(Conflict):
-    """The run has not ended, and only its end gives it weights."""
+class ResultNotReady(Conflict):
+    """The run has not ended, and only its end gives it this result."""
 
-    def __init__(self, run_id: str, state: str) -> None:
+    def __init__(self, run_id: str, result: str, state: str) -> None:
         super().__init__(
-            f"Run '{run_id}' is {state}; its weights are there once it has succeeded. "
+            f"Run '{run_id}' is {state}; there are {result} once it has succeeded. "
             f"GET /api/runs/{run_id} with the header 'Prefer: wait=30' waits for that."
         )
 

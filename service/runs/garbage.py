@@ -10,6 +10,7 @@ from service.datasets import repository as datasets
 from service.infra.artifacts import ArtifactStore, StoredObject
 from service.infra.database import Database
 from service.models import repository as models
+from service.runs.sources import files_of
 from service.runs.states import TERMINAL
 from service.runs.tables import Run, RunArtifact
 
@@ -47,7 +48,8 @@ def list_references(session: Session) -> Iterator[str]:
     yield from datasets.list_files(session)
     yield from models.list_files(session)
     yield from session.scalars(select(RunArtifact.sha256).execution_options(yield_per=CHUNK_ROWS))
-    active = select(Run.snapshots, Run.dataset_files).where(Run.state.not_in(TERMINAL))
-    for snapshots, dataset_files in session.execute(active.execution_options(yield_per=CHUNK_ROWS)):
+    active = select(Run.snapshots, Run.dataset_files, Run.sources).where(Run.state.not_in(TERMINAL))
+    for snapshots, dataset_files, sources in session.execute(active.execution_options(yield_per=CHUNK_ROWS)):
         yield from (snapshot["sha256"] for snapshot in snapshots)
         yield from dataset_files.get("files", {}).values()
+        yield from files_of(sources)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -10,6 +11,7 @@ from service.runs import repository
 from service.runs.queueing import Queue
 from service.runs.schemas import (
     AttemptRead,
+    ContinuesRead,
     FailureRead,
     LogPage,
     LogRead,
@@ -50,6 +52,9 @@ def _read(run: Run, queue: Queue | None, position: int | None) -> RunRead:
     return RunRead(
         **fields,
         dataset=run.dataset_id,
+        test_dataset=run.sources.get("test", {}).get("id"),
+        continues=_read_start(run.sources.get("start")),
+        evaluates=run.sources.get("evaluated", {}).get("version"),
         chosen_features=plan.get("features"),
         warnings=plan.get("warnings", []),
         tags=[tag.tag for tag in run.tags],
@@ -64,6 +69,10 @@ def _read(run: Run, queue: Queue | None, position: int | None) -> RunRead:
     )
 
 
+def _read_start(start: dict[str, Any] | None) -> ContinuesRead | None:
+    return ContinuesRead(**{name: start[name] for name in ContinuesRead.model_fields}) if start else None
+
+
 def _read_attempt(attempt: RunAttempt) -> AttemptRead:
     return AttemptRead(**{name: getattr(attempt, name) for name in AttemptRead.model_fields})
 
@@ -76,8 +85,9 @@ def read_progress(run: Run) -> ProgressRead:
     """How far a run is. The time left is estimated from what the present attempt has done so far."""
     epochs = run.fit.get("epochs", 1)
     steps = (run.plan or {}).get("steps")
-    done = max(run.epoch - 1, 0) + (run.step / steps if steps else 0)
-    fraction = 1.0 if run.state == "succeeded" else min(done / epochs, 1.0)
+    first = _first_epoch(run)
+    done = max(run.epoch - 1 - first, 0) + (run.step / steps if steps else 0)
+    fraction = 1.0 if run.state == "succeeded" else min(done / max(epochs - first, 1), 1.0)
     return ProgressRead(
         epoch=run.epoch,
         epochs=epochs,
@@ -88,10 +98,17 @@ def read_progress(run: Run) -> ProgressRead:
     )
 
 
+def _first_epoch(run: Run) -> int:
+    """Epochs that count as done before the first attempt."""
+    continued = run.attempts[0].from_epoch if run.attempts and "start" in run.sources else 0
+    return int(max(continued, run.fit.get("initial_epoch", 0)))
+
+
 def _estimate_rest(run: Run, fraction: float, epochs: int) -> float | None:
     if run.state != "running" or run.started_at is None or not run.attempts:
         return None
-    done_by_this_attempt = fraction - run.attempts[-1].from_epoch / epochs
+    first = _first_epoch(run)
+    done_by_this_attempt = fraction - max(run.attempts[-1].from_epoch - first, 0) / max(epochs - first, 1)
     if done_by_this_attempt <= 0:
         return None
     return round(_age_seconds(run.started_at) * (1 - fraction) / done_by_this_attempt, 1)

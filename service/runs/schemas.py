@@ -1,12 +1,14 @@
 """What goes over the wire for runs, events, files and workers."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from service.runs.states import Cause, Device, Kind, State
 from service.spec.base import ResourceName, Spec
+from service.spec.evaluation import ClassificationRead, RegressionRead
 from service.spec.features import FeaturesSpec
 from service.spec.fit import FitSpec
 from service.spec.frames import FailureType, Keep, LogLevel, Phase
@@ -15,7 +17,42 @@ Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-class RunCreate(Spec):
+class Accepted(Spec):
+    """What every request for a run has."""
+
+    model: ResourceName
+    """Name of the model."""
+    dataset: Annotated[str, Field(max_length=80)]
+    """Id of the dataset: the `id` that its upload was answered with."""
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    """Higher runs first; equal ones in the order of arrival."""
+    tags: Annotated[list[Tag], Field(max_length=20)] = []
+    """Words to find the run by."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=30 * 24 * 3600)] | None = None
+    """Longest time that the run may take, all its attempts together."""
+    device: Device = "any"
+    """Where to do it."""
+
+
+class ContinueFrom(Spec):
+    """Where a fit begins instead of fresh weights: with the result of an earlier one."""
+
+    run: Annotated[str, Field(max_length=80)] | None = None
+    """Id of the run to continue."""
+    version: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    """Or the number of a version of the model."""
+    take: Literal["state", "weights"] = "state"
+    """`state` goes on where the run has ended, bit for bit as if it had been asked for more `epochs` from the beginning;
+    `weights` only starts with its weights, for other data or another optimizer."""
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if (self.run is None) == (self.version is None):
+            raise PydanticCustomError("one_source", "Give either 'run' or 'version'.")
+        return self
+
+
+class RunCreate(Accepted):
     """A request to fit a model on a dataset."""
 
     model_config = ConfigDict(
@@ -32,10 +69,6 @@ class RunCreate(Spec):
         }
     )
 
-    model: ResourceName
-    """Name of the model to fit."""
-    dataset: Annotated[str, Field(max_length=80)]
-    """Id of the dataset to fit it on: the `id` that its upload was answered with."""
     revision: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     """Revision of the model; the newest if left out."""
     target: Annotated[str, Field(max_length=1024)] | None = None
@@ -46,16 +79,35 @@ class RunCreate(Spec):
     """The arguments of `model.fit`."""
     seed: Seed | None = None
     """Fixes all random numbers, so that the same request gives the same weights; drawn and stored if left out."""
-    priority: Annotated[int, Field(ge=-100, le=100)] = 0
-    """Higher runs first; equal ones in the order of arrival."""
-    tags: Annotated[list[Tag], Field(max_length=20)] = []
-    """Words to find the run by."""
-    timeout_seconds: Annotated[float, Field(gt=0, le=30 * 24 * 3600)] | None = None
-    """Longest time that the run may take, all its attempts together."""
-    device: Device = "any"
-    """Where to fit."""
     publish: bool = True
     """Whether to publish the result as a version that answers predictions."""
+    test_dataset: Annotated[str, Field(max_length=80)] | None = None
+    """Id of a dataset of the same columns to measure the result on at the end; nothing is learnt from it."""
+    continue_from: ContinueFrom | None = None
+    """An earlier fit to go on from; fresh weights if left out."""
+
+
+class EvaluationCreate(Accepted):
+    """A request to measure a version on a dataset."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"model": "my_model", "version": 1, "dataset": "ds_01a20b40037677bf83159b06b0d2da20"}]}
+    )
+
+    version: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    """Number of the version; the one that answers unversioned predictions if neither it nor an alias is given."""
+    alias: ResourceName | None = None
+    """Or an alias of the version."""
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 32
+    """Rows at a time; it changes no score but in the last digits."""
+    sample_weight: Annotated[str, Field(max_length=1024)] | None = None
+    """Column that says how much each row counts in the loss."""
+
+    @model_validator(mode="after")
+    def _names_one_version(self) -> Self:
+        if self.version is not None and self.alias is not None:
+            raise PydanticCustomError("one_version", "Give either 'version' or 'alias', or neither.")
+        return self
 
 
 class CancelRequest(Spec):
@@ -125,8 +177,19 @@ class PublishRead(Spec):
     """Why there is no version."""
 
 
+class ContinuesRead(Spec):
+    """The earlier fit that a run goes on from."""
+
+    run: str
+    """Id of the run."""
+    version: int | None
+    """Number of the version, where that was named."""
+    take: Literal["state", "weights"]
+    """What was taken over."""
+
+
 class RunRead(Spec):
-    """One fit of a model on a dataset."""
+    """One fit of a model on a dataset, or one evaluation of a version."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -139,6 +202,9 @@ class RunRead(Spec):
                     "model": "my_model",
                     "revision": 1,
                     "dataset": "ds_01a20b40037677bf83159b06b0d2da20",
+                    "test_dataset": None,
+                    "continues": None,
+                    "evaluates": None,
                     "target": "species",
                     "features": {},
                     "chosen_features": {"petal_length": "number, standardized (mean 3.475, deviation 2.099)"},
@@ -192,7 +258,7 @@ class RunRead(Spec):
     id: str
     """Id of the run."""
     kind: Kind
-    """What the run does; `fit` trains."""
+    """What the run does: `fit` trains, `evaluate` measures."""
     state: State
     """`queued`, `running`, then `succeeded`, `failed` or `cancelled`."""
     phase: Phase
@@ -203,6 +269,12 @@ class RunRead(Spec):
     """Revision of the model."""
     dataset: str
     """Id of the dataset."""
+    test_dataset: str | None
+    """Id of the dataset that the result is measured on at the end."""
+    continues: ContinuesRead | None
+    """The earlier fit that it goes on from."""
+    evaluates: int | None
+    """Number of the version that it measures, where `kind` is `evaluate`."""
     target: str | None
     """Column or array that the model learns to predict."""
     features: dict[str, Any]
@@ -303,6 +375,33 @@ class LogPage(Spec):
     """The lines, oldest first."""
     next_page_token: str | None
     """Token of the next page; `null` on the last one."""
+
+
+class MetricsRead(Spec):
+    """What Keras's `evaluate` gives."""
+
+    metrics: dict[str, float | None]
+    """The loss and the metrics of the model."""
+
+
+class MeasuredClasses(MetricsRead, ClassificationRead):
+    """How well a model tells classes apart."""
+
+
+class MeasuredNumbers(MetricsRead, RegressionRead):
+    """How near a model's numbers are to the truth."""
+
+
+Measured = Annotated[MeasuredClasses | MeasuredNumbers, Field(discriminator="task")]
+
+
+class EvaluationRead(Spec):
+    """How good the result of a run is, on rows that it has not learnt from."""
+
+    validation: Measured | None
+    """On the validation rows; `null` where there were none."""
+    test: Measured | None
+    """On the test dataset, or on the dataset of an evaluation; `null` where there was none."""
 
 
 class ArtifactRead(Spec):

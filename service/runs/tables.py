@@ -70,6 +70,8 @@ class Run(Base):
     dataset_id: Mapped[str] = mapped_column(String(40))
     dataset_files: Mapped[dict[str, Any]]
     """``{"kind": …, "files": {name: sha256}}``"""
+    sources: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What it reads beside its dataset, as ``runs.sources`` describes it."""
     target: Mapped[str | None] = mapped_column(String(1024))
     features: Mapped[dict[str, Any]]
     fit: Mapped[dict[str, Any]]

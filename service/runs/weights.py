@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from service.errors import InvalidInput, Problem
 from service.infra.artifacts import ArtifactStore
-from service.runs.errors import WeightsNotFound, WeightsNotReady
-from service.runs.tables import Run, RunArtifact
+from service.runs.results import find_result
+from service.runs.tables import Run
 from service.runs.weight_schemas import LayerRead, RunWeights, WeightRead
 from service.spec.base import suggest
 from service.spec.weights import DOCUMENT, WEIGHTS, LayerSummary, WeightSummary, entry_name
@@ -43,13 +43,9 @@ class Wanted:
 def read_weights(session: Session, store: ArtifactStore, run: Run, wanted: Wanted) -> RunWeights:
     """The wire form of a run's weights; ``values`` are arrays, which ``as_json`` writes as nested lists.
 
-    Raises WeightsNotReady, WeightsNotFound, or InvalidInput on an unknown layer.
+    Raises ResultNotReady, ResultNotFound, or InvalidInput on an unknown layer.
     """
-    artifact = _find(session, run)
-    try:
-        return RunWeights(run=run.id, layers=read_layers(store.local_path(artifact.sha256), wanted))
-    except FileNotFoundError as error:
-        raise WeightsNotFound(run.id, f"its file '{WEIGHTS}' is not in the artifact store any more") from error
+    return RunWeights(run=run.id, layers=read_layers(find_result(session, store, run, WEIGHTS, "weights"), wanted))
 
 
 def as_json(weights: RunWeights) -> bytes:
@@ -62,24 +58,6 @@ def read_layers(path: Path, wanted: Wanted) -> list[LayerRead]:
     with np.load(path, allow_pickle=False) as file:
         layers = msgspec.json.decode(file[DOCUMENT].tobytes(), type=list[LayerSummary])
         return [_read_layer(file, layer, wanted) for layer in _choose(layers, wanted.layer)]
-
-
-def _find(session: Session, run: Run) -> RunArtifact:
-    artifact = session.get(RunArtifact, (run.id, WEIGHTS))
-    if artifact is not None:
-        return artifact
-    if not run.is_terminal:
-        raise WeightsNotReady(run.id, run.state)
-    raise WeightsNotFound(run.id, _why_none(run))
-
-
-def _why_none(run: Run) -> str:
-    if run.state == "failed":
-        return f"it has failed ({(run.failure or {}).get('type')})"
-    if run.state == "cancelled":
-        kept_nothing = "it was cancelled without keeping them: 'keep' was 'none'"
-        return kept_nothing if run.cancel_keep == "none" else "it was cancelled before it had any"
-    return f"no file '{WEIGHTS}' was stored with it"
 
 
 def _choose(layers: list[LayerSummary], name: str | None) -> list[LayerSummary]:

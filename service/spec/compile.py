@@ -1,10 +1,11 @@
 """What ``model.compile`` takes, as data. Source: https://keras.io/api/optimizers, .../losses, .../metrics."""
 
+from collections import Counter
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from service.spec.base import KerasObject, ObjectName, Spec, accept_spellings
+from service.spec.base import KerasObject, ObjectName, Spec, accept_spellings, snake_case
 from service.spec.schedules import Fraction, LearningRate, Positive
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -288,3 +289,14 @@ class CompileSpec(Spec):
     """Further numbers to report after every epoch."""
     jit_compile: bool = False
     """Whether to compile with XLA; it takes time at the start and pays off only for long runs."""
+
+
+def metric_names(spec: CompileSpec) -> list[str]:
+    """The names that the metrics have in an epoch's row; Keras numbers those that would be the same."""
+    counts: Counter[str] = Counter()
+    names = []
+    for metric in spec.metrics:
+        name = metric.name or snake_case(metric.type)
+        names.append(f"{name}_{counts[name]}" if counts[name] else name)
+        counts[name] += 1
+    return names

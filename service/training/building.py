@@ -1,5 +1,6 @@
 """Builds Keras objects from the typed definition. The client's own dictionaries never reach Keras."""
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -45,6 +46,16 @@ def build_model(
     _check_parameters(count_parameters(definition, shape), max_parameters)
     reset_keras(seed, dtype_policy)
     return as_sequential(definition, shape)
+
+
+def load_saved(path: Path, folder: Path) -> keras.Model:
+    """A saved model; Keras knows one by the end of its name, so it is given one in ``folder``."""
+    named = folder / "saved.keras"
+    named.symlink_to(path)
+    try:
+        return keras.saving.load_model(named)
+    finally:
+        named.unlink()
 
 
 def compile_model(model: keras.Model, spec: CompileSpec, steps_per_execution: int) -> None:

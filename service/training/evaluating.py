@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import keras
-
 from service.features.plan import read_plan
 from service.spec.frames import EvaluateJob, Finished, PhaseStarted
 from service.training import outputs
-from service.training.building import reset_keras
+from service.training.building import load_saved, reset_keras
 from service.training.callbacks import Report
 from service.training.evaluation import baseline_of, read_baseline
 from service.training.examples import encode_rows_of
@@ -32,7 +30,7 @@ def _evaluate(job: EvaluateJob, report: Report, wishes: Wishes) -> Finished:
     assert plan.target is not None, "a fitted plan has a target"
     report(PhaseStarted(phase="loading"))
     reset_keras(SEED)
-    model = keras.saving.load_model(job.model)
+    model = load_saved(Path(job.model), directory)
     report(PhaseStarted(phase="encoding"))
     part = encode_rows_of(load(job.dataset), plan, job.sample_weight, directory)
     wishes.check(has_weights=False)

@@ -14,7 +14,7 @@ from service.spec.features import FeaturesSpec
 from service.spec.fit import FitSpec
 from service.spec.frames import Finished, FitJob, Phase, PhaseStarted, Planned, Publication, Suspended
 from service.training import outputs
-from service.training.building import build_model, check_output, compile_model
+from service.training.building import build_model, check_output, compile_model, load_saved
 from service.training.cache import EncodedCache
 from service.training.callbacks import Report
 from service.training.checks import check_examples
@@ -147,7 +147,7 @@ class Story:
         whole = Fit(model, examples, self.specs.fit, job.seed, self.report, self.wishes, snapshots.save, budget, tensorboard)
         state = snapshots.find(whole.check)
         if state is None and job.start is not None:
-            take_weights(model, Path(job.start.model), job.start.run_id)
+            take_weights(model, load_saved(Path(job.start.model), Path(job.directory)), job.start.run_id)
         self.wishes.check(has_weights=state is not None)
         self._begin("fitting")
         return whole.run(state)
@@ -215,9 +215,8 @@ class Story:
         return fitted.note if self.job.publish else None
 
 
-def take_weights(model: keras.Model, path: Path, run_id: str) -> None:
+def take_weights(model: keras.Model, other: keras.Model, run_id: str) -> None:
     """Give a model the weights of another run's result. Raises InvalidInput where they are of other layers."""
-    other = keras.saving.load_model(path)
     mine, theirs = model.get_weights(), other.get_weights()
     if [weight.shape for weight in mine] != [weight.shape for weight in theirs]:
         layer = next(

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
+import orjson
+
 from service.errors import Unavailable
 from service.infra.artifacts import ArtifactStore
 from service.infra.database import Database
@@ -18,18 +20,22 @@ from service.infra.scratch import Scratch
 from service.runs import attempts
 from service.runs.attempts import ClaimedRun, Failure, Observation, Outcome, StoredFile, StoredSnapshot
 from service.runs.errors import AttemptReplaced
+from service.runs.sources import EVALUATION, MODEL, PLAN, STATE
 from service.settings import Settings
 from service.spec.frames import (
     DatasetFiles,
+    EvaluateJob,
     Failed,
     Finished,
     FitJob,
+    Job,
     LogLine,
     OutputFile,
     Progress,
     Ready,
     Report,
     SnapshotTaken,
+    Start,
     Stop,
     Suspend,
     Suspended,
@@ -125,7 +131,7 @@ class Pipeline:
         try:
             job = self._job(attempt)
         except FileNotFoundError:
-            message = "A file of the dataset is not in the artifact store."
+            message = "A file of the dataset, or of what it continues or measures, is not in the artifact store."
             return Failure("bad_data", message, "Upload the dataset again, then start a new run.")
         try:
             trainer.take_printed()  # what it said before belongs to no run
@@ -137,7 +143,10 @@ class Pipeline:
             attempt.pending.extend(attempt.log.lines(trainer.take_printed()))
             return _explain_end(error.returncode, trainer.exceeded_memory_bytes, oom_kills() > attempt.oom_kills_before)
 
-    def _job(self, attempt: Attempt) -> FitJob:
+    def _job(self, attempt: Attempt) -> Job:
+        return self._evaluate_job(attempt) if attempt.run.kind == "evaluate" else self._fit_job(attempt)
+
+    def _fit_job(self, attempt: Attempt) -> FitJob:
         run = attempt.run
         return FitJob(
             run_id=run.claim.run_id,
@@ -154,9 +163,39 @@ class Pipeline:
             max_parameters=self._settings.max_parameters,
             resume=self._find_snapshots(run),
             snapshot_seconds=self._settings.snapshot_seconds,
+            validation_dataset=self._other_dataset(run, "validation"),
+            test_dataset=self._other_dataset(run, "test"),
+            start=self._start(run),
             cache_directory=str(self._settings.data_dir.absolute() / "cache"),
             cache_bytes=self._settings.encoded_cache_bytes,
         )
+
+    def _evaluate_job(self, attempt: Attempt) -> EvaluateJob:
+        run = attempt.run
+        files = run.sources["evaluated"]["files"]
+        evaluation = self._artifacts.read(files[EVALUATION]) if EVALUATION in files else b"{}"
+        return EvaluateJob(
+            run_id=run.claim.run_id,
+            attempt=run.claim.attempt,
+            directory=str(attempt.folder),
+            model=str(self._artifacts.local_path(files[MODEL])),
+            plan=orjson.loads(self._artifacts.read(files[PLAN])),
+            baseline=orjson.loads(evaluation).get("baseline"),
+            dataset=self._files(run.dataset_kind, run.dataset_files),
+            batch_size=run.fit["batch_size"],
+            sample_weight=run.fit.get("sample_weight"),
+        )
+
+    def _other_dataset(self, run: ClaimedRun, name: str) -> DatasetFiles | None:
+        source = run.sources.get(name)
+        return self._files(source["kind"], source["files"]) if source else None
+
+    def _start(self, run: ClaimedRun) -> Start | None:
+        source = run.sources.get("start")
+        if source is None:
+            return None
+        files = {name: str(self._artifacts.local_path(sha256)) for name, sha256 in source["files"].items()}
+        return Start(run_id=source["run"], take=source["take"], model=files[MODEL], state=files.get(STATE))
 
     def _files(self, kind: Literal["table", "arrays"], sha256: dict[str, str]) -> DatasetFiles:
         """A dataset as local files. Raises FileNotFoundError."""

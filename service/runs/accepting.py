@@ -1,0 +1,202 @@
+"""Accepts runs: once the transaction is committed, a run will reach an end, whatever happens. Knows no HTTP."""
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from service.datasets import repository as datasets
+from service.datasets.tables import Dataset
+from service.errors import InvalidInput, Problem, TooManyRequests
+from service.features.plan import read_plan
+from service.infra.database import after_commit, now
+from service.infra.ids import new_id
+from service.infra.queue import Doorbell
+from service.models import repository as models
+from service.models.tables import Model
+from service.runs import repository
+from service.runs.checks import names_of, problems_of
+from service.runs.errors import KeyInFlight
+from service.runs.schemas import Accepted, EvaluationCreate, RunCreate
+from service.runs.sources import EVALUATION, MODEL, PLAN, dataset_document, dataset_source, seed_of, start_source, version_source
+from service.runs.tables import Run, RunTag
+from service.spec.compile import CompileSpec
+
+ROOM_RETRY_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Who asks, and under which rules."""
+
+    workspace_id: str
+    key: str | None
+    """The Idempotency-Key: the same one with the same request gives the same run again."""
+    max_queued: int
+    """Runs of a workspace that may wait."""
+
+
+def create(session: Session, doorbell: Doorbell, admission: Admission, request: RunCreate) -> Run:
+    """Accept a fit.
+
+    Raises NotFound, InvalidInput, KeyInFlight, or TooManyRequests when ``max_queued`` runs wait already.
+    """
+    return _admit(session, doorbell, admission, request, lambda: _new_fit(session, admission.workspace_id, request))
+
+
+def create_evaluation(session: Session, doorbell: Doorbell, admission: Admission, request: EvaluationCreate) -> Run:
+    """Accept an evaluation of a version. Raises as ``create`` does."""
+    return _admit(session, doorbell, admission, request, lambda: _new_evaluation(session, admission.workspace_id, request))
+
+
+def _admit(session: Session, doorbell: Doorbell, admission: Admission, request: Accepted, make: Callable[[], Run]) -> Run:
+    request_hash = _hash(request)
+    if admission.key is not None:
+        earlier = repository.find_by_key(session, admission.workspace_id, admission.key)
+        if earlier is not None:
+            return _replay(earlier, request_hash)
+    _check_room(session, admission)
+    run = make()
+    run.idempotency_key, run.request_hash = admission.key, request_hash if admission.key is not None else None
+    session.add(run)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise KeyInFlight from error
+    run.emit("state", {"state": run.state, "phase": run.phase, "attempt": run.attempt})
+    _hold(session, run)
+    session.flush()
+    after_commit(session, doorbell.ring)
+    return run
+
+
+def _hold(session: Session, run: Run) -> None:
+    """Keep what the run needs from being deleted until it has ended."""
+    models.hold(session, models.get(session, run.workspace_id, run.model), run.id)
+    others = [source["id"] for source in run.sources.values() if "id" in source]
+    for dataset_id in dict.fromkeys([run.dataset_id, *others]):
+        datasets.hold(session, dataset_id, run.id)
+
+
+def _check_room(session: Session, admission: Admission) -> None:
+    repository.lock_workspace(session, admission.workspace_id)
+    waiting = repository.count_in_state(session, admission.workspace_id, "queued")
+    if waiting >= admission.max_queued:
+        limit = f"no more than {admission.max_queued} may (FITSERVE_MAX_QUEUED_RUNS)"
+        message = f"{waiting} runs of this workspace wait already, and {limit}."
+        raise TooManyRequests(f"{message} Try again when some have begun, or cancel some.", ROOM_RETRY_SECONDS)
+
+
+def _hash(request: Accepted) -> str:
+    document = [type(request).__name__, request.model_dump(mode="json", exclude_unset=True)]
+    return hashlib.sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _replay(earlier: Run, request_hash: str) -> Run:
+    if earlier.request_hash != request_hash:
+        problem = Problem(
+            "header:Idempotency-Key",
+            "This key was used for another request.",
+            fix="Use a new key for every new request, and the same key only to repeat one.",
+        )
+        raise InvalidInput(f"The Idempotency-Key belongs to run '{earlier.id}', whose request was different.", [problem])
+    return earlier
+
+
+def _new_run(model: Model, dataset: Dataset, request: Accepted, **fields: Any) -> Run:
+    return Run(
+        id=new_id("run"),
+        workspace_id=model.workspace_id,
+        state="queued",
+        phase="waiting",
+        queued_at=now(),
+        attempt=0,
+        snapshots=[],
+        last_event=0,
+        model=model.name,
+        dataset_id=dataset.id,
+        dataset_files=dataset_document(dataset),
+        priority=request.priority,
+        tags=[RunTag(tag=tag) for tag in sorted(set(request.tags))],
+        timeout_seconds=request.timeout_seconds,
+        device=request.device,
+        **fields,
+    )
+
+
+def _new_fit(session: Session, workspace_id: str, request: RunCreate) -> Run:
+    model = models.get(session, workspace_id, request.model, lock=True)
+    dataset = datasets.get(session, workspace_id, request.dataset, lock=True)
+    revision = models.get_revision(session, model, request.revision)
+    others = _other_datasets(session, workspace_id, request)
+    problems = problems_of(dataset, others, request, CompileSpec.model_validate(revision.compile))
+    if problems:
+        raise InvalidInput("The run does not fit its dataset.", problems)
+    start = start_source(session, model, revision, request)
+    names = {"/fit/validation_dataset": "validation", "/test_dataset": "test"}
+    sources = {names[field]: dataset_source(other) for field, other in others.items()} | ({"start": start} if start else {})
+    return _new_run(
+        model,
+        dataset,
+        request,
+        kind="fit",
+        revision=revision.number,
+        definition=revision.definition,
+        compile=revision.compile,
+        sources=sources,
+        target=request.target or dataset.target,
+        features=request.features.as_document(),
+        fit=request.fit.as_document(),
+        seed=_first_known(request.seed, seed_of(session, start), secrets.randbelow(2**31)),
+        wants_version=request.publish,
+    )
+
+
+def _first_known(*seeds: int | None) -> int:
+    return next(seed for seed in seeds if seed is not None)
+
+
+def _other_datasets(session: Session, workspace_id: str, request: RunCreate) -> dict[str, Dataset]:
+    wanted = {"/fit/validation_dataset": request.fit.validation_dataset, "/test_dataset": request.test_dataset}
+    return {field: datasets.get(session, workspace_id, name, lock=True) for field, name in wanted.items() if name is not None}
+
+
+def _new_evaluation(session: Session, workspace_id: str, request: EvaluationCreate) -> Run:
+    model = models.get(session, workspace_id, request.model, lock=True)
+    dataset = datasets.get(session, workspace_id, request.dataset, lock=True)
+    version = models.resolve_version(session, model, request.version if request.version is not None else request.alias)
+    revision = models.get_revision(session, model, version.revision)
+    target = read_plan(version.plan).target
+    assert target is not None, "a fitted plan has a target"
+    _check_names(dataset, target.name, request.sample_weight)
+    return _new_run(
+        model,
+        dataset,
+        request,
+        kind="evaluate",
+        revision=version.revision,
+        definition=revision.definition,
+        compile=revision.compile,
+        sources={"evaluated": version_source(version, (MODEL, PLAN, EVALUATION))},
+        target=target.name,
+        features={},
+        fit=request.model_dump(include={"batch_size", "sample_weight"}, exclude_none=True),
+        seed=0,
+        wants_version=False,
+    )
+
+
+def _check_names(dataset: Dataset, target: str, sample_weight: str | None) -> None:
+    wanted = [("/dataset", target, "the target that the version predicts"), ("/sample_weight", sample_weight, "this column")]
+    problems = [
+        Problem(pointer, f"The dataset has no '{name[:80]}', {what}.", expected=f"one of: {', '.join(names_of(dataset)[:20])}")
+        for pointer, name, what in wanted
+        if name is not None and name not in names_of(dataset)
+    ]
+    if problems:
+        raise InvalidInput("The version cannot be evaluated on this dataset.", problems)
