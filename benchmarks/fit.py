@@ -33,6 +33,7 @@ PICTURE = HERE.parent / "docs" / "fit_speed.svg"
 HTTP_GOAL = 8.0
 MEMORY_GOAL_BYTES = 1.5e9
 SPEED_GOAL = 0.8
+CURVE_ROUNDS = 3
 RIVAL_DEADLINE_SECONDS = 600.0
 WAIT_SECONDS = 60
 LOG_END_CHARACTERS = 2000
@@ -231,15 +232,21 @@ def curve(options: argparse.Namespace, folder: Path) -> list[Row]:
     """Speed and memory by the number of rows."""
     announce(
         "Dense 128-64-1 on 28 float32 columns by the number of rows, batch 1024, 1 epoch",
-        "a fresh warm trainer for each size; rows per second inside fit; peak of the resident memory during the whole job over",
-        "that of the warm trainer before it, with mapped files (RSS) and without them (anonymous)",
+        "a fresh warm trainer for each fit; median of the rows per second inside fit; highest peak of the resident memory during",
+        "the whole job over that of the warm trainer before it, with mapped files (RSS) and without them (anonymous)",
     )
-    points = measure_curve(options.max_rows, folder, lambda point: console.print(f"  {point.rows:,} rows measured"))
+    points = measure_curve(options.max_rows, min(options.repeat, CURVE_ROUNDS), folder, tell)
     console.print(curve_table(points))
     if options.draw:
         draw(points, MEMORY_GOAL_BYTES, PICTURE)
         console.print(f"  Drawn into {PICTURE.name}.")
     return [memory_row(points), *([curve_speed_row(points)] if len(points) > 1 else [])]
+
+
+def tell(point: Point) -> None:
+    """Print what one fit of the curve took."""
+    megabytes = point.peak_bytes / 1e6
+    console.print(f"  {point.rows:>12,} rows   {point.rows_per_second:>9,.0f} rows/s   peak {megabytes:>6,.0f} MB")
 
 
 def curve_table(points: list[Point]) -> Table:

@@ -1,5 +1,6 @@
 """The fits that are measured: their models as a client writes them, and their data."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,8 @@ class Case:
             for x in self._blocks():
                 x.tofile(x_file)
                 self._classes_of(x).astype(y_dtype).tofile(y_file)
+            for file in (x_file, y_file):
+                os.fsync(file.fileno())  # otherwise the disk would still be writing while the fit reads
 
     def _blocks(self) -> Iterator[Array]:
         random = np.random.default_rng(1)

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ SMALLEST_ROWS = 10_000
 WIDTH, HEIGHT = 860, 350
 PANEL_WIDTH, PANEL_HEIGHT, TOP = 310, 210, 78
 SPEED_LEFT, MEMORY_LEFT = 80, 500
-GRID_LINES = 5
+MOST_GRID_LINES = 5
 STYLE = """
   .card { fill: #ffffff; stroke: #d0d7de } .grid { stroke: #d8dee4 } .axis { stroke: #59636e }
   text { fill: #1f2328; font: 13px system-ui, sans-serif } .title { font-weight: 600; font-size: 15px } .small { font-size: 12px }
@@ -42,13 +43,26 @@ class Point:
     """The same without mapped files."""
 
 
-def measure_curve(max_rows: int, folder: Path, show: Callable[[Point], None]) -> list[Point]:
-    """One point for each size, the smallest first."""
-    points = []
-    for rows in sizes(max_rows):
-        points.append(measure(rows, folder / "data"))
-        show(points[-1])
-    return points
+def measure_curve(max_rows: int, rounds: int, folder: Path, show: Callable[[Point], None]) -> list[Point]:
+    """One point for each size, the smallest first; each round goes through all sizes."""
+    found: dict[int, list[Point]] = {rows: [] for rows in sizes(max_rows)}
+    for _ in range(rounds):
+        for rows, points in found.items():
+            points.append(measure(rows, folder / "data"))
+            show(points[-1])
+    return [combine(points) for points in found.values()]
+
+
+def combine(points: list[Point]) -> Point:
+    """Median times and the highest memory of several fits of one size."""
+    return Point(
+        rows=points[0].rows,
+        rows_per_second=statistics.median(point.rows_per_second for point in points),
+        encode_seconds=statistics.median(point.encode_seconds for point in points),
+        warm_bytes=max(point.warm_bytes for point in points),
+        peak_bytes=max(point.peak_bytes for point in points),
+        anonymous_bytes=max(point.anonymous_bytes for point in points),
+    )
 
 
 def sizes(max_rows: int) -> list[int]:
@@ -89,7 +103,7 @@ def draw(points: list[Point], memory_goal_bytes: float, path: Path) -> None:
         *memory.level(goal, f"goal: {goal:,.0f} MB"),
         *memory.curve(peaks, "first"),
         *memory.curve(anonymous, "second"),
-        *memory.legend({"first": "resident, with mapped files", "second": "anonymous"}),
+        *memory.legend({"first": "resident", "second": "without mapped files"}),
     ]
     body = "\n".join(parts)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img">'
@@ -111,22 +125,27 @@ class Panel:
     @property
     def step(self) -> float:
         """Between two grid lines: 1, 2 or 5 times a power of ten."""
-        rough = self.highest / GRID_LINES
+        rough = self.highest / MOST_GRID_LINES
         power = 10.0 ** math.floor(math.log10(rough))
         return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+
+    @property
+    def grid_lines(self) -> int:
+        """Lines above the axis; the uppermost one is the panel's top."""
+        return math.ceil(self.highest / self.step)
 
     def x(self, rows: float) -> float:
         first, last = math.log10(self.points[0].rows), math.log10(self.points[-1].rows)
         return self.left + PANEL_WIDTH * ((math.log10(rows) - first) / (last - first) if last > first else 0.5)
 
     def y(self, value: float) -> float:
-        return TOP + PANEL_HEIGHT * (1 - value / (self.step * GRID_LINES))
+        return TOP + PANEL_HEIGHT * (1 - value / (self.step * self.grid_lines))
 
     def frame(self) -> list[str]:
         """Title, grid, axes and their labels."""
         right, bottom = self.left + PANEL_WIDTH, TOP + PANEL_HEIGHT
         parts = [text(self.left, 30, self.title, "title"), text(self.left, 50, self.unit, "small")]
-        for number in range(GRID_LINES + 1):
+        for number in range(self.grid_lines + 1):
             y = self.y(number * self.step)
             parts.append(line(self.left, y, right, y, "grid" if number else "axis"))
             parts.append(text(self.left - 8, y + 4, f"{number * self.step:,.10g}", "small", "end"))
@@ -152,7 +171,7 @@ class Panel:
         """What the colours mean, beside the unit."""
         parts = []
         for number, (name, label) in enumerate(names.items()):
-            x = self.left + 50 + 190 * number
+            x = self.left + 60 + 90 * number
             parts += [f'<circle class="{name}" cx="{x}" cy="46" r="4.5"/>', text(x + 10, 50, label, "small")]
         return parts
 
