@@ -37,8 +37,9 @@ check: .venv/.installed-dev ## Check style, types and the direction of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: .venv/.installed-dev ## Measure how soon a run shows its first epoch, and what durability costs
+bench: .venv/.installed-dev ## Measure how fast fits are, how soon a run shows its first epoch, and what durability costs
 	@$(BIN)/python benchmarks/first_epoch.py
+	@$(BIN)/python benchmarks/fit.py
 	@PYTHONPATH=. $(BIN)/python benchmarks/durability.py
 
 clean: ## Remove .venv, caches and builds; data in .fitserve stays
