@@ -33,7 +33,7 @@ from service.runs.schemas import (
     RunRead,
     WorkerList,
 )
-from service.runs.states import TERMINAL, State
+from service.runs.states import TERMINAL, Kind, State
 from service.runs.tables import RunEvent
 from service.runs.weight_schemas import RunWeights
 from service.settings import Settings
@@ -133,9 +133,10 @@ def list_runs(
     ] = None,
     state: Annotated[State | None, Query(description="Only runs in this state.", examples=["running"])] = None,
     tag: Annotated[str | None, Query(max_length=64, description="Only runs with this tag.", examples=["tutorial"])] = None,
+    kind: Annotated[Kind | None, Query(description="Only fits, or only evaluations.", examples=["fit"])] = None,
 ) -> RunPage:
     """List runs, newest first unless `order_by` is `created_at`, `priority` or `model`, or one of these with `-`."""
-    wanted = RunFilter(model, dataset, state, tag)
+    wanted = RunFilter(model, dataset, state, tag, kind)
     return read_page(session, settings, repository.list_page(session, workspace_id, wanted, page))
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, defer, selectinload
 from service.infra.cursors import Order, Page, PageRequest, fetch_page
 from service.infra.database import database_moment, database_now_ms
 from service.runs.errors import ArtifactNotFound, AttemptReplaced, RunNotFound
-from service.runs.states import State
+from service.runs.states import Kind, State
 from service.runs.tables import Epoch, Run, RunArtifact, RunEvent, RunTag
 from service.spec.frames import Keep
 from service.workspaces.tables import Workspace
@@ -46,6 +46,7 @@ class RunFilter:
     dataset: str | None = None
     state: State | None = None
     tag: str | None = None
+    kind: Kind | None = None
 
 
 def get(session: Session, workspace_id: str, run_id: str, lock: bool = False) -> Run:
@@ -79,6 +80,8 @@ def list_page(session: Session, workspace_id: str, wanted: RunFilter, request: P
         query = query.where(Run.state == wanted.state)
     if wanted.tag is not None:
         query = query.where(Run.tags.any(RunTag.tag == wanted.tag))
+    if wanted.kind is not None:
+        query = query.where(Run.kind == wanted.kind)
     details = (selectinload(Run.tags), selectinload(Run.attempts), *map(defer, NOT_LISTED))
     return fetch_page(session, query.options(*details), request, ORDERS, default="-created_at")
 

@@ -1,12 +1,7 @@
 """What a client is told of a run that waits, and what a workspace may have waiting."""
 
-import socket
-import threading
-from collections.abc import Iterator
-
 import httpx
 import pytest
-import uvicorn
 from prometheus_client import CollectorRegistry
 from sqlalchemy import event
 
@@ -17,7 +12,6 @@ from service.runs import attempts, workers
 from service.runs.attempts import Failure
 from service.runs.workers import WorkerIdentity
 from service.settings import Settings
-from tests.acceptance.running import wait_until
 from tests.factories import new_run, queue_run
 
 
@@ -26,22 +20,6 @@ def app(settings: Settings) -> Application:
     """The API of a workspace that may have three runs waiting and one running."""
     limited = settings.model_copy(update={"max_queued_runs": 3, "max_running_runs": 1, "sweep_seconds": 3600.0})
     return create_app(limited, PredictionMetrics(CollectorRegistry()))
-
-
-@pytest.fixture
-def http(app: Application) -> Iterator[httpx.Client]:
-    """A client of that API, which runs in a thread of this process."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            wait_until(lambda: server.started, 20, "a started server")
-            with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", trust_env=False) as client:
-                yield client
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 def worker(database: Database, worker_id: str, *devices: str) -> None:
