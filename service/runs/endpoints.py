@@ -20,22 +20,12 @@ from service.runs.evaluations import read_evaluation
 from service.runs.hub import RunHub
 from service.runs.reading import read_logs, read_metrics, read_page, read_progress, read_run
 from service.runs.repository import RunFilter
-from service.runs.schemas import (
-    ArtifactList,
-    ArtifactRead,
-    CancelRequest,
-    EvaluationCreate,
-    EvaluationRead,
-    LogPage,
-    RunCreate,
-    RunMetrics,
-    RunPage,
-    RunRead,
-    WorkerList,
-)
+from service.runs.result_schemas import ArtifactList, ArtifactRead, EvaluationRead, LogPage, RunMetrics
+from service.runs.schemas import CancelRequest, EvaluationCreate, RunCreate, RunPage, RunRead
 from service.runs.states import TERMINAL, Kind, State
 from service.runs.tables import RunEvent
 from service.runs.weight_schemas import RunWeights
+from service.runs.worker_schemas import WorkerList
 from service.settings import Settings
 from service.web.routing import PageOf, ReadSession, WriteSession, database_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace

@@ -6,8 +6,8 @@ import orjson
 from sqlalchemy.orm import Session
 
 from service.infra.artifacts import ArtifactStore
+from service.runs.result_schemas import EvaluationRead
 from service.runs.results import find_result
-from service.runs.schemas import EvaluationRead
 from service.runs.sources import EVALUATION
 from service.runs.tables import Run
 

@@ -9,18 +9,8 @@ from sqlalchemy.orm import Session
 from service.infra.cursors import Page, map_page
 from service.runs import repository
 from service.runs.queueing import Queue
-from service.runs.schemas import (
-    AttemptRead,
-    ContinuesRead,
-    FailureRead,
-    LogPage,
-    LogRead,
-    ProgressRead,
-    PublishRead,
-    RunMetrics,
-    RunPage,
-    RunRead,
-)
+from service.runs.result_schemas import LogPage, LogRead, RunMetrics
+from service.runs.schemas import AttemptRead, ContinuesRead, FailureRead, ProgressRead, PublishRead, RunPage, RunRead
 from service.runs.tables import Epoch, Run, RunAttempt, RunEvent
 from service.settings import Settings
 

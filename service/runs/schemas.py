@@ -1,4 +1,4 @@
-"""What goes over the wire for runs, events, files and workers."""
+"""What goes over the wire for runs: requests, and what a client reads of a run."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -8,10 +8,9 @@ from pydantic_core import PydanticCustomError
 
 from service.runs.states import Cause, Device, Kind, State
 from service.spec.base import ResourceName, Spec
-from service.spec.evaluation import ClassificationRead, RegressionRead
 from service.spec.features import FeaturesSpec
 from service.spec.fit import FitSpec
-from service.spec.frames import FailureType, Keep, LogLevel, Phase
+from service.spec.frames import FailureType, Keep, Phase
 
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -338,123 +337,3 @@ class RunPage(Spec):
     """The runs of this page."""
     next_page_token: str | None
     """Token of the next page; `null` on the last one."""
-
-
-class RunMetrics(Spec):
-    """Metrics of all finished epochs in columns, like Keras's `History`."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"epoch": [1, 2], "metrics": {"loss": [0.701, 0.655], "val_loss": [0.668, 0.634]}}]}
-    )
-
-    epoch: list[int]
-    """Epoch numbers, counted from 1."""
-    metrics: dict[str, list[float | None]]
-    """One list per metric, as long as `epoch`; `null` where an epoch has no such metric."""
-
-
-class LogRead(Spec):
-    """A line of a run's log."""
-
-    number: int
-    """Number of the event that the line is."""
-    attempt: int
-    """The attempt that wrote it."""
-    level: LogLevel
-    """How serious it is."""
-    message: str
-    """What was logged, without paths of the machine."""
-    created_at: datetime
-    """When it was written."""
-
-
-class LogPage(Spec):
-    """One page of a run's log."""
-
-    items: list[LogRead]
-    """The lines, oldest first."""
-    next_page_token: str | None
-    """Token of the next page; `null` on the last one."""
-
-
-class MetricsRead(Spec):
-    """What Keras's `evaluate` gives."""
-
-    metrics: dict[str, float | None]
-    """The loss and the metrics of the model."""
-
-
-class MeasuredClasses(MetricsRead, ClassificationRead):
-    """How well a model tells classes apart."""
-
-
-class MeasuredNumbers(MetricsRead, RegressionRead):
-    """How near a model's numbers are to the truth."""
-
-
-Measured = Annotated[MeasuredClasses | MeasuredNumbers, Field(discriminator="task")]
-
-
-class EvaluationRead(Spec):
-    """How good the result of a run is, on rows that it has not learnt from."""
-
-    validation: Measured | None
-    """On the validation rows; `null` where there were none."""
-    test: Measured | None
-    """On the test dataset, or on the dataset of an evaluation; `null` where there was none."""
-
-
-class ArtifactRead(Spec):
-    """A file of a run."""
-
-    name: str
-    """Name of the file."""
-    size_bytes: int
-    """Its size in bytes."""
-    sha256: str
-    """SHA-256 of its content."""
-    media_type: str
-    """Its media type."""
-
-
-class ArtifactList(Spec):
-    """The files of a run."""
-
-    items: list[ArtifactRead]
-    """The files by name."""
-    next_page_token: None
-    """Always `null`: a run has few files."""
-
-
-class WorkerRead(Spec):
-    """A worker process."""
-
-    id: str
-    """Id of the worker."""
-    host: str
-    """Machine that it runs on."""
-    process_id: int
-    """Its process id on that machine."""
-    slots: int
-    """Runs that it fits at the same time."""
-    devices: list[str]
-    """What it can fit on."""
-    versions: dict[str, str]
-    """Versions of the libraries that its trainers use."""
-    is_alive: bool
-    """Whether it has shown a sign of life within a lease."""
-    runs: list[str]
-    """Ids of the runs that it is fitting."""
-    started_at: datetime
-    """When it started."""
-    last_seen_at: datetime
-    """Its last sign of life."""
-
-
-class WorkerList(Spec):
-    """The workers of the last day."""
-
-    items: list[WorkerRead]
-    """The workers, living ones first."""
-    next_page_token: None
-    """Always `null`: there are few workers."""

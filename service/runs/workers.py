@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from service.infra.database import Database, database_moment, database_now_ms
 from service.runs import repository
-from service.runs.schemas import WorkerList, WorkerRead
 from service.runs.tables import Run, Worker
+from service.runs.worker_schemas import WorkerList, WorkerRead
 
 SHOWN_FOR = timedelta(days=1)
 

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from service.datasets.schemas import DatasetFromArrays, DatasetFromRows, DatasetRead
 from service.main import create_app
 from service.models.schemas import AliasWrite, ModelCreate, ModelRead, ModelReplace, VersionRead
-from service.runs.schemas import CancelRequest, RunCreate, RunMetrics, RunRead
+from service.runs.result_schemas import RunMetrics
+from service.runs.schemas import CancelRequest, RunCreate, RunRead
 from service.runs.weight_schemas import RunWeights
 from service.settings import Settings
 from service.web.routing import ProblemDocument
