@@ -1,0 +1,71 @@
+"""Reads from a run's row what its script has to do, and what became of the run that the script does not repeat."""
+
+from collections.abc import Iterator
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from service.runs.errors import ScriptNotFound, ScriptNotReady
+from service.runs.tables import Run, RunArtifact
+from service.spec.compile import CompileSpec
+from service.spec.definition import Definition
+from service.spec.fit import FitSpec
+from service.spec.frames import Planned
+from service.spec.run_script import Recipe, run_script
+
+ENCODED = "encoded.npz"
+MAX_MESSAGE_CHARACTERS = 300
+
+
+def script_of(session: Session, run: Run) -> str:
+    """The Keras script of a run. Raises ScriptNotReady, or ScriptNotFound where there can be none."""
+    plan = _plan_of(run)
+    fit = FitSpec.model_validate(run.fit)
+    has_data = session.get(RunArtifact, (run.id, ENCODED)) is not None
+    return run_script(
+        Recipe(
+            run_id=run.id,
+            model=run.model,
+            definition=Definition.model_validate(run.definition),
+            compile=CompileSpec.model_validate(run.compile),
+            fit=fit,
+            seed=run.seed,
+            plan=plan,
+            initial_epoch=fit.initial_epoch,
+            differences=list(_differences(run, plan)),
+            notes=[] if has_data else [_why_no_data(run)],
+        )
+    )
+
+
+def _plan_of(run: Run) -> Planned:
+    if run.kind != "fit":
+        raise ScriptNotFound(run.id, f"it is a run of kind '{run.kind}', which fits no model")
+    if run.plan is not None:
+        return msgspec.convert(run.plan, Planned)
+    if not run.is_terminal:
+        raise ScriptNotReady(run.id, run.state)
+    cause = f" ({(run.failure or {}).get('type')})" if run.state == "failed" else ""
+    raise ScriptNotFound(run.id, f"it was over{cause} before its data was loaded")
+
+
+def _differences(run: Run, plan: Planned) -> Iterator[str]:
+    if run.inexact_reason is not None:
+        yield run.inexact_reason.removeprefix("It ").removesuffix(".")
+    done = f"after epoch {_epochs_done(run, plan)} of {plan.epochs}, while the script goes on to the end"
+    if run.state == "cancelled":
+        yield f"was cancelled {done}"
+    if run.state == "failed":
+        failure = run.failure or {}
+        yield f"failed {done} ({failure.get('type')}: {str(failure.get('message'))[:MAX_MESSAGE_CHARACTERS]})"
+
+
+def _epochs_done(run: Run, plan: Planned) -> int:
+    return run.epoch if run.step >= plan.steps else max(run.epoch - 1, 0)
+
+
+def _why_no_data(run: Run) -> str:
+    if not run.is_terminal:
+        return f"The run is {run.state}: its file {ENCODED} is there once it has succeeded."
+    why = "did not succeed" if run.state != "succeeded" else "left none"
+    return f"There is no file {ENCODED} of this run, since it {why}: take that of a run with the same data, features and split."
