@@ -185,6 +185,7 @@ class Story:
             return model
         twin = self._build(examples, "float32")
         compile_model(twin, self.specs.compile, model.steps_per_execution)
+        twin.optimizer.build(twin.trainable_variables)  # Keras does not load a saved model whose optimizer has none
         twin.set_weights(model.get_weights())
         return twin
 
