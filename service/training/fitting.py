@@ -28,7 +28,16 @@ from service.training.examples import Examples, Part
 from service.training.feeding import Pace, blocks_in_order, feed, training_blocks
 from service.training.keras_callbacks import Best, Resumable, make_callbacks
 from service.training.order import Order, order_of
-from service.training.snapshots import Budget, Progressed, State, UnreadableSnapshot, assign, check_shapes, values_of, variables_of
+from service.training.snapshots import (
+    Budget,
+    Progressed,
+    State,
+    UnreadableSnapshot,
+    assign,
+    check_shapes,
+    values_of,
+    variables_of,
+)
 from service.training.stepping import nothing, steps_of, test_function, train_function
 from service.training.wishes import StopAsked, Wishes
 

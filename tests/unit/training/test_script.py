@@ -133,7 +133,10 @@ CASES = {
     ),
     "class weights": Case(NOISY_LAYERS, CLASSIFY, {"epochs": 3, "class_weight": "balanced"}, RARE),
     "sample weights": Case(
-        LINE, REGRESS, {"epochs": 4, "batch_size": 9, "sample_weight": "weight", "validation_split": 0.3, "split": "random"}, WEIGHTED
+        LINE,
+        REGRESS,
+        {"epochs": 4, "batch_size": 9, "sample_weight": "weight", "validation_split": 0.3, "split": "random"},
+        WEIGHTED,
     ),
     "early stopping": Case(LINE, HASTY, {"epochs": 40, "validation_split": 0.3, "callbacks": TIRED}, NUMBERS),
     "cosine by epoch": Case(LINE, REGRESS, {"epochs": 6, "callbacks": [COSINE]}, NUMBERS),
@@ -147,7 +150,7 @@ CASES = {
     "no shuffle": Case(LINE, REGRESS, {"epochs": 4, "initial_epoch": 1, "shuffle": False, "callbacks": [TABLE]}, NUMBERS),
     "16 bits": Case(NOISY_LAYERS, CLASSIFY, {"epochs": 3, "dtype_policy": "mixed_bfloat16"}, CROSS),
     "XLA": Case(LINE, {**REGRESS, "jit_compile": True}, {"epochs": 2}, NUMBERS),
-    "kept files": Case(LINE, HASTY, {"epochs": 5, "validation_split": 0.3, "callbacks": KEPT}, NUMBERS),
+    "kept files": Case(LINE, HASTY, {"epochs": 14, "validation_split": 0.3, "callbacks": KEPT}, NUMBERS),
 }
 
 
@@ -178,12 +181,12 @@ def write_script(job: FitJob, frames: list[Frame], folder: Path) -> Pair:
         seed=job.seed,
         plan=plan,
         initial_epoch=fit.initial_epoch,
-        starts_from=job.start.run_id if job.start else None,
+        starts_from=job.start.run_id if job.start and job.start.take == "weights" else None,
     )
     folder.mkdir()
     (folder / "script.py").write_text(run_script(recipe), encoding="utf-8")
     shutil.copy(Path(job.directory, "encoded.npz"), folder)
-    if job.start:
+    if job.start and job.start.take == "weights":
         shutil.copy(job.start.model, folder / "start.keras")
     return Pair(Path(job.directory), folder, frames)
 
@@ -230,3 +233,70 @@ def test_the_script_gives_the_weights_of_the_run(name: str, pairs: dict[str, Pai
     if CASES[name].is_alone:
         python("script.py", folder=pairs[name].script)
     assert_same(pairs[name])
+
+
+def test_the_best_epoch_is_kept_as_the_run_keeps_it(pairs: dict[str, Pair]):
+    assert_same(pairs["kept files"], "best.keras")
+    best, last = (keras.saving.load_model(pairs["kept files"].script / name) for name in ("best.keras", "model.keras"))
+    assert any((a != b).any() for a, b in zip(best.get_weights(), last.get_weights(), strict=True)), "the last epoch was the best"
+    assert list((pairs["kept files"].script / "tensorboard").rglob("events.out.*"))
+
+
+def test_a_run_of_few_bits_is_kept_so_that_keras_loads_it(pairs: dict[str, Pair]):
+    model = keras.saving.load_model(pairs["16 bits"].run / "model.keras")
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+
+
+def test_the_run_that_stops_early_has_stopped_early(pairs: dict[str, Pair]):
+    epochs = [frame for frame in pairs["early stopping"].frames if isinstance(frame, EpochEnded)]
+    assert 4 < len(epochs) < 40
+
+
+def test_the_script_of_the_tutorial_is_short(pairs: dict[str, Pair]):
+    assert len(pairs["the tutorial's model"].source.splitlines()) <= 46
+    imported = {line for line in pairs["the tutorial's model"].source.splitlines() if line.startswith(("import", "from"))}
+    assert imported == {"import itertools", "import keras", "import numpy as np", "import tensorflow as tf"}
+
+
+def fit_and_run(run: Callable[[FitJob], list[Frame]], folder: Path, name: str, **fields: Any) -> Pair:
+    """A run on numbers, done in some way, and its script, done in a process of its own."""
+    settings = {"definition": {"layers": LINE}, "compile": REGRESS, "target": "y", "publish": False, **fields}
+    job = make_job(folder / name, NUMBERS(folder), **settings)
+    pair = write_script(job, run(job), folder / f"{name}-script")
+    python("script.py", folder=pair.script)
+    return pair
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras, when it evaluates
+def test_rows_beyond_the_memory_come_in_the_order_of_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """This test's own process is the trainer, since it changes what counts as large."""
+    for name, value in (("MEMORY_BYTES", 0), ("CHUNK_BYTES", 140), ("WINDOW_CHUNKS", 3)):
+        monkeypatch.setattr(order, name, value)
+    monkeypatch.setattr(story, "WINDOW_CHUNKS", 3)
+
+    def run(job: FitJob) -> list[Frame]:
+        frames: list[Frame] = []
+        last = story.fit(job, frames.append, Wishes())
+        return [*frames, last]
+
+    pair = fit_and_run(run, tmp_path, "windows", fit={"epochs": 3, "batch_size": 16})
+    assert "def shuffled(number):" in pair.source
+    assert_same(pair)
+
+
+def test_a_run_that_begins_with_the_weights_of_another_is_repeated_from_these(
+    trainer: TrainerProcess, pairs: dict[str, Pair], tmp_path: Path
+):
+    start = Start(run_id="run_0", take="weights", model=str(pairs["cosine by epoch"].run / "model.keras"), state=None)
+    pair = fit_and_run(trainer.run, tmp_path, "warm", fit={"epochs": 2}, start=start)
+    assert "start.keras" in pair.source
+    assert_same(pair)
+
+
+def test_a_run_that_goes_on_with_the_state_of_another_is_repeated_from_the_beginning(trainer: TrainerProcess, tmp_path: Path):
+    averaging = {"compile": {**REGRESS, "optimizer": AVERAGING}, "definition": {"layers": [*NOISY_LAYERS[:-1], LINE[-1]]}}
+    first = fit_and_run(trainer.run, tmp_path, "first", fit={"epochs": 3}, **averaging)
+    start = Start(run_id="run_0", take="state", model=str(first.run / "model.keras"), state=str(first.run / "state.npz"))
+    second = fit_and_run(trainer.run, tmp_path, "second", fit={"epochs": 5}, start=start, **averaging)
+    assert [frame.epoch for frame in second.frames if isinstance(frame, EpochEnded)] == [4, 5]
+    assert_same(second)
