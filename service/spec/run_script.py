@@ -51,7 +51,7 @@ def run_script(recipe: Recipe) -> str:
         _model(recipe),
         *([_windows(recipe)] if _goes_by_windows(recipe) else []),
         _batches(recipe),
-        [*_fit(recipe), 'model.save("model.keras")'],
+        [*_fit(recipe), _save(recipe)],
     ]
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
 
@@ -185,6 +185,12 @@ def _fit(recipe: Recipe) -> list[str]:
         lines = "".join(f"{INDENT * 2}{_callback(spec)},\n" for spec in recipe.fit.callbacks)
         arguments.append(f"callbacks=[\n{lines}{INDENT}]")
     return [f"model.fit({arguments[0]})"] if len(arguments) == 1 else spread("model.fit", arguments)
+
+
+def _save(recipe: Recipe) -> str:
+    """Keras saves the optimizer that scales the loss of 16 bits in a way that it does not load."""
+    hint = '  # to load it: keras.saving.load_model("model.keras", compile=False)'
+    return f'model.save("model.keras"){hint if recipe.fit.dtype_policy == "mixed_float16" else ""}'
 
 
 def _epochs(recipe: Recipe) -> str:
