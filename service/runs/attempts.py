@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from sqlalchemy.orm import Session
 
 from service.infra.database import Database, database_moment
@@ -33,8 +34,6 @@ from service.spec.frames import (
 
 log = get_logger(__name__)
 
-SHAPE_OF_FIT = ("initial_epoch", "order", "input_shape")
-"""What the reproduction script needs to know of the fit."""
 KEPT_SNAPSHOTS = 2
 """The last one, and the one before in case its file is damaged."""
 
@@ -180,8 +179,7 @@ def _add_epoch(session: Session, run: Run, ended: EpochEnded) -> None:
 
 def _note_plan(run: Run, planned: Planned) -> None:
     known = (run.plan or {}).get("warnings", [])
-    names = ("features", "warnings", "epochs", "steps", "train_rows", "validation_rows", "parameters", *SHAPE_OF_FIT)
-    run.plan = {name: getattr(planned, name) for name in names}
+    run.plan = msgspec.structs.asdict(planned)
     run.inexact_reason = planned.inexact_reason or run.inexact_reason
     for warning in planned.warnings:
         if warning not in known:

@@ -14,7 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from service.errors import InvalidInput, Problem
 from service.infra.artifacts import ArtifactStore
 from service.infra.queue import Doorbell
-from service.runs import accepting, repository, service, weights, workers
+from service.runs import accepting, code, repository, service, weights, workers
 from service.runs.accepting import Admission
 from service.runs.evaluations import read_evaluation
 from service.runs.hub import RunHub
@@ -273,6 +273,17 @@ def read_run_evaluation(http: Request, session: ReadSession, workspace_id: Curre
     """Read how good the result of a run is: scores on rows that it has not learnt from, beside those of a baseline."""
     run = repository.get(session, workspace_id, run_id)
     return read_evaluation(session, http.app.state.artifacts, run)
+
+
+@router.get(
+    "/runs/{run_id}/code",
+    response_class=Response,
+    responses={**problems(404, 409), 200: {"description": "A Python script.", "content": {"text/x-python": {}}}},
+)
+def read_run_code(session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> Response:
+    """Show the Keras script that gives the same weights; it needs the run's artifact `encoded.npz` beside it."""
+    run = repository.get(session, workspace_id, run_id)
+    return Response(code.script_of(session, run), media_type="text/x-python")
 
 
 @router.get("/runs/{run_id}/artifacts", responses=problems(404))

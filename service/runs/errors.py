@@ -34,6 +34,16 @@ class ResultNotReady(Conflict):
         )
 
 
+class ScriptNotReady(Conflict):
+    """Only the data tells what the script has to be, and nobody has loaded it yet."""
+
+    def __init__(self, run_id: str, state: str) -> None:
+        super().__init__(
+            f"Run '{run_id}' is {state}; its script is not ready yet: it is known once the data is loaded. "
+            f"GET /api/runs/{run_id} with the header 'Prefer: wait=30' waits for the end of the run."
+        )
+
+
 class IllegalTransition(Conflict):
     """The run cannot go from its present state to the one asked for."""
 

@@ -105,7 +105,7 @@ class Run(Base):
 
     last_event: Mapped[int] = mapped_column(default=0)
     plan: Mapped[dict[str, Any] | None]
-    """What the trainer chose: features, warnings, rows, parameters, epochs and steps."""
+    """What the trainer has planned, as the frame ``Planned`` has it."""
     epoch: Mapped[int] = mapped_column(default=0)
     step: Mapped[int] = mapped_column(default=0)
     metrics: Mapped[dict[str, Any] | None]

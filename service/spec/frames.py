@@ -148,8 +148,15 @@ class Planned(Frame, frozen=True, kw_only=True, tag="planned"):
     """Epochs that count as done before the first one."""
     order: Literal["exact", "windows"]
     """Whether the rows are shuffled as a whole, or window by window because they are larger than the memory for it."""
+    chunk_rows: int | None
+    """Rows of a chunk, and chunks of a window, where the order is ``windows``."""
+    window_chunks: int | None
     input_shape: list[int | None]
     """Shape of one encoded row."""
+    threads: int
+    """Threads of one operation: the last bits of its sums depend on their number."""
+    versions: dict[str, str]
+    """Library versions by name, as in ``Ready``."""
     inexact_reason: str | None = None
     """Why the same request may give other numbers, e.g. on a GPU."""
 

@@ -130,7 +130,8 @@ def multiplications_per_row(model: keras.Model) -> float:
 
 def _positions(layer: keras.layers.Layer) -> int:
     """How often a layer uses its weights for one row: once per pixel or time step."""
-    return max(_size(layer.input.shape[:-1]), _size(layer.output.shape[:-1]))
+    taken = layer.input[0] if isinstance(layer.input, list) else layer.input  # a mask comes beside it, from Embedding
+    return max(_size(taken.shape[:-1]), _size(layer.output.shape[:-1]))
 
 
 def _size(shape: Shape) -> int:

@@ -37,12 +37,17 @@ def devices() -> list[str]:
     return ["cpu", "gpu"] if tf.config.list_physical_devices("GPU") else ["cpu"]
 
 
+def threads() -> int:
+    """Threads that TensorFlow takes for one operation."""
+    return tf.config.threading.get_intra_op_parallelism_threads() or _available_processors()
+
+
 def environment() -> dict[str, str]:
     """Everything that a resumed fit must find again to give the same numbers."""
     found = versions()
     return {
         **{name: found[name] for name in ("tensorflow", "keras", "numpy")},
-        "threads": str(tf.config.threading.get_intra_op_parallelism_threads() or _available_processors()),
+        "threads": str(threads()),
         "processor": _processor(),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
         "device": devices()[-1],

@@ -28,7 +28,16 @@ from service.training.examples import Examples, Part
 from service.training.feeding import Pace, blocks_in_order, feed, training_blocks
 from service.training.keras_callbacks import Best, Resumable, make_callbacks
 from service.training.order import Order, order_of
-from service.training.snapshots import Budget, Progressed, State, UnreadableSnapshot, check_shapes, variables_of
+from service.training.snapshots import (
+    Budget,
+    Progressed,
+    State,
+    UnreadableSnapshot,
+    assign,
+    check_shapes,
+    values_of,
+    variables_of,
+)
 from service.training.stepping import nothing, steps_of, test_function, train_function
 from service.training.wishes import StopAsked, Wishes
 
@@ -189,9 +198,17 @@ def compile_for_fit(model: keras.Model, spec: CompileSpec, part: Part, fit: FitS
     at_once = steps_per_execution(steps, seconds_per_step(model, fit.batch_size), fit.batch_size * part.row_bytes)
     compile_model(model, spec, at_once)
     model.optimizer.build(model.trainable_variables)
-    # Keras would make the variables of metrics at the first batch: too late to give them their values back.
+    _make_metrics(model, part)
+
+
+def _make_metrics(model: keras.Model, part: Part) -> None:
+    """Keras would make the variables of metrics at the first batch: too late to give them their values back."""
+    weights = {id(weight) for weight in model.weights}
+    random_states = [variable for variable in model.variables if id(variable) not in weights]
+    before = values_of(random_states)
     model.compute_metrics(part.x[:1], part.y[:1], model(part.x[:1], training=False))
     model.reset_metrics()
+    assign(random_states, before)  # recurrent layers draw their masks even when nothing is trained
 
 
 def steps_of_epoch(train_rows: int, fit: FitSpec) -> int:

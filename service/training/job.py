@@ -18,12 +18,12 @@ from service.training.building import build_model, check_output, compile_model, 
 from service.training.cache import EncodedCache
 from service.training.callbacks import Report
 from service.training.checks import check_examples
-from service.training.environment import inexact_by_nature
+from service.training.environment import inexact_by_nature, threads, versions
 from service.training.evaluation import baseline_of
 from service.training.examples import Examples, Wanted, encode, encode_rows_of
 from service.training.fitting import Fit, Fitted, compile_for_fit, steps_of_epoch
 from service.training.measuring import measure
-from service.training.order import MEMORY_BYTES
+from service.training.order import WINDOW_CHUNKS, order_of
 from service.training.publishing import publish
 from service.training.reading import load
 from service.training.resuming import JobSnapshots
@@ -126,17 +126,23 @@ class Story:
         return build_model(self.specs.definition, shape, self.job.max_parameters, self.job.seed, dtype_policy)
 
     def _planned(self, examples: Examples, model: keras.Model) -> Planned:
+        train, fit_spec = examples.train, self.specs.fit
+        order = order_of(train.rows, train.row_bytes, self.job.seed, fit_spec.shuffle)
         return Planned(
             features=examples.about.chosen,
             warnings=examples.about.warnings,
-            epochs=self.specs.fit.epochs,
-            steps=steps_of_epoch(examples.train.rows, self.specs.fit),
-            train_rows=examples.train.rows,
+            epochs=fit_spec.epochs,
+            steps=steps_of_epoch(train.rows, fit_spec),
+            train_rows=train.rows,
             validation_rows=examples.validation.rows if examples.validation else 0,
             parameters=int(model.count_params()),
-            initial_epoch=self.specs.fit.initial_epoch,
-            order="windows" if examples.train.size_bytes > MEMORY_BYTES else "exact",
-            input_shape=list(examples.train.x.shape[1:]),
+            initial_epoch=fit_spec.initial_epoch,
+            order="windows" if order.chunk_rows else "exact",
+            chunk_rows=order.chunk_rows,
+            window_chunks=WINDOW_CHUNKS if order.chunk_rows else None,
+            input_shape=list(train.x.shape[1:]),
+            threads=threads(),
+            versions=versions(),
             inexact_reason=inexact_by_nature(),
         )
 
@@ -179,6 +185,7 @@ class Story:
             return model
         twin = self._build(examples, "float32")
         compile_model(twin, self.specs.compile, model.steps_per_execution)
+        twin.optimizer.build(twin.trainable_variables)  # Keras does not load a saved model whose optimizer has none
         twin.set_weights(model.get_weights())
         return twin
 

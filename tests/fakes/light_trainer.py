@@ -77,7 +77,22 @@ class LightFit:
         """Fit to the end; the last frame."""
         self._report(PhaseStarted(phase="building"))
         self._report(
-            Planned(features={}, warnings=[], epochs=self._epochs, steps=STEPS, train_rows=4, validation_rows=0, parameters=1)
+            Planned(
+                features={},
+                warnings=[],
+                epochs=self._epochs,
+                steps=STEPS,
+                train_rows=4,
+                validation_rows=0,
+                parameters=1,
+                initial_epoch=0,
+                order="exact",
+                chunk_rows=None,
+                window_chunks=None,
+                input_shape=[1],
+                threads=1,
+                versions={},
+            )
         )
         if self._job.attempt > 1 or self._job.resume:
             self._resume()

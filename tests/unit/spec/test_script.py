@@ -83,7 +83,7 @@ def test_the_script_builds_the_model_that_the_trainer_builds(index, summaries):
 def test_a_script_reads_as_a_learner_would_write_it():
     assert (
         script_of(*CASES[0])
-        == '''"""The model "my_model" as a plain Keras script."""
+        == '''"""The model 'my_model' as a plain Keras script."""
 
 import keras
 
