@@ -31,6 +31,7 @@ NOISY = [
     {"type": "Dense", "units": 1},
 ]
 ADAM = {"type": "Adam"}
+AVERAGING = {"type": "AdamW", "learning_rate": 0.01, "use_ema": True, "ema_momentum": 0.9}
 ROWS, TRAIN_ROWS, BATCH_SIZE, EPOCHS = 50, 43, 6, 4
 STEPS = 8
 """The last batch has one row."""
