@@ -80,5 +80,6 @@ def block_function(model: keras.Model, step: Step, part: Part, batch_size: int) 
         logs: Logs = model.get_metrics_result()
         return logs
 
-    function: BlockFunction = tf.function(run, input_signature=signature, autograph=False)
+    # A concrete one is called faster, and a trainer that makes many of them is not warned of tracing too often.
+    function: BlockFunction = tf.function(run, input_signature=signature, autograph=False).get_concrete_function()
     return function
