@@ -39,9 +39,10 @@ class JobSnapshots:
         return self._origin
 
     def find(self, check: Check) -> State | None:
-        """The state that the job goes on from, which is reported where it is not the first attempt.
+        """The state that the job goes on from: the best snapshot, or where another run has ended; None begins anew.
 
-        Raises InvalidInput where it is to go on from another run and cannot.
+        It is reported where there is one, and also where a later attempt begins anew. Raises InvalidInput where the job
+        is to go on from another run and cannot.
         """
         for path in self._job.resume:
             try:
