@@ -166,7 +166,6 @@ class Snapshots(keras.callbacks.Callback):
             self._save_if_due(self._epoch, step, at_epoch_end=False)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        self._first_step = 0
         self._save_if_due(epoch + 1, 0, at_epoch_end=True)
 
     def state(self, epoch: int, step: int) -> State:

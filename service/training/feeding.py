@@ -107,7 +107,7 @@ class _Windows:
         self._held: Block = ()
 
     def read(self, number: int, start: int, stop: int) -> Block:
-        if number != self._number or start < self._at:
+        if number != self._number:
             self._number, self._windows, self._at, self._held = number, self._order.windows(number), 0, ()
         stop = min(stop, self._part.rows)
         while not self._held or self._at + len(self._held[0]) < stop:

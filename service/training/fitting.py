@@ -1,8 +1,10 @@
 """Keras's ``fit`` over our blocks: as many steps at a time as keep it quick to stop."""
 
 import math
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ from service.training.snapshots import (
     values_of,
     variables_of,
 )
-from service.training.stepping import nothing, steps_of, test_function, train_function
+from service.training.stepping import BlockFunction, block_function, nothing, steps_of, test_function, train_function
 from service.training.wishes import StopAsked, Wishes
 
 EXECUTION_SECONDS = 0.1
@@ -108,69 +110,74 @@ class Fit:
 
     def run(self, state: State | None) -> Fitted:
         """Fit to the end, from a state that was checked if there is one. Raises SuspendAsked after a last save."""
+        callbacks = self._callbacks(state.progressed if state is not None else Progressed())
         if state is not None and state.step:
-            rest = self._call(state, state.epoch + 1)
+            rest = self._call(callbacks, state, state.epoch + 1)
             if rest.stopped is not None or self.model.stop_training:
                 return rest
             state = rest.state
-        return self._call(state, self.spec.epochs)
+        return self._call(callbacks, state, self.spec.epochs)
 
-    def _call(self, state: State | None, last_epoch: int) -> Fitted:
+    def _call(self, callbacks: "_Callbacks", state: State | None, last_epoch: int) -> Fitted:
         """Keras's ``fit`` from ``state`` to the end of an epoch."""
         epoch, step = (state.epoch, state.step) if state is not None else (self.spec.initial_epoch, 0)
         progressed = state.progressed if state is not None else Progressed()
-        callbacks = self._callbacks(progressed)
         epochs = ReportEpoch(self.report, progressed.history, progressed.epoch_seconds)
-        resumable = callbacks.resumable
-        snapshots = Snapshots(self.save, self.wishes, self.budget, step, self.steps, epochs, resumable)
+        snapshots = Snapshots(self.save, self.wishes, self.budget, step, self.steps, epochs, callbacks.resumable)
         end = StateAtEnd(snapshots, last_epoch)
-        at_once = self.model.steps_per_execution
-        blocks = training_blocks(self.examples.train, self.order, Pace(self.spec.batch_size, self.steps, at_once), epoch, step)
-        before_evaluation = self._set_test_function(at_once)
-        with closing(feed(blocks, self.examples.train.size_bytes)) as executions:
-            self.model.train_function = train_function(self.model, self.examples.train, self.spec.batch_size, executions)
-            try:
-                self.model.fit(
-                    nothing(),
-                    initial_epoch=epoch,
-                    epochs=epoch if progressed.is_over else last_epoch,
-                    steps_per_epoch=self.steps - step,
-                    callbacks=[
-                        *before_evaluation,
-                        *callbacks.in_order,
-                        *([Restore(state, resumable)] if state is not None else []),
-                        epochs,
-                        ReportProgress(self.report, step, self.steps),
-                        snapshots,
-                        StopWhenAsked(self.wishes),
-                        end,
-                    ],
-                    shuffle=False,
-                    verbose=0,
-                    **self._validation(),
-                )
-            except StopAsked as stop:
-                return _stopped(stop.keep, epochs.epochs, callbacks.best)
+        restore = [Restore(state, callbacks.resumable)] if state is not None else []
+        ours = [epochs, ReportProgress(self.report, step, self.steps), snapshots, StopWhenAsked(self.wishes), end]
+        try:
+            self._fit_by_keras(epoch, step, epoch if progressed.is_over else last_epoch, [*callbacks.in_order, *restore, *ours])
+        except StopAsked as stop:
+            return self._stopped(stop.keep, epochs.epochs, callbacks.best)
         return Fitted(epochs.epochs, state=end.state or state, best=callbacks.checkpoint)
 
-    def _set_test_function(self, at_once: int) -> list[BeforeEvaluation]:
+    def _fit_by_keras(self, epoch: int, step: int, last_epoch: int, callbacks: list[keras.callbacks.Callback]) -> None:
+        train, batch_size = self.examples.train, self.spec.batch_size
+        pace = Pace(batch_size, self.steps, self.model.steps_per_execution)
+        with closing(feed(training_blocks(train, self.order, pace, epoch, step), train.size_bytes)) as executions:
+            self.model.train_function = train_function(self._train_block, executions)
+            self.model.test_function, begin_evaluation = self._test
+            self.model.fit(
+                nothing(),
+                initial_epoch=epoch,
+                epochs=last_epoch,
+                steps_per_epoch=self.steps - step,
+                callbacks=[BeforeEvaluation(begin_evaluation), *callbacks],
+                shuffle=False,
+                verbose=0,
+                **self._validation_arguments,
+            )
+
+    @cached_property
+    def _train_block(self) -> BlockFunction:
+        return block_function(self.model, self.model.train_step, self.examples.train, self.spec.batch_size)
+
+    @cached_property
+    def _test(self) -> tuple[Callable[[Any], dict[str, Any]] | None, Callable[[], None]]:
+        """The model's ``test_function``, and what is to be called before every evaluation."""
         part, batch_size = self.examples.validation, self.spec.batch_size
         if part is None:
-            return []
-        rows = at_once * batch_size
-        test, restart = test_function(self.model, part, batch_size, lambda: blocks_in_order(part, rows))
-        self.model.test_function = test
-        return [BeforeEvaluation(restart)]
+            return None, lambda: None
+        rows = self.model.steps_per_execution * batch_size
+        return test_function(self.model, part, batch_size, lambda: blocks_in_order(part, rows))
 
-    def _validation(self) -> dict[str, Any]:
+    @property
+    def _validation_arguments(self) -> dict[str, Any]:
         part = self.examples.validation
         if part is None:
             return {}
-        return {
-            "validation_data": nothing(),
-            "validation_steps": steps_of(part.rows, self.spec.batch_size),
-            "validation_freq": self.spec.validation_freq,
-        }
+        steps = steps_of(part.rows, self.spec.batch_size)
+        return {"validation_data": nothing(), "validation_steps": steps, "validation_freq": self.spec.validation_freq}
+
+    def _stopped(self, keep: Keep, epochs: list[EpochEnded], best: Best) -> Fitted:
+        if keep == "best" and best.restore():
+            return Fitted(epochs, keep)
+        if int(self.model.optimizer.iterations):  # before the first step there are no averages
+            self.model.optimizer.finalize_variable_values(self.model.trainable_weights)  # as Keras does at the end of a fit
+        note = "No epoch had ended when the run was stopped, so its last weights were kept." if keep == "best" else None
+        return Fitted(epochs, keep, note)
 
     def _callbacks(self, progressed: Progressed) -> "_Callbacks":
         specs = [spec for spec in self.spec.callbacks if not isinstance(spec, TerminateOnNaN)]  # every fit does that
@@ -227,9 +234,3 @@ def seconds_per_step(model: keras.Model, batch_size: int) -> float:
     seconds = STEP_SECONDS + PASSES * batch_size * multiplications_per_row(model) / MULTIPLICATIONS_PER_SECOND
     assert math.isfinite(seconds)
     return seconds
-
-
-def _stopped(keep: Keep, epochs: list[EpochEnded], best: Best) -> Fitted:
-    if keep == "best" and not best.restore():
-        return Fitted(epochs, keep, "No epoch had ended when the run was stopped, so its last weights were kept.")
-    return Fitted(epochs, keep)

@@ -12,13 +12,15 @@ import msgspec
 from service.errors import InvalidInput, Problem
 from service.infra.disk import is_full_disk
 from service.spec.fit import FitSpec
-from service.spec.frames import FitJob, LogLine, Resumed, SnapshotTaken
+from service.spec.frames import FitJob, LogLine, Resumed, SnapshotTaken, Start
 from service.training.callbacks import Report
 from service.training.environment import difference, environment
 from service.training.snapshots import Origin, Progressed, State, UnreadableSnapshot, read, write
 
 Check = Callable[[State], None]
 """Raises UnreadableSnapshot when a fit cannot go on from the state."""
+
+FIX = 'Continue a run of the same layers and optimizer, or use the weights alone: "take": "weights".'
 
 
 class JobSnapshots:
@@ -37,9 +39,10 @@ class JobSnapshots:
         return self._origin
 
     def find(self, check: Check) -> State | None:
-        """The state that the job goes on from, which is reported where it is not the first attempt.
+        """The state that the job goes on from: the best snapshot, or where another run has ended; None begins anew.
 
-        Raises InvalidInput where it is to go on from another run and cannot.
+        It is reported where there is one, and also where a later attempt begins anew. Raises InvalidInput where the job
+        is to go on from another run and cannot.
         """
         for path in self._job.resume:
             try:
@@ -55,21 +58,29 @@ class JobSnapshots:
         return start
 
     def _start(self, check: Check) -> State | None:
+        """Where another run has ended, if this one is to go on from there. Raises InvalidInput where it cannot."""
         start = self._job.start
         if start is None or start.take != "state":
             return None
         try:
-            state, origin = read(Path(start.state or ""))
+            last, origin = _read_end(start)
             changed = changes(origin.request, self._origin.request)
-            state = taken_up(state, is_same_fit=not changed)
+            state = taken_up(last, is_same_fit=not changed)
+            self._check_epochs(start, state)
             check(state)
         except UnreadableSnapshot as error:
             message = f"Run '{start.run_id}' cannot be continued: {error}"
-            problem = Problem("/continue_from", message, fix='Use its weights alone: "take": "weights".')
-            raise InvalidInput(message, [problem]) from error
-        reason = f"It goes on where run '{start.run_id}' has ended, but with another {', '.join(changed)}." if changed else None
+            raise InvalidInput(message, [Problem("/continue_from", message, fix=FIX)]) from error
+        reason = why_inexact(start.run_id, changed, last)
         self._go_on_from(state, replace(origin, inexact_reason=reason or origin.inexact_reason))
         return state
+
+    def _check_epochs(self, start: Start, state: State) -> None:
+        epochs = FitSpec.model_validate(self._job.fit).epochs
+        if state.epoch >= epochs:
+            message = f"Run '{start.run_id}' has ended with epoch {state.epoch}, which leaves nothing to do up to epoch {epochs}."
+            fix = f"Set epochs to the epoch to end with, which is more than {state.epoch}."
+            raise InvalidInput(message, [Problem("/fit/epochs", message, str(epochs), f"more than {state.epoch}", fix)])
 
     def save(self, state: State, began_at: float) -> None:
         """Write the state and tell of it; a full disk costs the snapshot, not the fit.
@@ -132,9 +143,25 @@ def changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
 
 
 def taken_up(state: State, is_same_fit: bool) -> State:
-    """The last state of a run as the first one of another; what its callbacks knew counts only for the same fit."""
-    callbacks = state.callbacks if is_same_fit else []
+    """The last state of a run as the first one of another.
+
+    What its callbacks knew counts only for the same fit, and not where one of them has ended it: it would end the other one too.
+    """
+    callbacks = state.callbacks if is_same_fit and not state.progressed.is_over else []
     return replace(state, progressed=Progressed(), callbacks=callbacks)
+
+
+def why_inexact(run_id: str, changed: list[str], last: State) -> str | None:
+    """Why a run that goes on from the last state of another may differ from a longer one; ``changed``: parts of the request."""
+    if changed:
+        return f"It goes on where run '{run_id}' has ended, but with another {', '.join(changed)}."
+    return f"It goes on where a callback has ended run '{run_id}'." if last.progressed.is_over else None
+
+
+def _read_end(start: Start) -> tuple[State, Origin]:
+    if start.state is None:
+        raise UnreadableSnapshot("It has left no state to go on from.")
+    return read(Path(start.state))
 
 
 def _hash(value: Any) -> str:

@@ -102,7 +102,7 @@ def write(path: Path, state: State, origin: Origin) -> None:
     incomplete = path.with_suffix(".incomplete")
     try:
         with incomplete.open("wb") as file:
-            np.savez(file, document=np.frombuffer(msgspec.json.encode(document), np.uint8), **entries)
+            np.savez(file, document=np.frombuffer(msgspec.msgpack.encode(document), np.uint8), **entries)
         os.replace(incomplete, path)
     finally:
         incomplete.unlink(missing_ok=True)
@@ -112,7 +112,7 @@ def read(path: Path) -> tuple[State, Origin]:
     """The state, and where it comes from. Raises UnreadableSnapshot."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            document = msgspec.json.decode(file["document"].tobytes(), type=_Document)
+            document = msgspec.msgpack.decode(file["document"].tobytes(), type=_Document)
             groups = {name: [file[f"{name}.{number}"] for number in range(count)] for name, count in document.counts.items()}
             callbacks = [Kept(values, groups[f"{CALLBACK}.{place}"]) for place, values in enumerate(document.callbacks)]
             variables, metrics = groups[VARIABLES], groups[METRICS]
@@ -139,9 +139,13 @@ def values_of(variables: list[Any]) -> list[Array]:
 
 
 def check_shapes(variables: list[Any], values: list[Array]) -> None:
-    """Raise UnreadableSnapshot when the values are of other variables."""
-    if [tuple(variable.shape) for variable in variables] != [value.shape for value in values]:
-        raise UnreadableSnapshot("A snapshot is of another model.")
+    """Raise UnreadableSnapshot, with the first one that differs, when the values are of other variables."""
+    if len(variables) != len(values):
+        raise UnreadableSnapshot(f"A snapshot is of another model: it has {len(values)} variables instead of {len(variables)}.")
+    for variable, value in zip(variables, values, strict=True):
+        if tuple(variable.shape) != value.shape:
+            difference = f"'{variable.path}' has shape {tuple(variable.shape)} here and {value.shape} there"
+            raise UnreadableSnapshot(f"A snapshot is of another model: {difference}.")
 
 
 def assign(variables: list[Any], values: list[Array]) -> None:

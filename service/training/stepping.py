@@ -16,6 +16,8 @@ from service.training.feeding import Block
 
 Step = Callable[[tuple[Any, ...]], Any]
 Logs = dict[str, Any]
+BlockFunction = Callable[..., Logs]
+"""Does one step for each batch of a block, and gives the metrics so far."""
 
 
 def steps_of(rows: int, batch_size: int) -> int:
@@ -28,9 +30,8 @@ def nothing() -> tf.data.Dataset:
     return tf.data.Dataset.range(1).repeat()
 
 
-def train_function(model: keras.Model, part: Part, batch_size: int, executions: Iterator[list[Block]]) -> Callable[[Any], Logs]:
+def train_function(run: BlockFunction, executions: Iterator[list[Block]]) -> Callable[[Any], Logs]:
     """To be the ``train_function`` of a compiled and built model: takes the next execution's blocks, whatever Keras gives it."""
-    run = _block_function(model, model.train_step, part, batch_size)
 
     def train(_: Any) -> Logs:
         logs: Logs = {}
@@ -48,7 +49,7 @@ def test_function(
 
     ``begin`` gives the blocks of one evaluation.
     """
-    run = _block_function(model, model.test_step, part, batch_size)
+    run = block_function(model, model.test_step, part, batch_size)
     blocks: Iterator[Block] = iter(())
 
     def restart() -> None:
@@ -62,7 +63,7 @@ def test_function(
     return test, restart
 
 
-def _block_function(model: keras.Model, step: Step, part: Part, batch_size: int) -> Callable[..., Logs]:
+def block_function(model: keras.Model, step: Step, part: Part, batch_size: int) -> BlockFunction:
     """A function of a block that does one step for each of its batches; the last batch may be smaller."""
     if model.jit_compile:
         step = tf.function(step, jit_compile=True, reduce_retracing=True)
@@ -79,5 +80,6 @@ def _block_function(model: keras.Model, step: Step, part: Part, batch_size: int)
         logs: Logs = model.get_metrics_result()
         return logs
 
-    function: Callable[..., Logs] = tf.function(run, input_signature=signature, autograph=False)
+    # A concrete one is called faster, and a trainer that makes many of them is not warned of tracing too often.
+    function: BlockFunction = tf.function(run, input_signature=signature, autograph=False).get_concrete_function()
     return function

@@ -44,7 +44,12 @@ AVERAGING = {
     "loss": {"type": "BinaryCrossentropy"},
     "metrics": [{"type": "AUC"}],
 }
-LONG_EPOCHS = {"epochs": 12, "batch_size": 1, "validation_split": 0.2}
+WATCHED = [
+    {"type": "EarlyStopping", "patience": 3, "restore_best_weights": True},
+    {"type": "ReduceLROnPlateau", "patience": 1, "min_delta": 0.05},
+    {"type": "ModelCheckpoint", "monitor": "val_auc", "mode": "max"},
+]
+LONG_EPOCHS = {"epochs": 12, "batch_size": 1, "validation_split": 0.2, "validation_freq": 2, "callbacks": WATCHED}
 OFTEN = 0.05
 
 
@@ -57,10 +62,11 @@ def receive_until(trainer, kind):
 
 
 def results(folder: Path):
-    """Weights and the optimizer's state as bytes, and the history."""
-    model = keras.saving.load_model(folder / "model.keras")
+    """Weights and the optimizer's state as bytes, those of the best epoch too where they were kept, and the history."""
+    models = [keras.saving.load_model(folder / name) for name in ("model.keras", "best.keras") if (folder / name).exists()]
     history = json.loads((folder / "history.json").read_bytes())
-    return [variable.numpy().tobytes() for variable in [*model.weights, *model.optimizer.variables]], history
+    variables = [variable for model in models for variable in [*model.weights, *model.optimizer.variables]]
+    return [variable.numpy().tobytes() for variable in variables], history
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +130,7 @@ def test_a_fit_that_is_killed_in_the_midst_of_epochs_ends_as_if_undisturbed(trai
     """288 steps per epoch, two kills: attempts 1 and 2 in one process each, attempt 3 in a third."""
     fields = {"definition": NOISY, "compile": AVERAGING, "fit": LONG_EPOCHS}
     expected = undisturbed_results(trainer, digits, tmp_path / "undisturbed", **fields)
+    assert (tmp_path / "undisturbed" / "best.keras").exists()
     resume: list[str] = []
     for attempt in (1, 2):
         other = TrainerProcess(tmp_path / f"{attempt}.log")

@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from service.spec.frames import DatasetFiles, Frame, LogLine, Resumed, SnapshotTaken
+from service.spec.frames import DatasetFiles, FitJob, Frame, LogLine, Resumed, SnapshotTaken, Start
 from service.training import environment, snapshots
-from service.training.resuming import JobSnapshots
+from service.training.resuming import JobSnapshots, changes, request_of
 from service.training.snapshots import Origin, Progressed, State, UnreadableSnapshot
 from tests.unit.training.conftest import make_job
 
@@ -86,6 +88,50 @@ def test_what_was_inexact_once_stays_so_in_later_attempts(tmp_path):
     path = str(tmp_path / "attempt 2" / "snapshot-1.npz")
     _, frames, _ = find(tmp_path, [path], attempt=3)
     assert frames == [Resumed(from_epoch=5, from_step=4, inexact_reason="It went on with another NumPy.")]
+
+
+def continued(folder: Path, end: State, origin: Origin, **fields: Any) -> tuple[State | None, list[Frame]]:
+    """A job of ten epochs that goes on from the end of another run."""
+    frames: list[Frame] = []
+    start = Start(run_id="run_a", take="state", model="", state=stored(folder, "state.npz", end, origin))
+    job = make_job(folder / "run", NOTHING, seed=SEED, start=start, fit={"epochs": 10}, **fields)
+    return JobSnapshots(job, frames.append).find(accept), frames
+
+
+def test_a_run_that_continues_another_one_in_another_environment_says_so(tmp_path):
+    request = request_of(make_job(tmp_path / "run", NOTHING, seed=SEED, fit={"epochs": 3}))
+    before = environment.environment() | {"keras": "1.0"}
+    found, frames = continued(tmp_path, state(step=0), origin(environment=before, request=request))
+    assert frames == [Resumed(from_epoch=3, from_step=0, inexact_reason="It went on with another Keras.")]
+    assert found.progressed == Progressed()
+
+
+def test_a_run_that_continues_an_inexact_one_is_inexact_for_the_same_reason(tmp_path):
+    request = request_of(make_job(tmp_path / "run", NOTHING, seed=SEED, fit={"epochs": 3}))
+    _, frames = continued(tmp_path, state(step=0), origin(request=request, inexact_reason="It went on with another NumPy."))
+    assert frames == [Resumed(from_epoch=3, from_step=0, inexact_reason="It went on with another NumPy.")]
+
+
+FILES = DatasetFiles(kind="arrays", files={}, sha256={"x": "abc"})
+CHANGES: list[tuple[dict[str, Any], list[str]]] = [
+    ({"run_id": "run_b", "attempt": 2, "publish": False, "directory": "elsewhere"}, []),
+    ({"fit": {"epochs": 9, "initial_epoch": 3}}, []),
+    ({"fit": {"batch_size": 32, "shuffle": True}}, []),
+    ({"fit": {"batch_size": 33, "shuffle": False}}, ["batch_size", "shuffle"]),
+    ({"fit": {"callbacks": ["EarlyStopping"]}}, ["callbacks"]),
+    ({"fit": {"dtype_policy": "mixed_bfloat16"}}, ["dtype_policy"]),
+    ({"seed": SEED + 1, "target": "other"}, ["target", "seed"]),
+    ({"definition": {"layers": []}, "compile": {}, "features": {"columns": {}}}, ["definition", "compile", "features"]),
+    ({"dataset": FILES}, ["dataset"]),
+    ({"validation_dataset": FILES}, ["validation dataset"]),
+    ({"test_dataset": FILES}, []),
+]
+
+
+@pytest.mark.parametrize(("fields", "names"), CHANGES)
+def test_only_what_decides_about_the_numbers_counts_as_a_change(tmp_path, fields, names):
+    job: FitJob = make_job(tmp_path, NOTHING, seed=SEED)
+    assert changes(request_of(job), request_of(msgspec.structs.replace(job, **fields))) == names
 
 
 def test_two_snapshots_of_the_same_state_are_two_files(tmp_path):
