@@ -5,7 +5,7 @@ from pathlib import Path
 from service.features.plan import read_plan
 from service.spec.frames import EvaluateJob, Finished, PhaseStarted
 from service.training import outputs
-from service.training.building import load_saved, reset_keras
+from service.training.building import check_output, load_saved, reset_keras
 from service.training.callbacks import Report
 from service.training.evaluation import baseline_of, read_baseline
 from service.training.examples import encode_rows_of
@@ -33,6 +33,7 @@ def _evaluate(job: EvaluateJob, report: Report, wishes: Wishes) -> Finished:
     model = load_saved(Path(job.model), directory)
     report(PhaseStarted(phase="encoding"))
     part = encode_rows_of(load(job.dataset), plan, job.sample_weight, directory)
+    check_output(model, plan.target, part.y.shape[1:])
     wishes.check(has_weights=False)
     report(PhaseStarted(phase="evaluating"))
     baseline = read_baseline(job.baseline) if job.baseline else baseline_of(plan.target, part.y)

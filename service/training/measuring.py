@@ -10,6 +10,7 @@ from service.training.callbacks import BeforeEvaluation, StopWhenAsked, finite_o
 from service.training.evaluation import Baseline, evaluate
 from service.training.examples import Array, Part
 from service.training.feeding import blocks_in_order
+from service.training.reading import release_pages
 from service.training.stepping import nothing, steps_of, test_function
 from service.training.wishes import Wishes
 
@@ -55,4 +56,5 @@ def predict(model: keras.Model, x: Array, wishes: Wishes) -> Array:
     for start in range(0, len(x), OUTPUT_ROWS):
         wishes.check_kept()
         outputs.append(np.asarray(model(np.asarray(x[start : start + OUTPUT_ROWS]), training=False), dtype=np.float32))
+        release_pages([x])
     return np.concatenate(outputs)
