@@ -1,6 +1,6 @@
 """Makes encoded examples of a stored dataset, as mapped files: plans, splits, encodes block by block."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +129,7 @@ def encode_rows_of(dataset: Dataset, plan: FeaturePlan, sample_weight: str | Non
     with _Files(folder) as files:
         for block in Encoder(plan, sample_weight).encode(dataset):
             files.append(TRAINING, dataset.rows, block.arrays)
-    part = _open_part(folder, TRAINING)
+    part = _open_part(folder, TRAINING, [path.name for path in folder.glob("*.npy")])
     assert part is not None, "a dataset has rows"
     return part
 
@@ -139,17 +139,17 @@ def open_examples(folder: Path) -> Examples:
     about = msgspec.json.decode((folder / ABOUT).read_bytes(), type=About)
     if any((folder / name).stat().st_size != size for name, size in about.sizes.items()):
         raise ValueError(f"A file in {folder} is not whole.")
-    train = _open_part(folder, TRAINING)
-    if train is None:
-        raise FileNotFoundError(f"There are no examples in {folder}.")
-    return Examples(train, _open_part(folder, VALIDATION), about)
+    train = _open_part(folder, TRAINING, about.sizes)
+    assert train is not None, "there is something to train on"
+    return Examples(train, _open_part(folder, VALIDATION, about.sizes), about)
 
 
-def _open_part(folder: Path, end: str) -> Part | None:
-    paths = [folder / f"{name}{end}.npy" for name in NAMES]
-    if not paths[0].exists():
+def _open_part(folder: Path, end: str, written: Container[str]) -> Part | None:
+    """The part, by the names of the files that were written: one that another process removes meanwhile is an error."""
+    names = [f"{name}{end}.npy" for name in NAMES]
+    if names[0] not in written:
         return None
-    return Part(*(np.load(path, mmap_mode="r", allow_pickle=False) for path in paths if path.exists()))
+    return Part(*(np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in names if name in written))
 
 
 def _check_sample_weight(dataset: Dataset, wanted: Wanted) -> None:
