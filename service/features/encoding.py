@@ -5,7 +5,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import accumulate, chain
+from itertools import accumulate, chain, repeat
 from types import NoneType
 from typing import Any
 
@@ -52,7 +52,7 @@ def encode_target(target: Target, values: Array) -> Array:
     if target.encoding == "one_hot" and values.ndim == 2 and values.shape[1] > 1:
         return values.astype(np.float32)
     place_of = {label: place for place, label in enumerate(target.classes)}
-    places = np.array([place_of[value] for value in values.reshape(-1).tolist()], dtype=np.int32)
+    places = np.array(list(map(place_of.__getitem__, values.reshape(-1).tolist())), dtype=np.int32)
     if target.encoding == "one_hot":
         return np.eye(len(target.classes), dtype=np.float32)[places]
     return places[:, None] if target.encoding == "index" else places[:, None].astype(np.float32)
@@ -114,7 +114,7 @@ def _write_category(column: CategoryColumn, values: Array, out: Array) -> None:
 def _category_places(column: CategoryColumn, values: list[Any]) -> list[int]:
     """Place of each value: 0 for missing and unseen ones. As in Python and JSON readers, 1, 1.0 and true are equal."""
     place_of = {label: place for place, label in enumerate(column.vocabulary, start=1)}
-    return [place_of.get(value, 0) for value in values]
+    return list(map(place_of.get, values, repeat(0)))
 
 
 def _starts(used: list[UsedColumn]) -> list[int]:

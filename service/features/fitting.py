@@ -5,7 +5,10 @@ Knows no Keras, files or database.
 """
 
 import math
+import operator
 from collections.abc import Mapping
+from itertools import repeat
+from types import NoneType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -96,7 +99,7 @@ def kind_of(values: Array) -> Kind:
         return "empty" if np.isnan(values).all() else "number"
     if values.dtype.kind != "O":
         return by_dtype.get(values.dtype.kind, "other")
-    types = {type(value) for value in values if value is not None}
+    types = set(map(type, values)) - {NoneType}
     if not types:
         return "empty"
     by_type: dict[type, Kind] = {str: "text", bool: "boolean", int: "number"}
@@ -108,7 +111,7 @@ def is_missing(values: Array) -> Array:
     if values.dtype.kind == "f":
         return np.isnan(values)
     if values.dtype.kind == "O":
-        return np.array([value is None for value in values], dtype=bool)
+        return np.fromiter(map(operator.is_, values, repeat(None)), bool, len(values))
     return np.zeros(len(values), dtype=bool)
 
 

@@ -134,9 +134,9 @@ def _check_logits(layer: _Layer, activation: str, loss: str, target: Target) -> 
     low, high = RANGES.get(activation, (-np.inf, np.inf))
     if target.encoding == "binary" and (low >= 0 or high <= 0):
         message = (
-            f"Loss {loss} has from_logits=true, but layer '{layer.name}' ends with {activation}: its logits have one sign only, "
+            f"Layer '{layer.name}' ends with {activation}: its logits have one sign only, so it always answers the same class."
         )
-        raise layer.refused(f"{message}so that it always answers the same class.", activation, "Let it have no activation.")
+        raise layer.refused(message, activation, "Let it have no activation.")
 
 
 def _check_range(layer: _Layer, activation: str, examples: Examples) -> None:

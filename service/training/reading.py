@@ -53,7 +53,7 @@ class Table:
     kind = "table"
 
     def __init__(self, path: Path) -> None:
-        self._file = pyarrow.parquet.ParquetFile(path, buffer_size=READ_BYTES)
+        self._file = pyarrow.parquet.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False)
 
     @property
     def rows(self) -> int:
@@ -66,6 +66,7 @@ class Table:
     def blocks(self, names: list[str]) -> Iterator[Mapping[str, Array]]:
         for batch in self._file.iter_batches(BLOCK_ROWS, columns=names):
             yield {name: _raw(batch.column(name)) for name in names}
+        pa.default_memory_pool().release_unused()
 
 
 class _Columns(Mapping[str, Array]):
