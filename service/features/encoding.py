@@ -27,6 +27,8 @@ UsedColumn = NumberColumn | CategoryColumn
 
 MAX_PROBLEMS = 20
 MAX_WARNINGS = 20
+SCALED_ROWS = 1024
+"""Rows that are scaled at once: as many as a processor's cache holds of some dozens of columns."""
 NUMBERS = frozenset({int, float})
 
 
@@ -37,8 +39,10 @@ def encode_columns(plan: TableInput, columns: Mapping[str, Array]) -> Array:
     encoded = np.zeros((rows, plan.width), dtype=np.float32)
     numbers = [column for column in used if isinstance(column, NumberColumn)]
     if numbers:
-        raw = np.stack([_as_float64(columns[column.column]) for column in numbers], axis=1)
-        encoded[:, _places(used, numbers)] = _scale(numbers, raw)
+        values, places = [_as_float64(columns[column.column]) for column in numbers], _places(used, numbers)
+        for start in range(0, rows, SCALED_ROWS):
+            raw = np.stack([column[start : start + SCALED_ROWS] for column in values], axis=1)
+            encoded[start : start + SCALED_ROWS, places] = _scale(numbers, raw)
     for column, start in zip(used, _starts(used), strict=True):
         if isinstance(column, CategoryColumn):
             _write_category(column, columns[column.column], encoded[:, start : start + column.width])

@@ -68,7 +68,8 @@ def evaluate_job(folder: Path, dataset: DatasetFiles, sample_weight: str | None 
     directory = folder / "evaluation"
     directory.mkdir()
     defaults = {
-        "run_id": f"run_{time.monotonic_ns()}", "attempt": 1, "directory": str(directory), "model": str(folder / "fit" / "model.keras"),
+        "run_id": f"run_{time.monotonic_ns()}",
+        "attempt": 1, "directory": str(directory), "model": str(folder / "fit" / "model.keras"),
         "plan": read(folder / "fit" / "plan.json"), "baseline": read(folder / "fit" / "evaluation.json")["baseline"],
         "dataset": dataset, "batch_size": 32, "sample_weight": sample_weight,
     }  # fmt: skip
