@@ -11,11 +11,12 @@ import pytest
 from service.spec.compile import MeanSquaredError
 from service.spec.features import FeaturesSpec
 from service.spec.fit import FitSpec
+from service.spec.frames import EpochEnded, Finished, Planned
 from service.training import cache as cache_module
 from service.training.cache import PARTIAL, EncodedCache
 from service.training.examples import Examples, Wanted, encode
 from service.training.reading import load
-from tests.unit.training.conftest import store_arrays
+from tests.unit.training.conftest import make_job, store_arrays
 
 PLENTY = 10**9
 ROWS = 1000
@@ -203,3 +204,35 @@ def test_a_cache_that_somebody_empties_is_filled_again(writer, folder):
     shutil.rmtree(folder)
     assert is_whole(cache.examples({}, writer))
     assert writer.times == 2
+
+
+def test_jobs_share_what_is_the_same_in_both(trainer, digits, tmp_path):
+    """What decides is the data, the features, the target, the loss, the weights and the split; the seed only where it splits."""
+    folder = tmp_path / "cache"
+
+    def entries_after(name: str, fit: dict, seed: int, **fields) -> int:
+        fields = {"publish": False, "cache_directory": str(folder), "cache_bytes": PLENTY} | fields
+        frame = trainer.run(make_job(tmp_path / name, digits, fit={"epochs": 1, **fit}, seed=seed, **fields))[-1]
+        assert isinstance(frame, Finished), frame
+        return len(entries(folder / "encoded"))
+
+    last, random = {"validation_split": 0.2}, {"validation_split": 0.2, "split": "random"}
+    assert entries_after("first", last, seed=1) == 1
+    assert entries_after("other settings", last | {"epochs": 2, "batch_size": 7}, seed=2) == 1
+    assert entries_after("at random", random, seed=1) == 2
+    assert entries_after("again", random, seed=1) == 2
+    assert entries_after("another seed", random, seed=2) == 3
+    assert entries_after("weights", last | {"class_weight": "balanced"}, seed=1) == 4
+    assert entries_after("features", last, seed=1, features={"columns": {"pixel_9": {"type": "exclude"}}}) == 5
+    assert entries_after("no room", last, seed=1, cache_bytes=0) == 5  # what is there is used all the same
+
+
+def test_a_kept_and_a_fresh_encoding_fit_alike(trainer, digits, tmp_path):
+    histories = []
+    for name in ("fresh", "kept"):
+        fields = {"publish": False, "cache_directory": str(tmp_path / "cache"), "cache_bytes": PLENTY}
+        job = make_job(tmp_path / name, digits, fit={"epochs": 2, "validation_split": 0.2, "class_weight": {"1": 2}}, **fields)
+        frames = trainer.run(job)
+        histories.append([(frame.metrics, frame.epoch) for frame in frames if isinstance(frame, EpochEnded)])
+        histories[-1].append(next(frame.features for frame in frames if isinstance(frame, Planned)))
+    assert histories[0] == histories[1]
