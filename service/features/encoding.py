@@ -5,7 +5,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import accumulate, chain
+from itertools import accumulate, chain, repeat
 from types import NoneType
 from typing import Any
 
@@ -27,6 +27,8 @@ UsedColumn = NumberColumn | CategoryColumn
 
 MAX_PROBLEMS = 20
 MAX_WARNINGS = 20
+SCALED_ROWS = 1024
+"""Rows that are scaled at once: as many as a processor's cache holds of some dozens of columns."""
 NUMBERS = frozenset({int, float})
 
 
@@ -37,8 +39,10 @@ def encode_columns(plan: TableInput, columns: Mapping[str, Array]) -> Array:
     encoded = np.zeros((rows, plan.width), dtype=np.float32)
     numbers = [column for column in used if isinstance(column, NumberColumn)]
     if numbers:
-        raw = np.stack([_as_float64(columns[column.column]) for column in numbers], axis=1)
-        encoded[:, _places(used, numbers)] = _scale(numbers, raw)
+        values, places = [_as_float64(columns[column.column]) for column in numbers], _places(used, numbers)
+        for start in range(0, rows, SCALED_ROWS):
+            raw = np.stack([column[start : start + SCALED_ROWS] for column in values], axis=1)
+            encoded[start : start + SCALED_ROWS, places] = _scale(numbers, raw)
     for column, start in zip(used, _starts(used), strict=True):
         if isinstance(column, CategoryColumn):
             _write_category(column, columns[column.column], encoded[:, start : start + column.width])
@@ -52,7 +56,7 @@ def encode_target(target: Target, values: Array) -> Array:
     if target.encoding == "one_hot" and values.ndim == 2 and values.shape[1] > 1:
         return values.astype(np.float32)
     place_of = {label: place for place, label in enumerate(target.classes)}
-    places = np.array([place_of[value] for value in values.reshape(-1).tolist()], dtype=np.int32)
+    places = np.array(list(map(place_of.__getitem__, values.reshape(-1).tolist())), dtype=np.int32)
     if target.encoding == "one_hot":
         return np.eye(len(target.classes), dtype=np.float32)[places]
     return places[:, None] if target.encoding == "index" else places[:, None].astype(np.float32)
@@ -114,7 +118,7 @@ def _write_category(column: CategoryColumn, values: Array, out: Array) -> None:
 def _category_places(column: CategoryColumn, values: list[Any]) -> list[int]:
     """Place of each value: 0 for missing and unseen ones. As in Python and JSON readers, 1, 1.0 and true are equal."""
     place_of = {label: place for place, label in enumerate(column.vocabulary, start=1)}
-    return [place_of.get(value, 0) for value in values]
+    return list(map(place_of.get, values, repeat(0)))
 
 
 def _starts(used: list[UsedColumn]) -> list[int]:

@@ -5,7 +5,10 @@ Knows no Keras, files or database.
 """
 
 import math
+import operator
 from collections.abc import Mapping
+from itertools import repeat
+from types import NoneType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -32,6 +35,7 @@ Kind = Literal["number", "boolean", "text", "date", "empty", "other"]
 INPUT_NAME = "input"
 MAX_AUTO_CATEGORIES = 50
 MAX_CATEGORIES = 10_000
+MAX_PROBLEMS = 20
 
 
 class FittedPlan(NamedTuple):
@@ -47,23 +51,20 @@ def fit_table_plan(
 ) -> FittedPlan:
     """Plan a table; measures only the rows of which ``training`` (one boolean each) is true, but for the target's classes.
 
-    Raises InvalidInput when the target does not fit the loss or no column can be used.
+    Raises InvalidInput when the target does not fit the loss, a column has no values, or none can be used.
     """
-    target_name = _known_target(target, list(columns), "column")
+    target_name = known_target(target, list(columns), "column")
     _check_named_columns(features, list(columns), target_name)
-    planned_target = _plan_target(target_name, columns[target_name], loss)
-    planned, chosen, warnings = [], {}, []
-    for name, values in columns.items():
-        if name == target_name:
-            continue
-        column, words = _plan_column(name, values[training], features.columns.get(name))
-        planned.append(column)
-        chosen[name] = words
-        if isinstance(column, ExcludedColumn) and name not in features.columns:
-            warnings.append(f"Column '{name}' is left out: {column.reason}.")
+    planned_target = plan_target(target_name, columns[target_name], loss)
+    planned, chosen = _plan_columns([name for name in columns if name != target_name], columns, features, training)
     if not any(column.width for column in planned):
         raise _nothing_to_learn_from(target_name, chosen)
     chosen[target_name] = _describe_target(planned_target)
+    warnings = [
+        f"Column '{column.column}' is left out: {column.reason}."
+        for column in planned
+        if isinstance(column, ExcludedColumn) and column.column not in features.columns
+    ]
     return FittedPlan(FeaturePlan(input=TableInput(name=INPUT_NAME, columns=planned), target=planned_target), chosen, warnings)
 
 
@@ -76,20 +77,19 @@ def fit_array_plan(
     """
     assert training.any(), "there is nothing to train on"
     _check_named_columns(features, [], None)
-    target_name = _known_target(target, list(arrays), "array")
+    target_name = known_target(target, list(arrays), "array")
     inputs = [name for name in arrays if name != target_name]
     if len(inputs) != 1:
         problem = Problem("/dataset", "The model has one input.", ", ".join(inputs) or "no array", "one array beside the target")
         raise InvalidInput(f"The dataset has {len(inputs)} arrays beside the target '{target_name}'. Expected one.", [problem])
-    planned_target = _plan_target(target_name, arrays[target_name], loss)
+    planned_target = plan_target(target_name, arrays[target_name], loss)
     values = arrays[inputs[0]]
-    warnings = _array_warnings(inputs[0], values)
     plan_input = ArrayInput(name=INPUT_NAME, shape=list(values.shape[1:]) or [1], dtype="float32")
     chosen = {
         inputs[0]: f"numbers as they are, shape {tuple(plan_input.shape)} per row",
         target_name: _describe_target(planned_target),
     }
-    return FittedPlan(FeaturePlan(input=plan_input, target=planned_target), chosen, warnings)
+    return FittedPlan(FeaturePlan(input=plan_input, target=planned_target), chosen, [])
 
 
 def kind_of(values: Array) -> Kind:
@@ -99,10 +99,10 @@ def kind_of(values: Array) -> Kind:
         return "empty" if np.isnan(values).all() else "number"
     if values.dtype.kind != "O":
         return by_dtype.get(values.dtype.kind, "other")
-    types = {type(value) for value in values if value is not None}
+    types = set(map(type, values)) - {NoneType}
     if not types:
         return "empty"
-    by_type: dict[type, Kind] = {str: "text", bool: "boolean"}
+    by_type: dict[type, Kind] = {str: "text", bool: "boolean", int: "number"}
     return by_type.get(types.pop(), "other") if len(types) == 1 else "other"
 
 
@@ -111,28 +111,69 @@ def is_missing(values: Array) -> Array:
     if values.dtype.kind == "f":
         return np.isnan(values)
     if values.dtype.kind == "O":
-        return np.array([value is None for value in values], dtype=bool)
+        return np.fromiter(map(operator.is_, values, repeat(None)), bool, len(values))
     return np.zeros(len(values), dtype=bool)
 
 
 def labels_of(values: Array) -> list[Label]:
     """The distinct values of a raw column in order, missing ones left out; whole numbers as integers."""
-    present = values[~is_missing(values)]
+    present = _present(values)
     distinct = sorted(set(present.tolist())) if present.dtype.kind == "O" else np.unique(present).tolist()
     if distinct and all(isinstance(value, float) and value.is_integer() for value in distinct):
         return [int(value) for value in distinct]
     return distinct
 
 
+def _present(values: Array) -> Array:
+    """The values that are not missing; no copy where none is."""
+    missing = is_missing(values)
+    return values[~missing] if missing.any() else values
+
+
 # Columns
 
 
-def _plan_column(name: str, values: Array, feature: ColumnFeature | None) -> tuple[PlannedColumn, str]:
-    kind = kind_of(values)
-    if isinstance(feature, ExcludedFeature):
-        return _exclude(name, "as you asked")
-    if kind == "empty":
-        return _exclude(name, "it has no values in the training rows")
+def _plan_columns(
+    names: list[str], columns: Mapping[str, Array], features: FeaturesSpec, training: Array
+) -> tuple[list[PlannedColumn], dict[str, str]]:
+    """What becomes of each column, and in words; one column is held at a time. Raises InvalidInput."""
+    planned, chosen, empty = [], {}, []
+    for name in names:
+        feature = features.columns.get(name)
+        if isinstance(feature, ExcludedFeature):
+            column, chosen[name] = _exclude(name, "as you asked")
+        else:
+            values = _chosen_rows(columns[name], training)
+            kind = kind_of(values)
+            if kind == "empty":
+                empty.append(name)
+                continue
+            column, chosen[name] = _plan_column(name, values, kind, feature)
+        planned.append(column)
+    if empty:
+        raise _no_values(empty)
+    return planned, chosen
+
+
+def _chosen_rows(values: Array, chosen: Array) -> Array:
+    """The rows of which ``chosen`` is true; no copy where these are the first ones, as they mostly are."""
+    count = int(np.count_nonzero(chosen))
+    return values[:count] if chosen[:count].all() else values[chosen]
+
+
+def _no_values(names: list[str]) -> InvalidInput:
+    problems = [
+        Problem(
+            f"/features/columns/{_escape(name)}", f"Column '{name}' has no values in the training rows.", "no values", "some",
+            f'Leave it out: "features": {{"columns": {{"{name}": {{"type": "exclude"}}}}}}; or fill it in.',
+        )
+        for name in names[:MAX_PROBLEMS]
+    ]  # fmt: skip
+    more = f" Neither have {len(names) - 1} others." if len(names) > 1 else ""
+    return InvalidInput(f"{problems[0].message}{more} {problems[0].fix}", problems)
+
+
+def _plan_column(name: str, values: Array, kind: Kind, feature: ColumnFeature | None) -> tuple[PlannedColumn, str]:
     if isinstance(feature, NumberFeature):
         return _plan_number(name, values, kind, feature.scale)
     if isinstance(feature, CategoryFeature):
@@ -166,7 +207,7 @@ def _plan_number(name: str, values: Array, kind: Kind, scale: str) -> tuple[Plan
             'Use {"type": "category"} or {"type": "exclude"}.',
         )  # fmt: skip
         raise InvalidInput(f"Column '{name}' cannot be used as a number: it holds {kind}.", [problem])
-    present = values[~is_missing(values)].astype(np.float64)
+    present = _present(values).astype(np.float64, copy=False)
     offset, divisor, words = _measure(name, present, scale)
     column = NumberColumn(
         column=name, missing=float(present.mean()), offset=offset, divisor=divisor, is_boolean=kind == "boolean"
@@ -204,16 +245,11 @@ def _plan_category(name: str, values: Array, kind: Kind, encoding: Literal["one_
     return CategoryColumn(column=name, vocabulary=vocabulary, encoding=encoding), f"one of {len(vocabulary)} values, {words}"
 
 
-def _array_warnings(name: str, values: Array) -> list[str]:
-    if values.dtype.kind in "iu" and values.size and max(abs(int(values.min())), abs(int(values.max()))) > 2**24:
-        return [f"Array '{name}' holds integers beyond 16,777,216, which float32 rounds."]
-    return []
-
-
 # The target
 
 
-def _plan_target(name: str, values: Array, loss: LossBase) -> Target:
+def plan_target(name: str, values: Array, loss: LossBase) -> Target:
+    """How raw target values ``(rows, …)`` become what the loss wants. Raises InvalidInput."""
     _check_complete(name, values)
     encoding = loss.target_encoding
     if encoding == "number":
@@ -234,10 +270,15 @@ def _is_one_hot(values: Array, encoding: str) -> bool:
 
 def _classes(name: str, values: Array, loss: LossBase) -> list[Label]:
     if values.ndim > 1 and values.shape[1:] != (1,):
-        raise _bad_target(name, f"{loss.type} wants one class per row", f"shape {values.shape}", f"shape ({len(values)},)", None)
+        fix = "Give each row the number or name of its class."
+        if loss.target_encoding == "index":
+            fix += " For one-hot rows use CategoricalCrossentropy."
+        raise _bad_target(name, f"{loss.type} wants one class per row", f"shape {values.shape}", f"shape ({len(values)},)", fix)
     kind = kind_of(values.reshape(-1))
     if kind not in ("number", "boolean", "text"):
         raise _bad_target(name, f"its values are no classes ({kind})", kind, "text, whole numbers or booleans", None)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise _bad_target(name, "it holds infinite numbers", "infinity", "finite numbers", None)
     classes = labels_of(values.reshape(-1))
     if len(classes) < 2:
         raise _bad_target(name, "it is the same in every row", _shown(classes), "at least 2 classes", "Choose another target.")
@@ -250,7 +291,7 @@ def _classes(name: str, values: Array, loss: LossBase) -> list[Label]:
 
 
 def _check_complete(name: str, values: Array) -> None:
-    missing = int(is_missing(values).sum())
+    missing = int(is_missing(values).reshape(len(values), -1).any(axis=1).sum())
     if missing:
         raise _bad_target(
             name, f"{missing} of its {len(values)} rows have no value", f"{missing} missing values", "a value in every row",
@@ -271,7 +312,8 @@ def _check_numbers(name: str, values: Array, loss: LossBase) -> None:
         )
 
 
-def _known_target(target: str | None, names: list[str], noun: str) -> str:
+def known_target(target: str | None, names: list[str], noun: str) -> str:
+    """The target's name, which is one of the names of columns or arrays. Raises InvalidInput."""
     if target is None:
         problem = Problem(
             "/target", "Nothing says what to predict.", "null", f"one of: {_shown(names)}", f"Name a {noun} as target."

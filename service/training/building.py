@@ -116,11 +116,24 @@ def check_output(model: keras.Model, target: Target, truth_shape: Shape) -> None
     fits = len(received) == len(expected) and all(a in (None, b) for a, b in zip(received, expected, strict=True))
     if fits:
         return
+    name = model.layers[-1].name
     wants = f"{len(target.classes)} classes" if target.classes and target.encoding != "binary" else f"shape {expected} per row"
+    fix = _how_to_end(model, received, expected)
+    message = f"The last layer, '{name}', gives shape {received} per row, but the target '{target.name}' has {wants}. {fix}"
+    pointer = f"/definition/layers/{len(model.layers) - 1}"
+    raise InvalidInput(message, [Problem(pointer, message, str(received), str(expected), fix)])
+
+
+def _how_to_end(model: keras.Model, received: Shape, expected: Shape) -> str:
+    """What to change so that the last layer gives the expected shape."""
     fix = f"Let the last layer have {expected[-1]} unit{'s' if expected[-1] != 1 else ''}"
-    fix += ", after a Flatten." if len(received) > len(expected) else "."
-    message = f"The last layer gives shape {received} per row, but the target '{target.name}' has {wants}. {fix}"
-    raise InvalidInput(message, [Problem("/definition/layers", message, str(received), str(expected), fix)])
+    if len(received) <= len(expected):
+        return f"{fix}."
+    sequences = [layer.name for layer in model.layers if getattr(layer, "return_sequences", False)]
+    if sequences:
+        return f"{fix}, and leave return_sequences out of layer '{sequences[-1]}', or put a Flatten after it."
+    dense = next((layer.name for layer in model.layers if isinstance(layer, keras.layers.Dense)), None)
+    return f"{fix}, with a Flatten before layer '{dense}'." if dense else f"{fix}: add a Flatten and then a Dense layer."
 
 
 def multiplications_per_row(model: keras.Model) -> float:

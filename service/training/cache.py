@@ -1,5 +1,6 @@
 """Keeps encoded examples on this machine, so that the next run on the same data does not encode it again."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 
@@ -18,6 +20,8 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PARTIAL = ".partial-"
 ABANDONED_SECONDS = 24 * 3600
 """Age from which a folder that nobody has finished is removed."""
+TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
+"""What a rename to a folder that is there is answered with."""
 
 
 class EncodedCache:
@@ -40,7 +44,8 @@ class EncodedCache:
         try:
             examples = open_examples(entry)
             os.utime(entry)
-        except (OSError, ValueError, msgspec.MsgspecError):  # absent, or just removed by another trainer
+        except (OSError, ValueError, msgspec.MsgspecError):  # absent, damaged, or just removed by another trainer
+            _remove(entry)
             return None
         return examples
 
@@ -50,25 +55,47 @@ class EncodedCache:
         try:
             examples = write(partial)
             self._make_room(_size_bytes(partial))
-            partial.rename(entry)
-        except FileExistsError:  # another trainer was quicker
-            shutil.rmtree(partial, ignore_errors=True)  # mapped files stay readable
+            self._keep(partial, entry)
         except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
+            _remove(partial)
             raise
         return examples
+
+    def _keep(self, partial: Path, entry: Path) -> None:
+        """Name a finished folder, or remove it where it is too large or there is one; its mapped files stay readable."""
+        if _size_bytes(partial) > self._limit_bytes:
+            _remove(partial)
+            return
+        try:
+            partial.rename(entry)
+        except OSError as error:
+            if error.errno not in TAKEN:
+                raise
+            _remove(partial)  # another trainer was quicker
 
     def _make_room(self, size_bytes: int) -> None:
         """Remove what has not been used for longest; files that somebody has mapped stay readable."""
         for boot in self._folder.parent.iterdir():
             if boot != self._folder:
                 shutil.rmtree(boot, ignore_errors=True)
-        entries = sorted(_entries(self._folder), key=lambda entry: entry[0], reverse=True)
-        for used_at, entry in entries:
-            size_bytes += _size_bytes(entry)
-            is_abandoned = entry.name.startswith(PARTIAL) and time.time() - used_at > ABANDONED_SECONDS
-            if is_abandoned or (size_bytes > self._limit_bytes and not entry.name.startswith(PARTIAL)):
-                shutil.rmtree(entry, ignore_errors=True)
+        for used_at, entry in sorted(_entries(self._folder), key=lambda entry: entry[0], reverse=True):
+            if entry.name.startswith(PARTIAL):
+                is_unwanted = time.time() - used_at > ABANDONED_SECONDS
+            else:
+                size_bytes += _size_bytes(entry)
+                is_unwanted = size_bytes > self._limit_bytes
+            if is_unwanted:
+                _remove(entry)
+
+
+def _remove(entry: Path) -> None:
+    """Remove a folder as one: nobody shall find half of it under its name."""
+    doomed = entry.with_name(f"{PARTIAL}{uuid4().hex}")
+    try:
+        entry.rename(doomed)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _boot() -> str:

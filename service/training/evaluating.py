@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from service.features.plan import read_plan
-from service.spec.frames import EvaluateJob, Finished, PhaseStarted
+from service.spec.frames import EvaluateJob, Finished, PhaseStarted, Suspended
 from service.training import outputs
-from service.training.building import load_saved, reset_keras
+from service.training.building import check_output, load_saved, reset_keras
 from service.training.callbacks import Report
 from service.training.evaluation import baseline_of, read_baseline
 from service.training.examples import encode_rows_of
@@ -17,11 +17,17 @@ SEED = 0
 """Nothing is random in an evaluation, but Keras shall be as new."""
 
 
-def evaluate(job: EvaluateJob, report: Report, wishes: Wishes) -> Finished:
-    """Measure the job's model and leave the scores in the job's directory. Raises InvalidInput, and whatever Keras raises."""
+def evaluate(job: EvaluateJob, report: Report, wishes: Wishes) -> Finished | Suspended:
+    """Measure the job's model and leave the scores in the job's directory. Raises InvalidInput, and whatever Keras raises.
+
+    Half an evaluation is none: whatever shall be kept, a stop ends it, and somebody else begins it anew.
+    """
+    is_unwanted = Wishes(stop=lambda: "none" if wishes.stop() is not None or wishes.suspend() else None)
     try:
-        return _evaluate(job, report, wishes)
+        return _evaluate(job, report, is_unwanted)
     except StopAsked:
+        if wishes.stop() is None:
+            return Suspended()
         return Finished(outcome="stopped", metrics={}, files=[], publication=None, publish_reason=None)
 
 
@@ -33,7 +39,8 @@ def _evaluate(job: EvaluateJob, report: Report, wishes: Wishes) -> Finished:
     model = load_saved(Path(job.model), directory)
     report(PhaseStarted(phase="encoding"))
     part = encode_rows_of(load(job.dataset), plan, job.sample_weight, directory)
-    wishes.check(has_weights=False)
+    check_output(model, plan.target, part.y.shape[1:])
+    wishes.check_kept()
     report(PhaseStarted(phase="evaluating"))
     baseline = read_baseline(job.baseline) if job.baseline else baseline_of(plan.target, part.y)
     scores = measure(model, part, job.batch_size, plan.target, baseline, wishes)

@@ -19,6 +19,7 @@ from sklearn.metrics import (
 
 from service.features.answers import is_class_output
 from service.features.plan import Target
+from service.training.reading import release_pages
 from service.training.scores import BLOCK_CELLS, KERAS_EPSILON, class_scores
 
 Array = np.ndarray[Any, Any]
@@ -264,3 +265,4 @@ def _row_blocks(rows: Array) -> Iterator[Array]:
     block_rows = max(1, BLOCK_CELLS // max(1, math.prod(rows.shape[1:])))
     for start in range(0, len(rows), block_rows):
         yield rows[start : start + block_rows]
+        release_pages([rows])

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 
 from service.features.plan import Target
-from service.training.callbacks import BeforeEvaluation, StopWhenAsked, finite_or_none
+from service.training.callbacks import BeforeEvaluation, finite_or_none
 from service.training.evaluation import Baseline, evaluate
 from service.training.examples import Array, Part
 from service.training.feeding import blocks_in_order
+from service.training.reading import release_pages
 from service.training.stepping import nothing, steps_of, test_function
 from service.training.wishes import Wishes
 
@@ -17,6 +18,18 @@ MAX_SCORED_ROWS = 1_000_000
 """Rows that the scores are of; Keras's metrics are of all."""
 OUTPUT_ROWS = 4096
 """Rows of which the model's outputs are computed at once, unless a batch is larger."""
+
+
+class StopWhenUnwanted(keras.callbacks.Callback):
+    """Ends an evaluation at its next batch once nobody wants the result; who keeps the weights wants their scores too."""
+
+    def __init__(self, wishes: Wishes) -> None:
+        super().__init__()
+        self._wishes = wishes
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Raises StopAsked."""
+        self._wishes.check_kept()
 
 
 def measure(
@@ -42,7 +55,7 @@ def keras_metrics(model: keras.Model, part: Part, batch_size: int, wishes: Wishe
     metrics = model.evaluate(
         nothing(),
         steps=steps_of(part.rows, batch_size),
-        callbacks=[BeforeEvaluation(restart), StopWhenAsked(wishes)],
+        callbacks=[BeforeEvaluation(restart), StopWhenUnwanted(wishes)],
         return_dict=True,
         verbose=0,
     )
@@ -55,4 +68,5 @@ def predict(model: keras.Model, x: Array, wishes: Wishes) -> Array:
     for start in range(0, len(x), OUTPUT_ROWS):
         wishes.check_kept()
         outputs.append(np.asarray(model(np.asarray(x[start : start + OUTPUT_ROWS]), training=False), dtype=np.float32))
+        release_pages([x])
     return np.concatenate(outputs)

@@ -1,8 +1,9 @@
 """The files that a fit leaves, and what is in them."""
 
 import shutil
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import keras
 import msgspec
@@ -10,13 +11,16 @@ import numpy as np
 
 from service.spec.frames import EpochEnded, OutputFile
 from service.spec.weights import WEIGHTS, WEIGHTS_MEDIA_TYPE
-from service.training.examples import TRAINING, VALIDATION, Examples
+from service.training.examples import NAMES, TRAINING, VALIDATION, Array, Examples
 from service.training.fitting import Fitted
+from service.training.reading import release_pages
 from service.training.snapshots import Origin, write
 from service.training.weights import write_weights
 
 MODEL, GRAPH, PLAN, HISTORY, EVALUATION = "model.keras", "model.onnx", "plan.json", "history.json", "evaluation.json"
 ENCODED, STATE, BEST, TENSORBOARD = "encoded.npz", "state.npz", "best.keras", "tensorboard"
+BLOCK_BYTES = 4 * 1024 * 1024
+"""Encoded rows that are copied at a time."""
 MEDIA_TYPES = {
     MODEL: "application/vnd.keras",
     WEIGHTS: WEIGHTS_MEDIA_TYPE,
@@ -39,8 +43,7 @@ def save(model: keras.Model, directory: Path) -> None:
 
 def save_for_others(model: keras.Model, directory: Path, examples: Examples, fitted: Fitted, origin: Origin) -> None:
     """Save what another run, a plain script or a person at TensorBoard goes on from."""
-    arrays = {name: array for end, part in _parts(examples) for name, array in _named(end, part.arrays)}
-    np.savez(directory / ENCODED, **arrays)
+    _write_encoded(directory / ENCODED, examples)
     if fitted.state is not None:
         write(directory / STATE, fitted.state, origin)
     if fitted.best is not None:
@@ -76,13 +79,21 @@ def files(directory: Path) -> list[OutputFile]:
     ]
 
 
-def _parts(examples: Examples) -> list[tuple[str, Any]]:
-    validation = [(VALIDATION, examples.validation)] if examples.validation is not None else []
-    return [(TRAINING, examples.train), *validation]
+def _write_encoded(path: Path, examples: Examples) -> None:
+    """As ``np.savez``, but with a block of mapped rows in memory at a time, and always the same bytes."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for end, part in ((TRAINING, examples.train), (VALIDATION, examples.validation)):
+            for name, array in zip(NAMES, part.arrays if part is not None else (), strict=False):
+                with archive.open(f"{name}{end}.npy", "w", force_zip64=True) as entry:
+                    _write_array(entry, array)
 
 
-def _named(end: str, arrays: tuple[Any, ...]) -> list[tuple[str, Any]]:
-    return [(f"{name}{end}", array) for name, array in zip(("x", "y", "sample_weight"), arrays, strict=False)]
+def _write_array(entry: IO[bytes], array: Array) -> None:
+    np.lib.format.write_array_header_1_0(entry, np.lib.format.header_data_from_array_1_0(array[:0]) | {"shape": array.shape})
+    rows = max(1, BLOCK_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(array), rows):
+        entry.write(np.ascontiguousarray(array[start : start + rows]).data)
+        release_pages([array])
 
 
 def _save_best(model: keras.Model, directory: Path, fitted: Fitted) -> None:

@@ -15,6 +15,10 @@ from service.spec.frames import DatasetFiles
 Array = np.ndarray[Any, Any]
 
 BLOCK_ROWS = 65_536
+READ_BYTES = 1024 * 1024
+"""What is read at once of each column of a Parquet file; a mapped file would fill the memory page by page."""
+EXACT_INTEGERS = 2**53
+"""Beyond this float64, which missing values turn integers into, does not hold every one of them."""
 
 
 class Dataset(Protocol):
@@ -49,7 +53,7 @@ class Table:
     kind = "table"
 
     def __init__(self, path: Path) -> None:
-        self._file = pyarrow.parquet.ParquetFile(path, memory_map=True)
+        self._file = pyarrow.parquet.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False)
 
     @property
     def rows(self) -> int:
@@ -62,14 +66,19 @@ class Table:
     def blocks(self, names: list[str]) -> Iterator[Mapping[str, Array]]:
         for batch in self._file.iter_batches(BLOCK_ROWS, columns=names):
             yield {name: _raw(batch.column(name)) for name in names}
+        pa.default_memory_pool().release_unused()
 
 
 class _Columns(Mapping[str, Array]):
     def __init__(self, file: pyarrow.parquet.ParquetFile) -> None:
         self._file = file
 
+    def __contains__(self, name: object) -> bool:
+        """Without reading the column, as a mapping would."""
+        return name in self._file.schema_arrow.names
+
     def __getitem__(self, name: str) -> Array:
-        if name not in self._file.schema_arrow.names:
+        if name not in self:
             raise KeyError(name)
         return _raw(self._file.read(columns=[name]).column(name))
 
@@ -108,12 +117,18 @@ def release_pages(arrays: Iterable[Array]) -> None:
 def _raw(column: pa.Array | pa.ChunkedArray) -> Array:
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = column.dictionary_encode()  # every text is one Python object then, however often it comes
     if isinstance(column, pa.ChunkedArray):
-        column = _combined(column)
+        column = column.combine_chunks()
     values: Array = column.to_numpy(zero_copy_only=False)
-    return values
+    return _exact(column, values) if pa.types.is_integer(column.type) and column.null_count else values
 
 
-def _combined(column: pa.ChunkedArray) -> pa.Array:
-    """One array; every text is one Python object then, however often it comes."""
-    return (column.dictionary_encode() if pa.types.is_string(column.type) else column).combine_chunks()
+def _exact(column: pa.Array, values: Array) -> Array:
+    """Integers beside missing values: floats with NaN as long as these are exact, else Python's integers with None."""
+    if column.null_count == len(column) or np.nanmax(np.abs(values)) < EXACT_INTEGERS:
+        return values
+    objects = np.empty(len(column), dtype=object)
+    objects[:] = column.to_pylist()
+    return objects

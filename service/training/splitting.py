@@ -19,7 +19,7 @@ def split(fit: FitSpec, classes: Array | None, rows: int, seed: int) -> Array:
     """One boolean per row: whether it is kept out to validate with.
 
     ``classes``: the raw target ``(rows,)`` where it names classes, for a stratified split.
-    Raises InvalidInput when a part is empty.
+    Raises InvalidInput when a part is empty or cannot have all classes.
     """
     train_rows = split_at(rows, fit.validation_split)
     if fit.split == "last" or not fit.validation_split:
@@ -39,32 +39,43 @@ def split_at(rows: int, validation_split: float) -> int:
     """
     train_rows = math.floor(rows * (1.0 - validation_split))
     if train_rows == 0 or (validation_split > 0 and train_rows == rows):
-        part = "training" if train_rows == 0 else "validation"
+        part, change = ("training", "smaller") if train_rows == 0 else ("validation", "larger")
         message = f"The dataset has {rows} rows. With validation_split={validation_split:g} no row is left for {part}."
-        raise InvalidInput(
-            message,
-            [Problem("/fit/validation_split", message, f"{validation_split:g}", fix="Choose another part, or add rows.")],
-        )
+        fix = f"Choose a {change} part, or add rows."
+        raise InvalidInput(f"{message} {fix}", [Problem("/fit/validation_split", message, f"{validation_split:g}", fix=fix)])
     return train_rows
 
 
 def _stratified(classes: Array | None, validation_rows: int, seed: int) -> Array:
     if classes is None:
-        message = "A stratified split needs a target with classes, and this one holds numbers."
-        raise InvalidInput(message, [Problem("/fit/split", message, "stratified", "last or random", "Use split 'random'.")])
-    try:
-        _, chosen = train_test_split(
-            np.arange(len(classes)), test_size=validation_rows, stratify=_places(classes), random_state=seed
-        )
-    except ValueError as error:
-        message = f"The rows cannot be split by class: {error}"
-        fix = "Choose a larger validation_split, split 'random', or leave out classes with a single row."
-        raise InvalidInput(message, [Problem("/fit/split", message, "stratified", fix=fix)]) from error
-    places: Array = chosen
-    return places
+        raise _unsplittable("A stratified split needs a target with classes, and this one holds numbers.", "Use split 'random'.")
+    places = _places(classes)
+    _check_parts(classes, places, validation_rows)
+    random = np.random.RandomState(np.random.MT19937([seed, *STREAM]))
+    _, chosen = train_test_split(np.arange(len(places)), test_size=validation_rows, stratify=places, random_state=random)
+    rows: Array = chosen
+    return rows
+
+
+def _check_parts(classes: Array, places: Array, validation_rows: int) -> None:
+    """Raise InvalidInput where a class cannot be in both parts."""
+    counts = np.bincount(places)
+    rare = np.flatnonzero(counts < 2)
+    if len(rare):
+        label = str(classes[np.flatnonzero(places == rare[0])[0]])[:80]
+        message = f"The rows cannot be split by class: class '{label}' has a single row."
+        raise _unsplittable(message, "Add rows of that class, leave it out, or use split 'random'.")
+    smaller = min(validation_rows, len(places) - validation_rows)
+    if smaller < len(counts):
+        message = f"The rows cannot be split by class: a part of {smaller} rows does not hold all {len(counts)} classes."
+        raise _unsplittable(message, "Choose another validation_split, or use split 'random'.")
+
+
+def _unsplittable(message: str, fix: str) -> InvalidInput:
+    return InvalidInput(f"{message} {fix}", [Problem("/fit/split", message, "stratified", fix=fix)])
 
 
 def _places(classes: Array) -> Array:
     """A whole number for every value, since scikit-learn does not sort texts beside missing values."""
     place_of: dict[Any, int] = {}
-    return np.array([place_of.setdefault(value, len(place_of)) for value in classes.reshape(len(classes), -1)[:, 0].tolist()])
+    return np.array([place_of.setdefault(value, len(place_of)) for value in classes.tolist()])

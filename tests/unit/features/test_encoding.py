@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import InvalidInput
+from service.features import encoding
 from service.features.encoding import encode_columns, encode_rows, encode_target
 from service.features.plan import (
     ArrayInput,
@@ -44,6 +45,16 @@ def test_objects_and_lists_give_the_same_tensor():
     by_place, _ = encode_rows(PEOPLE, [[48, True, "Ulm"]])
     assert by_name.tolist() == by_place.tolist() == [[1.0, 1.0, 0.0, 0.0, 1.0]]
     assert by_name.dtype == np.float32
+
+
+def test_the_tensor_does_not_depend_on_how_many_rows_are_scaled_at_once(monkeypatch):
+    random = np.random.default_rng(0)
+    columns = {"age": np.where(random.random(50) < 0.2, np.nan, random.normal(40, 9, 50)), "smokes": random.random(50) < 0.5}
+    columns["city"] = random.choice(np.array(["Rome", "Ulm", None], dtype=object), 50)
+    at_once = encode_columns(PEOPLE.input, columns)
+    monkeypatch.setattr(encoding, "SCALED_ROWS", 7)
+    assert (encode_columns(PEOPLE.input, columns) == at_once).all()
+    assert (np.isnan(columns["age"]) == (at_once[:, 0] == 0)).all()
 
 
 def test_null_counts_as_the_mean_and_as_no_category():

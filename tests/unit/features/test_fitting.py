@@ -65,11 +65,54 @@ def test_text_with_many_values_is_left_out_with_a_warning():
     assert "'x' is left out" in fitted.warnings[0]
 
 
-@pytest.mark.parametrize("column", [np.array([None, None]), np.array([np.nan, np.nan]), np.array(["2026-01-01"] * 2, "M8[D]")])
-def test_empty_and_date_columns_are_left_out_with_a_warning(column):
-    planned, fitted = plan_of(column)
+def test_date_columns_are_left_out_with_a_warning():
+    planned, fitted = plan_of(np.array(["2026-01-01"] * 2, "M8[D]"))
     assert isinstance(planned, ExcludedColumn)
     assert len(fitted.warnings) == 1
+
+
+@pytest.mark.parametrize("column", [texts(None, None), np.array([np.nan, np.nan])])
+@pytest.mark.parametrize("feature", [None, NumberFeature(), CategoryFeature()])
+def test_a_column_without_values_is_refused_with_the_way_to_leave_it_out(column, feature):
+    features = FeaturesSpec(columns={"x": feature} if feature else {})
+    with pytest.raises(InvalidInput, match="'x' has no values in the training rows") as caught:
+        plan_of(column, features)
+    (problem,) = caught.value.problems
+    assert problem.pointer == "/features/columns/x"
+    assert '"features": {"columns": {"x": {"type": "exclude"}}}' in problem.fix
+
+
+def test_a_column_with_values_in_the_validation_rows_alone_is_refused():
+    with pytest.raises(InvalidInput, match="no values in the training rows"):
+        plan_of(np.array([np.nan, np.nan, 1.0]), train_rows=2)
+
+
+def test_every_column_without_values_is_named():
+    columns = {"a": texts(None, None), "b": np.array([np.nan, np.nan]), "c": np.arange(2), "y": np.arange(2)}
+    with pytest.raises(InvalidInput, match="Neither have 1 others") as caught:
+        fit_table_plan(columns, AUTO, "y", BinaryCrossentropy(), np.ones(2, bool))
+    assert [problem.pointer for problem in caught.value.problems] == ["/features/columns/a", "/features/columns/b"]
+
+
+def test_a_column_without_values_can_be_left_out_as_the_message_says():
+    planned, fitted = plan_of(texts(None, None), FeaturesSpec(columns={"x": ExcludedFeature()}))
+    assert isinstance(planned, ExcludedColumn)
+    assert fitted.warnings == []
+
+
+def test_integers_beyond_float64_beside_missing_values_are_numbers_and_exact_categories():
+    column = np.array([2**53 + 1, None, 2**53], dtype=object)
+    assert isinstance(plan_of(column)[0], NumberColumn)
+    planned, _ = plan_of(column, FeaturesSpec(columns={"x": CategoryFeature()}))
+    assert planned.vocabulary == [2**53, 2**53 + 1]
+
+
+@pytest.mark.parametrize("chosen", [[True, True, False, False], [False, True, False, True]])
+def test_only_the_training_rows_are_measured_wherever_they_are(chosen):
+    values = np.array([1.0, 2.0, 30.0, 400.0])
+    columns = {"x": values, "y": np.arange(4) % 2}
+    fitted = fit_table_plan(columns, AUTO, "y", BinaryCrossentropy(), np.array(chosen))
+    assert fitted.plan.input.columns[0].offset == values[chosen].mean()
 
 
 def test_a_column_can_be_left_out_without_a_warning():
@@ -136,6 +179,9 @@ def test_logits_are_remembered():
         (texts("a", None, None), SparseCategoricalCrossentropy(), "2 of its 3 rows"),
         (texts("a", "b"), MeanSquaredError(), "wants numbers"),
         (np.array([2.0, 2.0]), MeanSquaredError(), "the same in every row"),
+        (np.array([1.0, np.inf]), SparseCategoricalCrossentropy(), "infinite"),
+        (np.array([[0, 1], [1, 0]]), SparseCategoricalCrossentropy(), "For one-hot rows use CategoricalCrossentropy"),
+        (np.array([[0, 1], [1, 0]]), BinaryCrossentropy(), "one class per row"),
     ],
 )
 def test_a_target_that_does_not_fit_the_loss_is_refused(values, loss, words):
@@ -152,7 +198,9 @@ def test_a_missing_or_unknown_target_is_refused(target, words):
 
 def test_a_table_without_usable_columns_is_refused():
     with pytest.raises(InvalidInput, match="No column is left"):
-        fit_table_plan({"x": np.array([None, None]), "y": np.arange(2)}, AUTO, "y", BinaryCrossentropy(), np.ones(2, bool))
+        fit_table_plan(
+            {"x": np.array(["2026-01-01"] * 2, "M8[D]"), "y": np.arange(2)}, AUTO, "y", BinaryCrossentropy(), np.ones(2, bool)
+        )
 
 
 def test_arrays_are_taken_as_they_are():

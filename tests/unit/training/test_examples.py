@@ -1,0 +1,422 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from sklearn.utils.class_weight import compute_class_weight
+
+from service.errors import InvalidInput
+from service.features.encoding import encode_columns, encode_rows, encode_target
+from service.features.fitting import fit_table_plan
+from service.spec.compile import CompileSpec
+from service.spec.definition import Definition
+from service.spec.features import FeaturesSpec
+from service.spec.fit import FitSpec
+from service.training import reading
+from service.training.building import build_model, compile_model
+from service.training.examples import Examples, Wanted, encode, encode_rows_of
+from service.training.fitting import Fit, compile_for_fit
+from service.training.reading import load
+from service.training.snapshots import Budget
+from service.training.wishes import Wishes
+from tests.unit.training.conftest import store_arrays, store_table
+
+ROWS = 20
+TABLE = {
+    "age": [30.0, None, 41.5, 52.0] * 5,
+    "rank": list(range(ROWS)),
+    "city": ["Ulm", "Rome", None, "Ulm"] * 5,
+    "grade": [1, 2, 3, None] * 5,
+    "member": [True, False, None, True] * 5,
+    "weight": [0.0, 1.0, 2.5, 3.0] * 5,
+    "sick": ["no", "yes", "no", "maybe"] * 5,
+}
+FEATURES = {"columns": {"grade": {"type": "category"}, "rank": {"type": "number", "scale": "min_max"}}}
+SPARSE, CATEGORICAL = "SparseCategoricalCrossentropy", "CategoricalCrossentropy"
+BINARY, SQUARED = "BinaryCrossentropy", "MeanSquaredError"
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch) -> None:
+    monkeypatch.setattr(reading, "BLOCK_ROWS", 3)
+
+
+def wanted(target: str | None, loss: str, features: dict[str, Any] | None = None, seed: int = 5, **fit: Any) -> Wanted:
+    compiled = CompileSpec.model_validate({"optimizer": "sgd", "loss": loss})
+    return Wanted(FeaturesSpec.model_validate(features or {}), target, compiled.loss, FitSpec.model_validate(fit), seed)
+
+
+def stored(folder: Path, **columns: Any) -> reading.Dataset:
+    folder.mkdir(parents=True, exist_ok=True)
+    if all(isinstance(values, np.ndarray) for values in columns.values()):
+        return load(store_arrays(folder, **columns))
+    return load(store_table(folder, columns))
+
+
+def encoded(folder: Path, wish: Wanted, validation: dict[str, Any] | None = None, **columns: Any) -> Examples:
+    dataset = stored(folder / "data", **(columns or TABLE))
+    other = stored(folder / "validation", **validation) if validation is not None else None
+    (folder / "encoded").mkdir()
+    return encode(dataset, other, wish, folder / "encoded")
+
+
+def refusal(folder: Path, *arguments: Any, **fields: Any) -> InvalidInput:
+    with pytest.raises(InvalidInput) as caught:
+        encoded(folder, *arguments, **fields)
+    assert caught.value.problems
+    return caught.value
+
+
+# What is written
+
+
+@pytest.mark.parametrize("split", ["last", "random", "stratified"])
+@pytest.mark.parametrize("loss", [SPARSE, CATEGORICAL])
+def test_the_files_are_what_encoding_the_whole_table_gives(split, loss, tmp_path):
+    wish = wanted("sick", loss, FEATURES, validation_split=0.3, split=split)
+    examples = encoded(tmp_path, wish)
+    columns = dict(load(store_table(tmp_path, TABLE)).columns)
+    x, y = encode_columns(examples.plan.input, columns), encode_target(examples.target, columns["sick"])
+    ranks = [np.rint(part.x[:, 1] * rank_width(examples) + rank_offset(examples)) for part in parts(examples)]
+    for part, rows in zip(parts(examples), ranks, strict=True):
+        assert (part.x == x[rows.astype(int)]).all()
+        assert (part.y == y[rows.astype(int)]).all()
+        assert (np.diff(rows) > 0).all()
+    assert sorted(np.concatenate(ranks)) == list(range(ROWS))
+    assert (examples.train.rows, examples.validation.rows) == (14, 6)
+
+
+def parts(examples: Examples) -> list:
+    return [examples.train, examples.validation]
+
+
+def rank_width(examples: Examples) -> float:
+    return examples.plan.input.columns[1].divisor
+
+
+def rank_offset(examples: Examples) -> float:
+    return examples.plan.input.columns[1].offset
+
+
+@pytest.mark.parametrize("split", ["last", "random"])
+def test_the_plan_is_that_of_the_training_rows_alone(split, tmp_path):
+    wish = wanted("sick", SPARSE, FEATURES, validation_split=0.3, split=split)
+    examples = encoded(tmp_path, wish)
+    rows = np.rint(examples.train.x[:, 1] * rank_width(examples) + rank_offset(examples)).astype(int)
+    columns = dict(load(store_table(tmp_path, TABLE)).columns)
+    of_training_rows = fit_table_plan(
+        {name: values if name == "sick" else values[rows] for name, values in columns.items()},
+        wish.features, "sick", wish.loss, np.ones(len(rows), bool),
+    )  # fmt: skip
+    assert examples.plan == of_training_rows.plan
+    assert examples.about.chosen == of_training_rows.chosen
+
+
+@pytest.mark.parametrize("split", ["last", "random"])
+def test_the_raw_rows_are_a_request_that_gives_the_first_training_rows(split, tmp_path):
+    examples = encoded(tmp_path, wanted("sick", SPARSE, FEATURES, validation_split=0.3, split=split))
+    rows, warnings = encode_rows(examples.plan, json.loads(json.dumps(examples.about.raw)))
+    assert warnings == []
+    assert (rows == examples.train.x[:2]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint8, bool])
+def test_the_raw_rows_of_an_array_are_a_request_too(dtype, tmp_path):
+    x = np.random.default_rng(0).integers(0, 2, (8, 2, 3)).astype(dtype)
+    examples = encoded(tmp_path, wanted("y", BINARY), x=x, y=np.arange(8) % 2)
+    rows, _ = encode_rows(examples.plan, json.loads(json.dumps(examples.about.raw)))
+    assert (rows == x[:2]).all()
+    assert (examples.train.x == x).all()
+
+
+def test_a_second_folder_of_the_same_wish_has_the_same_bytes(tmp_path):
+    wish = wanted("sick", SPARSE, FEATURES, validation_split=0.3, split="stratified")
+    for name in ("one", "two"):
+        encoded(tmp_path / name, wish)
+    one, two = (sorted((tmp_path / name / "encoded").iterdir()) for name in ("one", "two"))
+    assert [path.name for path in one] == ["about.json", "x.npy", "x_val.npy", "y.npy", "y_val.npy"]
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
+
+
+def test_integers_that_float32_rounds_are_told(tmp_path):
+    x = np.array([[1], [2**24 + 1]] * 4, dtype=np.int32)
+    assert "16,777,216" in encoded(tmp_path / "large", wanted("y", BINARY), x=x, y=np.arange(8) % 2).about.warnings[0]
+    assert encoded(tmp_path / "small", wanted("y", BINARY), x=x % 2**24, y=np.arange(8) % 2).about.warnings == []
+
+
+# Splits
+
+
+@pytest.mark.parametrize("loss", [SPARSE, CATEGORICAL])
+def test_a_stratified_split_of_one_hot_rows_keeps_their_proportions(loss, tmp_path):
+    places = np.repeat([0, 1, 2], [10, 6, 4])
+    y = np.eye(3, dtype=np.float32)[places] if loss == CATEGORICAL else places
+    wish = wanted("y", loss, validation_split=0.5, split="stratified")
+    examples = encoded(tmp_path, wish, x=np.arange(20.0), y=y)
+    validation = examples.validation.y.argmax(axis=1) if loss == CATEGORICAL else examples.validation.y[:, 0]
+    assert np.bincount(validation).tolist() == [5, 3, 2]
+
+
+def test_a_stratified_split_is_refused_for_numbers(tmp_path):
+    error = refusal(tmp_path, wanted("age", SQUARED, validation_split=0.2, split="stratified"), age=[1.0, 2.0] * 5, x=[3, 4] * 5)
+    assert "Use split 'random'" in error.message
+
+
+@pytest.mark.parametrize("target", [None, "nobody"])
+def test_a_stratified_split_without_a_target_asks_for_the_target(target, tmp_path):
+    assert refusal(tmp_path, wanted(target, SPARSE, validation_split=0.2, split="stratified")).problems[0].pointer == "/target"
+
+
+def test_a_stratified_split_names_missing_classes_as_such(tmp_path):
+    columns = TABLE | {"sick": ["no", "yes", None, "yes"] * 5}
+    error = refusal(tmp_path, wanted("sick", BINARY, validation_split=0.2, split="stratified"), **columns)
+    assert "5 of its 20 rows have no value" in error.message
+
+
+# Validation datasets
+
+
+def test_a_validation_dataset_is_encoded_by_the_plan_of_the_training_rows(tmp_path):
+    other = {name: values[:8] for name, values in TABLE.items()} | {"age": [100.0] * 8, "city": ["Oslo"] * 8}
+    examples = encoded(tmp_path, wanted("sick", SPARSE, FEATURES), other)
+    columns = dict(load(store_table(tmp_path, other)).columns)
+    assert (examples.train.rows, examples.validation.rows) == (20, 8)
+    assert (examples.validation.x == encode_columns(examples.plan.input, columns)).all()
+    assert examples.plan == encoded(tmp_path / "alone", wanted("sick", SPARSE, FEATURES)).plan
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"sick": ["no"] * 6 + ["unwell", "no"]}, "class 'unwell' in row 6 of the validation dataset"),
+        ({"sick": ["no"] * 5 + [None] * 3}, "'sick' of the validation dataset has no value in row 5"),
+        ({"age": None}, "validation dataset has no column 'age'"),
+        ({"sick": None}, "validation dataset has no column 'sick'"),
+    ],
+)
+def test_a_validation_dataset_that_does_not_do_is_refused_with_column_and_row(changes, words, tmp_path):
+    other = {name: values[:8] for name, values in TABLE.items()} | changes
+    other = {name: values for name, values in other.items() if values is not None}
+    error = refusal(tmp_path, wanted("sick", SPARSE, FEATURES), other)
+    assert words in error.message
+    assert error.problems[0].pointer == "/fit/validation_dataset"
+    assert error.problems[0].fix
+
+
+def test_a_validation_target_without_a_number_is_refused_with_its_row(tmp_path):
+    columns = {"x": [1.0, 2.0] * 5, "y": [0.5, 1.5] * 5}
+    error = refusal(tmp_path, wanted("y", SQUARED), {"x": [1.0] * 8, "y": [1.0] * 7 + [None]}, **columns)
+    assert "'y' of the validation dataset has no finite number in row 7" in error.message
+
+
+ARRAYS = {"x": np.zeros((6, 2, 3), np.float32), "y": np.arange(6.0)}
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"x": np.zeros((6, 3, 2), np.float32), "y": np.arange(6.0)}, r"shape \(3, 2\). Expected \(2, 3\)"),
+        (
+            {"x": np.zeros((6, 2, 3), np.float32), "y": np.zeros((6, 2))},
+            r"'y' of the validation dataset has rows of shape \(2,\)",
+        ),
+        ({**ARRAYS, "z": np.zeros(6)}, "2 arrays beside the target"),
+        (
+            {"x": np.full((6, 2, 3), np.nan, np.float32), "y": np.arange(6.0)},
+            "'x' of the validation dataset has no finite number",
+        ),
+        ({"x": [1.0, 2.0], "y": [1.0, 2.0]}, "holds a table, but the model was fitted with arrays"),
+    ],
+)
+def test_validation_arrays_of_another_form_are_refused(other, words, tmp_path):
+    with pytest.raises(InvalidInput, match=words):
+        encoded(tmp_path, wanted("y", SQUARED), other, **ARRAYS)
+
+
+def test_a_table_is_not_validated_with_arrays(tmp_path):
+    columns = {"x": [1.0, 2.0] * 5, "y": [0.5, 1.5] * 5}
+    error = refusal(tmp_path, wanted("y", SQUARED), {"x": np.zeros(4), "y": np.zeros(4)}, **columns)
+    assert "holds arrays, but the model was fitted with a table" in error.message
+
+
+def test_a_test_dataset_is_refused_with_the_row_of_an_unknown_class(tmp_path):
+    examples = encoded(tmp_path, wanted("sick", SPARSE, FEATURES))
+    other = stored(tmp_path / "test", **(TABLE | {"sick": ["no"] * 17 + ["unwell"] * 3}))
+    (tmp_path / "part").mkdir()
+    with pytest.raises(InvalidInput, match="class 'unwell' in row 17 of the dataset"):
+        encode_rows_of(other, examples.plan, None, tmp_path / "part")
+
+
+# Numbers that are none
+
+
+@pytest.mark.parametrize(("value", "row"), [(np.nan, 4), (np.inf, 0), (-np.inf, 7)])
+def test_a_number_that_is_not_finite_in_an_array_is_refused_with_its_row(value, row, tmp_path):
+    x = np.zeros((8, 3), np.float32)
+    x[row, 1] = value
+    assert f"Array 'x' of the dataset has no finite number in row {row}" in refusal(
+        tmp_path, wanted("y", BINARY), x=x, y=np.arange(8) % 2
+    ).message  # fmt: skip
+
+
+def test_a_number_too_large_for_float32_in_a_table_is_refused_with_column_and_row(tmp_path):
+    columns = {"city": ["Ulm", "Rome"] * 5, "size": [1.0, 2.0] * 4 + [1e300, 1.0], "y": [0, 1] * 5}
+    error = refusal(tmp_path, wanted("y", BINARY, validation_split=0.2), **columns)
+    assert "Column 'size' of the dataset has no finite number in row 8" in error.message
+
+
+@pytest.mark.parametrize("bad", [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [2.0, -1.0, 0.0], [0.0, 5.0, 0.0]])
+def test_one_hot_rows_that_do_not_add_up_are_refused_with_their_row(bad, tmp_path):
+    y = np.eye(3, dtype=np.float32)[np.arange(8) % 3]
+    y[5] = bad
+    error = refusal(tmp_path, wanted("y", CATEGORICAL), x=np.arange(8.0), y=y)
+    assert "row 5 does not add up to 1" in error.message
+
+
+def test_shares_of_several_classes_are_a_target(tmp_path):
+    y = np.array([[0.25, 0.75], [1.0, 0.0]] * 4, np.float32)
+    assert (encoded(tmp_path, wanted("y", CATEGORICAL), x=np.arange(8.0), y=y).train.y == y).all()
+
+
+# Weights of classes
+
+
+@pytest.mark.parametrize(
+    ("labels", "class_weight"),
+    [
+        (["no", "yes"], {"no": 0.5, "yes": 4.0}),
+        ([3, 7], {"3": 0.5, "7": 4.0}),
+        ([0.5, 1.5], {"0.5": 0.5, "1.5": 4.0}),
+        ([False, True], {"false": 0.5, "true": 4.0}),
+    ],
+)
+@pytest.mark.parametrize("loss", [BINARY, SPARSE, CATEGORICAL])
+def test_the_weight_of_a_class_is_given_by_its_label(labels, class_weight, loss, tmp_path):
+    columns = {"x": list(range(10)), "y": [labels[0], labels[0], labels[1], labels[0], labels[1]] * 2}
+    examples = encoded(tmp_path, wanted("y", loss, class_weight=class_weight, validation_split=0.5), **columns)
+    assert examples.train.sample_weight.tolist() == [0.5, 0.5, 4.0, 0.5, 4.0]
+    assert examples.train.sample_weight.dtype == np.float32
+    assert examples.validation.sample_weight is None
+    first, second = class_weight
+    assert examples.about.chosen["y"].endswith(f"; weights {first}: 0.5, {second}: 4")
+
+
+def test_a_class_that_is_not_named_weighs_one(tmp_path):
+    examples = encoded(tmp_path, wanted("sick", SPARSE, class_weight={"yes": 3}))
+    assert examples.train.sample_weight.tolist() == [1.0, 3.0, 1.0, 1.0] * 5
+
+
+def test_balanced_weights_let_all_classes_count_alike(tmp_path):
+    """8 training rows: 6 of a and 2 of b, so 8 / (2 * 6) and 8 / (2 * 2)."""
+    labels = ["a", "a", "b", "a", "a", "b", "a", "a", "b", "b"]
+    examples = encoded(tmp_path, wanted("y", BINARY, class_weight="balanced", validation_split=0.2), x=list(range(10)), y=labels)
+    assert examples.train.sample_weight.tolist() == [np.float32(2 / 3) if label == "a" else 2.0 for label in labels[:8]]
+    assert examples.about.chosen["y"].endswith("; weights a: 0.6667, b: 2")
+
+
+@pytest.mark.parametrize("loss", [SPARSE, CATEGORICAL])
+def test_balanced_weights_are_those_of_scikit_learn(loss, tmp_path):
+    labels = np.random.default_rng(0).choice(["a", "b", "c"], 50, p=[0.7, 0.2, 0.1])
+    examples = encoded(tmp_path, wanted("y", loss, class_weight="balanced"), x=list(range(50)), y=labels.tolist())
+    expected = dict(zip("abc", compute_class_weight("balanced", classes=np.array(["a", "b", "c"]), y=labels), strict=True))
+    assert examples.train.sample_weight.tolist() == [np.float32(expected[label]) for label in labels]
+
+
+@pytest.mark.parametrize(
+    ("target", "loss", "class_weight", "words"),
+    [
+        ("sick", SPARSE, {"perhaps": 2}, "has no class 'perhaps'.*some of: maybe, no, yes"),
+        ("member", BINARY, {"True": 2}, "has no class 'True'.*some of: false, true"),
+        ("rank", SQUARED, "balanced", "needs a target with classes.*Use sample_weight"),
+    ],
+)
+def test_class_weights_that_fit_no_class_are_refused(target, loss, class_weight, words, tmp_path):
+    columns = TABLE | {"member": [True, False] * 10}
+    with pytest.raises(InvalidInput, match=words) as caught:
+        encoded(tmp_path, wanted(target, loss, class_weight=class_weight), **columns)
+    assert caught.value.problems[0].pointer == "/fit/class_weight"
+
+
+LAYERS = {"layers": [{"type": "Dense", "units": 4, "activation": "tanh"}, {"type": "Dense", "units": 3, "activation": "softmax"}]}
+
+
+@pytest.mark.parametrize("loss", [SPARSE, CATEGORICAL])
+def test_class_weights_give_the_weights_that_keras_gives(loss, tmp_path):
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(50, 3)).astype(np.float32), random.integers(0, 3, 50)
+    class_weight = {"0": 0.25, "2": 7.5}
+    spec = FitSpec(epochs=3, batch_size=7, shuffle=False, class_weight=class_weight)
+    compile_spec = CompileSpec.model_validate({"optimizer": "adam", "loss": loss, "metrics": ["accuracy"]})
+    examples = encoded(tmp_path, Wanted(FeaturesSpec(), "y", compile_spec.loss, spec, 5), x=x, y=y)
+    ours = new_model()
+    compile_for_fit(ours, compile_spec, examples.train, spec)
+    Fit(ours, examples, spec, 5, lambda frame: None, Wishes(), lambda *_: None, Budget(60, 0), tmp_path).run(None)
+    keras_alone = new_model()
+    compile_model(keras_alone, compile_spec, 1)
+    truth = np.eye(3, dtype=np.float32)[y] if loss == CATEGORICAL else y
+    keras_alone.fit(x, truth, epochs=3, batch_size=7, shuffle=False, class_weight={0: 0.25, 2: 7.5}, verbose=0)
+    assert all((a == b).all() for a, b in zip(ours.get_weights(), keras_alone.get_weights(), strict=True))
+
+
+def new_model() -> keras.Model:
+    return build_model(Definition.model_validate(LAYERS), (3,), 1000, seed=5)
+
+
+# Weights of rows
+
+
+def test_a_column_of_weights_is_no_feature(tmp_path):
+    examples = encoded(tmp_path, wanted("sick", SPARSE, FEATURES, sample_weight="weight", validation_split=0.3))
+    assert examples.train.sample_weight.tolist() == (TABLE["weight"])[:14]
+    assert examples.validation.sample_weight.tolist() == (TABLE["weight"])[14:]
+    assert examples.about.chosen["weight"] == "weight of the row"
+    assert examples.about.warnings == []
+    assert "weight" not in examples.about.raw[0]
+    rows, _ = encode_rows(examples.plan, examples.about.raw)
+    assert (rows == examples.train.x[:2]).all()
+
+
+@pytest.mark.parametrize("shape", [(20,), (20, 1)])
+@pytest.mark.parametrize("dtype", [np.float64, np.int32, bool])
+def test_an_array_can_weigh_the_rows(shape, dtype, tmp_path):
+    weights = (np.arange(20) % 3).astype(dtype).reshape(shape)
+    examples = encoded(tmp_path, wanted("y", BINARY, sample_weight="w"), x=np.arange(20.0), w=weights, y=np.arange(20) % 2)
+    assert (examples.train.sample_weight == weights.reshape(20)).all()
+    assert examples.train.sample_weight.shape == (20,)
+    assert examples.about.chosen["w"] == "weight of the row"
+
+
+@pytest.mark.parametrize(
+    ("weights", "row"),
+    [
+        ([1.0] * 18 + [-0.5, 1.0], 18),
+        ([1.0] * 7 + [None] * 13, 7),
+        ([True] * 7 + [None] * 13, 7),
+        ([2**60] * 9 + [None] * 11, 9),
+        (["heavy"] * 20, 0),
+        ([1.0, 1e300] * 10, 1),
+    ],
+)
+def test_weights_that_are_none_are_refused_with_their_row(weights, row, tmp_path):
+    error = refusal(tmp_path, wanted("sick", SPARSE, FEATURES, sample_weight="weight"), **(TABLE | {"weight": weights}))
+    assert f"Column 'weight' cannot weigh the rows: row {row} has no number from 0 on" in error.message
+    assert error.problems[0].pointer == "/fit/sample_weight"
+
+
+def test_an_array_of_several_weights_per_row_is_refused(tmp_path):
+    columns = {"x": np.arange(6.0), "w": np.ones((6, 2)), "y": np.arange(6) % 2}
+    assert "row 0 has no number" in refusal(tmp_path, wanted("y", BINARY, sample_weight="w"), **columns).message
+
+
+@pytest.mark.parametrize(("name", "words"), [("sick", "is the target"), ("nobody", "has no column 'nobody'")])
+def test_weights_by_the_target_or_by_nothing_are_refused(name, words, tmp_path):
+    error = refusal(tmp_path, wanted("sick", SPARSE, FEATURES, sample_weight=name))
+    assert words in error.message
+    assert error.problems[0].pointer == "/fit/sample_weight"
+
+
+def test_a_validation_dataset_needs_the_weights_too(tmp_path):
+    other = {name: values for name, values in TABLE.items() if name != "weight"}
+    assert "has no column 'weight'" in refusal(tmp_path, wanted("sick", SPARSE, FEATURES, sample_weight="weight"), other).message
