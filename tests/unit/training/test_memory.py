@@ -18,9 +18,9 @@ from tests.unit.training.conftest import make_job
 COLUMNS = 28
 BLOCK_ROWS = 100_000
 MEGABYTE = 1024 * 1024
-MOST_BYTES = (500 * MEGABYTE, 400 * MEGABYTE)
+MOST_BYTES = (350 * MEGABYTE, 280 * MEGABYTE)
 """Above the memory of a warm trainer: with the pages of files, which the kernel can take back at any time, and without."""
-MOST_GROWTH_BYTES = 100 * MEGABYTE
+MOST_GROWTH_BYTES = 64 * MEGABYTE
 
 CHILD = """
 import json, sys, threading, time
@@ -34,6 +34,7 @@ from service.training.job import fit
 from service.training.warmup import warm_up
 
 order.MEMORY_BYTES = 64 * 1024 * 1024
+order.WINDOW_CHUNKS = 16
 process = psutil.Process()
 peaks, phases = {}, ["before"]
 
@@ -104,9 +105,9 @@ def memory_above_start(folder: Path, kind: str, rows: int) -> dict[str, list[int
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the memory of a process by its kinds")
-@pytest.mark.parametrize(("kind", "few", "many"), [("arrays", 1_000_000, 3_000_000), ("table", 1_000_000, 2_400_000)])
+@pytest.mark.parametrize(("kind", "few", "many"), [("arrays", 700_000, 1_700_000), ("table", 600_000, 1_300_000)])
 def test_memory_is_bounded_whatever_the_number_of_rows(kind, few, many, tmp_path):
-    """110 to 350 MB of encoded rows, of which 64 MB are shuffled at a time."""
+    """70 to 170 MB of encoded rows, of which 16 MB are shuffled at a time."""
     small, large = (memory_above_start(tmp_path / str(rows), kind, rows) for rows in (few, many))
     for phase in set(small) & set(large):
         for bytes_of_few, bytes_of_many, bound in zip(small[phase], large[phase], MOST_BYTES, strict=True):
