@@ -178,7 +178,7 @@ class EpochEnded(Frame, frozen=True, kw_only=True, tag="epoch"):
 
 
 class Resumed(Frame, frozen=True, kw_only=True, tag="resumed"):
-    """Where a second or later attempt goes on; sent once, before its first progress."""
+    """Where an attempt goes on that is not the first, or that continues another run; sent once, before its first progress."""
 
     from_epoch: int
     """Epochs that are done already; 0 begins anew."""

@@ -33,7 +33,7 @@ def describe_failure(error: BaseException) -> Failed:
         return _failed("not_finite", f"Training broke down: {error}", hint)
     if is_full_disk(error):
         hint = "The worker's operator must make room. The run goes on by itself, up to the limit of attempts."
-        return _failed("disk_full", "The disk of the worker is full, so the model could not be saved.", hint)
+        return _failed("disk_full", "The disk of the worker is full, so what the fit has made could not be written.", hint)
     if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
         hint = "Use a smaller batch_size, fewer or smaller layers, or a worker with more memory."
         return _failed("out_of_memory", "The fit needed more memory than there is.", hint)

@@ -51,6 +51,7 @@ WATCHED = [
 ]
 LONG_EPOCHS = {"epochs": 12, "batch_size": 1, "validation_split": 0.2, "validation_freq": 2, "callbacks": WATCHED}
 OFTEN = 0.05
+FULL_DISK = "The disk of the worker is full, so what the fit has made could not be written."
 
 
 def receive_until(trainer, kind):
@@ -224,7 +225,7 @@ def test_a_disk_too_small_for_a_snapshot_costs_a_warning_and_one_too_small_for_t
     assert [frame.epoch for frame in frames if isinstance(frame, EpochEnded)] == list(range(1, 301))
     failed = frames[-1]
     assert isinstance(failed, Failed)
-    assert (failed.type, failed.message) == ("disk_full", "The disk of the worker is full, so the model could not be saved.")
+    assert (failed.type, failed.message) == ("disk_full", FULL_DISK)
 
 
 def test_a_disk_too_small_for_the_export_is_a_full_disk_and_no_fault_of_the_model(trainer, tmp_path):
