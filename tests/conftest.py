@@ -1,10 +1,24 @@
 """What several kinds of tests share: the real servers, started when the first test asks for one."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.servers import postgres_server, redis_server
+
+TESTS = Path(__file__).parent
+
+
+SERVICES = ("acceptance", "chaos")
+"""Folders whose tests share running services."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests are spread over processes: those of a file stay together, and so do all that share running services."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        item.add_marker(pytest.mark.xdist_group(folder if folder in SERVICES else str(item.path)))
 
 
 @pytest.fixture(scope="session")
