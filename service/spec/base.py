@@ -111,17 +111,23 @@ def suggest(name: str, known: list[str]) -> str:
     return f"Did you mean '{folded[near[0]]}'?" if near else f"Known names: {', '.join(sorted(known))}."
 
 
+def spellings_of(*classes: type[KerasObject]) -> dict[str, str]:
+    """The ``type`` by each of the names that Keras accepts for these classes."""
+    known: dict[str, str] = {}
+    for cls in classes:
+        type_name = cls.model_fields["type"].default
+        for spelling in (type_name, snake_case(type_name), type_name.lower(), *cls.aliases):
+            known[spelling] = type_name
+    return known
+
+
 def accept_spellings(noun: str, *classes: type[KerasObject]) -> Callable[[Any], Any]:
     """Turn each of Keras's spellings of these classes into the flat typed form.
 
     Accepts a name (``"mse"``, ``"MeanSquaredError"``), Keras's ``{"class_name": …, "config": {…}}`` and the flat form
     itself; everything else passes through, for the typed classes to refuse.
     """
-    known: dict[str, str] = {}
-    for cls in classes:
-        type_name = cls.model_fields["type"].default
-        for spelling in (type_name, snake_case(type_name), type_name.lower(), *cls.aliases):
-            known[spelling] = type_name
+    known = spellings_of(*classes)
 
     def normalise(value: Any) -> Any:
         if isinstance(value, str):

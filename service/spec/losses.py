@@ -16,6 +16,8 @@ Strength = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class LossBase(KerasObject):
+    """What all losses have in common."""
+
     namespace: ClassVar[str] = "keras.losses"
     target_encoding: ClassVar[TargetEncoding]
     """What the loss wants of a class column: 0 or 1, a class's index, a one-hot row, or just the number."""

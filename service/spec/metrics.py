@@ -18,6 +18,8 @@ Rank = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class MetricBase(KerasObject):
+    """What all metrics have in common."""
+
     namespace: ClassVar[str] = "keras.metrics"
     keras_name: ClassVar[str | None] = None
     """The name that Keras gives it, where that is not its class's."""

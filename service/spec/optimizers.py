@@ -15,6 +15,8 @@ WeightDecay = Annotated[float, Field(ge=0, le=1)]
 
 
 class OptimizerBase(KerasObject):
+    """What all optimizers have in common."""
+
     namespace: ClassVar[str] = "keras.optimizers"
 
     weight_decay: WeightDecay | None = None

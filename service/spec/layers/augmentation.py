@@ -120,7 +120,7 @@ class RandomElasticTransform(ImageAugmentation):
     """How strongly it is warped."""
     interpolation: Interpolation = "bilinear"
     """How new pixels come from old ones."""
-    fill_mode: Literal["constant", "reflect", "wrap", "nearest", "mirror"] = "reflect"
+    fill_mode: FillMode = "reflect"
     """What comes in from outside of the image."""
     fill_value: Number = 0.0
     """Value that comes in from outside with `fill_mode: "constant"`."""

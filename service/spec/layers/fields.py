@@ -14,7 +14,7 @@ Activation = Literal[
     "celu", "elu", "exponential", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh",
     "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink",
     "softmax", "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "swish", "tanh",
-    "tanh_shrink", "threshold",
+    "tanh_shrink",
 ]  # fmt: skip
 """The name of an activation function: how a neuron turns its weighted sum into its output."""
 
@@ -40,6 +40,8 @@ LAYERS_TITLE = "A layer: one step from what goes into a model to what comes out.
 
 
 class LayerBase(KerasObject):
+    """What all layers have in common."""
+
     namespace: ClassVar[str] = "keras.layers"
     takes_several_inputs: ClassVar[bool] = False
     """Whether it joins the outputs of several layers, which layers in a row cannot give it."""

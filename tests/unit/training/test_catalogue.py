@@ -1,0 +1,213 @@
+"""The catalogue against the real Keras: nothing is missing, and everything in it builds, computes and learns."""
+
+import inspect
+import json
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras.src.initializers import ALL_OBJECTS_DICT as INITIALIZER_NAMES
+from keras.src.losses import ALL_OBJECTS_DICT as LOSS_NAMES
+from keras.src.metrics import ALL_OBJECTS_DICT as METRIC_NAMES
+from keras.src.utils.naming import to_snake_case
+
+from service.spec.base import KerasObject, explanations, spellings_of
+from service.spec.constraints import CONSTRAINTS
+from service.spec.family import Family
+from service.spec.initializers import INITIALIZERS
+from service.spec.layers import LAYERS, Activation
+from service.spec.layers.recurrent import CELLS
+from service.spec.losses import LOSSES
+from service.spec.metrics import METRICS, AccuracyByLoss
+from service.spec.optimizers import OPTIMIZERS
+from service.spec.regularizers import REGULARIZERS
+from service.spec.schedules import SCHEDULES
+from service.spec.script import call
+from service.training.building import MODULES, as_keras
+from tests import catalogue
+
+FAMILIES = [LAYERS, CELLS, INITIALIZERS, REGULARIZERS, CONSTRAINTS, OPTIMIZERS, SCHEDULES, LOSSES, METRICS]
+CLASSES = [cls for family in FAMILIES for cls in family.members.values() if cls is not AccuracyByLoss]
+IDS = [f"{cls.namespace.removeprefix('keras.')}.{cls.__name__}" for cls in CLASSES]
+OFFERED = {getattr(MODULES[cls.namespace], cls.model_fields["type"].default) for cls in CLASSES}
+NONE_MEANS_KERAS_DEFAULT = ("initializer", "name")
+"""None is never passed on for these, so that Keras's own default holds."""
+TAKEN_BY_EVERY_LAYER = {"name": None, "trainable": True}
+"""Keras's layers take these among their keyword arguments, with these defaults."""
+BATCH = 4
+
+
+def keras_class(cls: type[KerasObject]) -> type:
+    return getattr(MODULES[cls.namespace], cls.model_fields["type"].default)
+
+
+def parameters(cls: type[KerasObject]) -> dict[str, inspect.Parameter]:
+    initialise = keras_class(cls).__init__
+    if initialise is object.__init__:
+        return {}
+    return {name: parameter for name, parameter in inspect.signature(initialise).parameters.items() if name != "self"}
+
+
+# Nothing is missing
+
+
+@pytest.mark.parametrize("namespace", sorted(catalogue.EXCLUDED_CLASSES))
+def test_every_class_of_keras_is_offered_or_excluded_with_a_reason(namespace):
+    module, excluded = MODULES[namespace], catalogue.EXCLUDED_CLASSES[namespace]
+    public = {name: thing for name, thing in vars(module).items() if inspect.isclass(thing) and not name.startswith("_")}
+    left_out = {name for name, thing in public.items() if thing not in OFFERED}
+    assert left_out == set(excluded)
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=IDS)
+def test_every_argument_is_offered_or_excluded_with_a_reason(cls):
+    excluded = catalogue.EVERYWHERE | catalogue.EXCLUDED_ARGUMENTS.get(cls.model_fields["type"].default, {})
+    assert set(parameters(cls)) - set(cls.model_fields) - set(excluded) == set()
+    assert set(cls.model_fields) & set(excluded) == set()
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=IDS)
+def test_every_field_is_an_argument_with_the_default_of_keras(cls):
+    known = parameters(cls)
+    others = catalogue.OTHER_DEFAULTS.get(cls.model_fields["type"].default, {})
+    for name, field in cls.model_fields.items():
+        if name == "type" or name in others:
+            continue
+        if name in TAKEN_BY_EVERY_LAYER and name not in known:
+            assert field.default is TAKEN_BY_EVERY_LAYER[name], name
+            continue
+        assert name in known, name
+        default = known[name].default
+        if field.is_required():
+            assert default is inspect.Parameter.empty, name
+        elif not (name.endswith(NONE_MEANS_KERAS_DEFAULT) and field.default is None):
+            assert in_one_form(field.default) == in_one_form(default), name
+
+
+def in_one_form(default: Any) -> Any:
+    """Lists for tuples; and Keras writes the same default for both sides of a window as a pair."""
+    if isinstance(default, list | tuple):
+        items = [in_one_form(item) for item in default]
+        return items[0] if all(item == items[0] for item in items) else items
+    return default
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=IDS)
+def test_every_class_and_field_is_explained(cls):
+    assert cls.__doc__.rstrip().endswith(".")
+    assert set(explanations(cls)) == set(cls.model_fields) - {"type"}
+
+
+def test_every_activation_function_of_keras_is_offered():
+    functions = {name for name, thing in vars(keras.activations).items() if inspect.isfunction(thing)}
+    assert set(Activation.__args__) == functions - {"deserialize", "get", "serialize"} - set(catalogue.EXCLUDED_ACTIVATIONS)
+
+
+@pytest.mark.parametrize(
+    ("family", "names"),
+    [(INITIALIZERS, INITIALIZER_NAMES), (LOSSES, LOSS_NAMES), (METRICS, METRIC_NAMES)],
+    ids=lambda x: getattr(x, "name", ""),
+)
+def test_every_name_that_keras_knows_means_the_same_here(family: Family, names: dict[str, Any]):
+    namespace = family.base.namespace
+    excluded = {*catalogue.EXCLUDED_CLASSES[namespace], *map(to_snake_case, catalogue.EXCLUDED_CLASSES[namespace])}
+    spellings = spellings_of(*family.members.values())
+    for name, thing in names.items():
+        if hasattr(MODULES[namespace], thing.__name__) and thing.__name__ not in excluded:
+            assert to_snake_case(spellings[name]) == to_snake_case(thing.__name__), name
+
+
+# Everything builds
+
+
+def built(document: dict[str, Any], family: Family = LAYERS) -> Any:
+    """The Keras object of a document, after checking that its script builds the same one."""
+    spec = family.validate(document)
+    assert family.validate(spec.as_document()) == spec
+    keras.utils.clear_session()
+    scripted = config_of(eval(call(spec), {"keras": keras}))
+    keras.utils.clear_session()
+    thing = as_keras(spec)
+    assert scripted == config_of(thing)
+    return thing
+
+
+def config_of(thing: Any) -> Any:
+    return json.loads(json.dumps(keras.saving.serialize_keras_object(thing), default=str))
+
+
+def layer_cases(cases: dict[str, Any]) -> list[Any]:
+    return [
+        pytest.param(name, shape, document, id=f"{name}-{kind}")
+        for name, (shape, required, further) in cases.items()
+        for kind, document in (
+            ("minimal", {"type": name} | required),
+            ("full", catalogue.full_document(LAYERS.members[name], required, further)),
+        )
+    ]
+
+
+def test_every_layer_is_tried():
+    assert set(LAYERS.members) == set(catalogue.LAYERS) | set(catalogue.JOINING)
+    assert {name for name, cls in LAYERS.members.items() if cls.takes_several_inputs} == set(catalogue.JOINING)
+
+
+@pytest.mark.parametrize(("name", "shape", "document"), layer_cases(catalogue.LAYERS))
+def test_a_layer_computes_and_learns(name, shape, document):
+    layer = built(document)
+    model = keras.Sequential([keras.Input(shape), layer, *head(name)])
+    check_learning(model, data(name, shape))
+
+
+@pytest.mark.parametrize(("name", "shape", "document"), layer_cases(catalogue.JOINING))
+def test_a_joining_layer_computes_and_learns(name, shape, document):
+    layer = built(document)
+    inputs = [keras.Input(shape), keras.Input(shape)]
+    outputs = layer(*inputs) if "Query" in name or "MultiHead" in name else layer(inputs)
+    for further in head(name):
+        outputs = further(outputs)
+    check_learning(keras.Model(inputs, outputs), [data(name, shape), data(name, shape)])
+
+
+def head(name: str) -> list[Any]:
+    cast = [keras.layers.Rescaling(1.0)] if name in ("CategoryEncoding", "Discretization") else []
+    flat = keras.layers.GlobalAveragePooling1D() if name in ("Embedding", "Masking") else keras.layers.Flatten()
+    return [*cast, flat, keras.layers.Dense(1)]
+
+
+def data(name: str, shape: list[int]) -> np.ndarray:
+    numbers = np.random.default_rng(0).random((BATCH, *shape), np.float32)
+    return np.floor(numbers * 4) if name in ("Embedding", "CategoryEncoding") else numbers
+
+
+def check_learning(model: keras.Model, x: Any) -> None:
+    model.compile(optimizer=keras.optimizers.SGD(0.01), loss="mse", jit_compile=False)
+    before = model.layers[-1].get_weights()[1]
+    assert np.isfinite(model(x).numpy()).all()
+    assert np.isfinite(model.train_on_batch(x, np.ones((BATCH, 1), np.float32)))
+    assert (model.layers[-1].get_weights()[1] != before).all()
+
+
+@pytest.mark.parametrize("name", sorted(CELLS.members))
+def test_a_cell_works_in_a_recurrent_layer(name):
+    for document in (
+        {"type": name} | catalogue.CELLS[name],
+        catalogue.full_document(CELLS.members[name], catalogue.CELLS[name], {}),
+    ):
+        layer = built({"type": "RNN", "cell": document})
+        check_learning(keras.Sequential([keras.Input((6, 4)), layer, keras.layers.Dense(1)]), data(name, [6, 4]))
+
+
+@pytest.mark.parametrize("activation", Activation.__args__)
+def test_an_activation_computes(activation):
+    output = built({"type": "Activation", "activation": activation})(np.array([[-2.0, 0.5, 1.0, 3.0]], np.float32))
+    assert np.isfinite(output.numpy()).all()
+
+
+def others(name: str) -> list[Any]:
+    return [
+        pytest.param(kind, document, id=f"{kind}-{'full' if len(document) > 1 + len(required) else 'minimal'}")
+        for kind, (required, further) in getattr(catalogue, name).items()
+        for document in ({"type": kind} | required, {"type": kind} | required | further)
+    ]
