@@ -11,7 +11,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 Spread = Annotated[float, Field(ge=0, le=1e6)]
 AxisNumber = Annotated[int, Field(ge=-8, le=8)]
-Axes = AxisNumber | Annotated[list[AxisNumber], Field(min_length=1, max_length=8)]
+AxisList = Annotated[list[AxisNumber], Field(min_length=1, max_length=8)]
+Axes = AxisNumber | AxisList
 
 
 class InitializerBase(KerasObject):
@@ -70,9 +71,9 @@ class SeededInitializer(InitializerBase):
 
 
 class ScaledInitializer(SeededInitializer):
-    input_axes: Axes | None = None
+    input_axes: AxisList | None = None
     """Axes of the weights that count as inputs; the layer says so if left out."""
-    output_axes: Axes | None = None
+    output_axes: AxisList | None = None
     """Axes of the weights that count as outputs; the layer says so if left out."""
 
 

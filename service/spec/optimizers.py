@@ -1,8 +1,9 @@
 """Optimizers as data: the rules by which weights are changed. Source: https://keras.io/api/optimizers."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from service.spec.base import KerasObject, ObjectName
 from service.spec.family import Family
@@ -39,6 +40,14 @@ class OptimizerBase(KerasObject):
     """How many batches are added up before the weights change; every batch by itself if left out."""
     name: ObjectName | None = None
     """Name of the optimizer's variables."""
+
+    @model_validator(mode="after")
+    def _clips_in_one_way(self) -> Self:
+        given = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(self, name) is not None]
+        if len(given) > 1:
+            message = "{given} are given. Keras clips gradients in one way only: choose one."
+            raise PydanticCustomError("clips_in_several_ways", message, {"given": " and ".join(f"'{name}'" for name in given)})
+        return self
 
 
 class StepOptimizer(OptimizerBase):
@@ -81,7 +90,7 @@ class AdamW(MomentOptimizer):
     """Adam with weight decay done separately from the gradient."""
 
     type: Literal["AdamW"] = "AdamW"
-    weight_decay: WeightDecay | None = 0.004
+    weight_decay: WeightDecay = 0.004
     """Part of every weight that is taken away at each step."""
     amsgrad: bool = False
     """Whether to use the AMSGrad variant."""

@@ -1,6 +1,8 @@
 """Layers that slide small filters over sequences, images or volumes. Source: https://keras.io/api/layers/convolution_layers."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from service.spec.constraints import Constraint
 from service.spec.initializers import Initializer
@@ -16,6 +18,8 @@ from service.spec.layers.fields import (
     Width,
 )
 from service.spec.regularizers import Regularizer
+
+Extra = Annotated[int, Field(ge=0, le=4095)]
 
 
 class ConvolutionLayer(KernelLayer):
@@ -88,7 +92,7 @@ class Conv1DTranspose(ConvolutionLayer):
     """How many times longer the sequence becomes."""
     padding: Padding = "valid"
     """`valid` adds what the filters reach beyond the ends, `same` cuts it off."""
-    output_padding: Single | None = None
+    output_padding: Extra | Annotated[list[Extra], Field(min_length=1, max_length=1)] | None = None
     """Steps that are added to one end of the output; less than `strides`."""
     dilation_rate: Single = 1
     """Spacing between the steps that a filter writes to."""
@@ -105,7 +109,7 @@ class Conv2DTranspose(ConvolutionLayer):
     """How many times larger the image becomes."""
     padding: Padding = "valid"
     """`valid` adds what the filters reach beyond the edges, `same` cuts it off."""
-    output_padding: Pair | None = None
+    output_padding: Extra | Annotated[list[Extra], Field(min_length=2, max_length=2)] | None = None
     """Pixels that are added to one edge of the output; fewer than `strides`."""
     dilation_rate: Pair = 1
     """Spacing between the pixels that a filter writes to."""
@@ -122,7 +126,7 @@ class Conv3DTranspose(ConvolutionLayer):
     """How many times larger the volume becomes."""
     padding: Padding = "valid"
     """`valid` adds what the filters reach beyond the edges, `same` cuts it off."""
-    output_padding: Triple | None = None
+    output_padding: Extra | Annotated[list[Extra], Field(min_length=3, max_length=3)] | None = None
     """Points that are added to one edge of the output; fewer than `strides`."""
     dilation_rate: Triple = 1
     """Spacing between the points that a filter writes to."""

@@ -13,6 +13,7 @@ from keras.src.metrics import ALL_OBJECTS_DICT as METRIC_NAMES
 from keras.src.utils.naming import to_snake_case
 
 from service.spec.base import KerasObject, explanations, spellings_of
+from service.spec.compile import CompileSpec, metric_names
 from service.spec.constraints import CONSTRAINTS
 from service.spec.family import Family
 from service.spec.initializers import INITIALIZERS
@@ -25,7 +26,8 @@ from service.spec.regularizers import REGULARIZERS
 from service.spec.schedules import SCHEDULES
 from service.spec.script import call
 from service.training.building import MODULES, as_keras
-from tests import catalogue
+from tests.catalogue import exclusions, layers, others
+from tests.catalogue.documents import full_document
 
 FAMILIES = [LAYERS, CELLS, INITIALIZERS, REGULARIZERS, CONSTRAINTS, OPTIMIZERS, SCHEDULES, LOSSES, METRICS]
 CLASSES = [cls for family in FAMILIES for cls in family.members.values() if cls is not AccuracyByLoss]
@@ -52,9 +54,9 @@ def parameters(cls: type[KerasObject]) -> dict[str, inspect.Parameter]:
 # Nothing is missing
 
 
-@pytest.mark.parametrize("namespace", sorted(catalogue.EXCLUDED_CLASSES))
+@pytest.mark.parametrize("namespace", sorted(exclusions.EXCLUDED_CLASSES))
 def test_every_class_of_keras_is_offered_or_excluded_with_a_reason(namespace):
-    module, excluded = MODULES[namespace], catalogue.EXCLUDED_CLASSES[namespace]
+    module, excluded = MODULES[namespace], exclusions.EXCLUDED_CLASSES[namespace]
     public = {name: thing for name, thing in vars(module).items() if inspect.isclass(thing) and not name.startswith("_")}
     left_out = {name for name, thing in public.items() if thing not in OFFERED}
     assert left_out == set(excluded)
@@ -62,7 +64,7 @@ def test_every_class_of_keras_is_offered_or_excluded_with_a_reason(namespace):
 
 @pytest.mark.parametrize("cls", CLASSES, ids=IDS)
 def test_every_argument_is_offered_or_excluded_with_a_reason(cls):
-    excluded = catalogue.EVERYWHERE | catalogue.EXCLUDED_ARGUMENTS.get(cls.model_fields["type"].default, {})
+    excluded = exclusions.EVERYWHERE | exclusions.EXCLUDED_ARGUMENTS.get(cls.model_fields["type"].default, {})
     assert set(parameters(cls)) - set(cls.model_fields) - set(excluded) == set()
     assert set(cls.model_fields) & set(excluded) == set()
 
@@ -70,9 +72,9 @@ def test_every_argument_is_offered_or_excluded_with_a_reason(cls):
 @pytest.mark.parametrize("cls", CLASSES, ids=IDS)
 def test_every_field_is_an_argument_with_the_default_of_keras(cls):
     known = parameters(cls)
-    others = catalogue.OTHER_DEFAULTS.get(cls.model_fields["type"].default, {})
+    different = exclusions.OTHER_DEFAULTS.get(cls.model_fields["type"].default, {})
     for name, field in cls.model_fields.items():
-        if name == "type" or name in others:
+        if name == "type" or name in different:
             continue
         if name in TAKEN_BY_EVERY_LAYER and name not in known:
             assert field.default is TAKEN_BY_EVERY_LAYER[name], name
@@ -101,7 +103,7 @@ def test_every_class_and_field_is_explained(cls):
 
 def test_every_activation_function_of_keras_is_offered():
     functions = {name for name, thing in vars(keras.activations).items() if inspect.isfunction(thing)}
-    assert set(Activation.__args__) == functions - {"deserialize", "get", "serialize"} - set(catalogue.EXCLUDED_ACTIVATIONS)
+    assert set(Activation.__args__) == functions - {"deserialize", "get", "serialize"} - set(exclusions.EXCLUDED_ACTIVATIONS)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_every_activation_function_of_keras_is_offered():
 )
 def test_every_name_that_keras_knows_means_the_same_here(family: Family, names: dict[str, Any]):
     namespace = family.base.namespace
-    excluded = {*catalogue.EXCLUDED_CLASSES[namespace], *map(to_snake_case, catalogue.EXCLUDED_CLASSES[namespace])}
+    excluded = {*exclusions.EXCLUDED_CLASSES[namespace], *map(to_snake_case, exclusions.EXCLUDED_CLASSES[namespace])}
     spellings = spellings_of(*family.members.values())
     for name, thing in names.items():
         if hasattr(MODULES[namespace], thing.__name__) and thing.__name__ not in excluded:
@@ -139,35 +141,35 @@ def config_of(thing: Any) -> Any:
 
 def layer_cases(cases: dict[str, Any]) -> list[Any]:
     return [
-        pytest.param(name, shape, document, id=f"{name}-{kind}")
+        pytest.param(name, shape, document, kind == "minimal", id=f"{name}-{kind}")
         for name, (shape, required, further) in cases.items()
         for kind, document in (
             ("minimal", {"type": name} | required),
-            ("full", catalogue.full_document(LAYERS.members[name], required, further)),
+            ("full", full_document(LAYERS.members[name], required, further)),
         )
     ]
 
 
 def test_every_layer_is_tried():
-    assert set(LAYERS.members) == set(catalogue.LAYERS) | set(catalogue.JOINING)
-    assert {name for name, cls in LAYERS.members.items() if cls.takes_several_inputs} == set(catalogue.JOINING)
+    assert set(LAYERS.members) == set(layers.LAYERS) | set(layers.JOINING)
+    assert {name for name, cls in LAYERS.members.items() if cls.takes_several_inputs} == set(layers.JOINING)
 
 
-@pytest.mark.parametrize(("name", "shape", "document"), layer_cases(catalogue.LAYERS))
-def test_a_layer_computes_and_learns(name, shape, document):
+@pytest.mark.parametrize(("name", "shape", "document", "run_eagerly"), layer_cases(layers.LAYERS))
+def test_a_layer_computes_and_learns(name, shape, document, run_eagerly):
     layer = built(document)
     model = keras.Sequential([keras.Input(shape), layer, *head(name)])
-    check_learning(model, data(name, shape))
+    check_learning(model, data(name, shape), run_eagerly)
 
 
-@pytest.mark.parametrize(("name", "shape", "document"), layer_cases(catalogue.JOINING))
-def test_a_joining_layer_computes_and_learns(name, shape, document):
+@pytest.mark.parametrize(("name", "shape", "document", "run_eagerly"), layer_cases(layers.JOINING))
+def test_a_joining_layer_computes_and_learns(name, shape, document, run_eagerly):
     layer = built(document)
     inputs = [keras.Input(shape), keras.Input(shape)]
     outputs = layer(*inputs) if "Query" in name or "MultiHead" in name else layer(inputs)
     for further in head(name):
         outputs = further(outputs)
-    check_learning(keras.Model(inputs, outputs), [data(name, shape), data(name, shape)])
+    check_learning(keras.Model(inputs, outputs), [data(name, shape), data(name, shape)], run_eagerly)
 
 
 def head(name: str) -> list[Any]:
@@ -181,8 +183,8 @@ def data(name: str, shape: list[int]) -> np.ndarray:
     return np.floor(numbers * 4) if name in ("Embedding", "CategoryEncoding") else numbers
 
 
-def check_learning(model: keras.Model, x: Any) -> None:
-    model.compile(optimizer=keras.optimizers.SGD(0.01), loss="mse", jit_compile=False)
+def check_learning(model: keras.Model, x: Any, run_eagerly: bool = False) -> None:
+    model.compile(optimizer=keras.optimizers.SGD(0.01), loss="mse", jit_compile=False, run_eagerly=run_eagerly)
     before = model.layers[-1].get_weights()[1]
     assert np.isfinite(model(x).numpy()).all()
     assert np.isfinite(model.train_on_batch(x, np.ones((BATCH, 1), np.float32)))
@@ -191,12 +193,8 @@ def check_learning(model: keras.Model, x: Any) -> None:
 
 @pytest.mark.parametrize("name", sorted(CELLS.members))
 def test_a_cell_works_in_a_recurrent_layer(name):
-    for document in (
-        {"type": name} | catalogue.CELLS[name],
-        catalogue.full_document(CELLS.members[name], catalogue.CELLS[name], {}),
-    ):
-        layer = built({"type": "RNN", "cell": document})
-        check_learning(keras.Sequential([keras.Input((6, 4)), layer, keras.layers.Dense(1)]), data(name, [6, 4]))
+    layer = built({"type": "RNN", "cell": full_document(CELLS.members[name], layers.CELLS[name], {})})
+    check_learning(keras.Sequential([keras.Input((6, 4)), layer, keras.layers.Dense(1)]), data(name, [6, 4]))
 
 
 @pytest.mark.parametrize("activation", Activation.__args__)
@@ -205,9 +203,78 @@ def test_an_activation_computes(activation):
     assert np.isfinite(output.numpy()).all()
 
 
-def others(name: str) -> list[Any]:
+def cases(family: Family, table: dict[str, Any]) -> list[Any]:
+    """Name, further facts, and document of every member, minimal and full."""
+    assert {cls.model_fields["type"].default for cls in family.members.values()} - {"accuracy"} == set(table)
     return [
-        pytest.param(kind, document, id=f"{kind}-{'full' if len(document) > 1 + len(required) else 'minimal'}")
-        for kind, (required, further) in getattr(catalogue, name).items()
-        for document in ({"type": kind} | required, {"type": kind} | required | further)
+        pytest.param(name, *facts, document, id=f"{name}-{kind}")
+        for name, (*facts, required, further) in table.items()
+        for kind, document in (
+            ("minimal", {"type": name} | required),
+            ("full", full_document(family.members[name], required, further)),
+        )
     ]
+
+
+@pytest.mark.parametrize(("name", "document"), cases(INITIALIZERS, others.INITIALIZERS))
+def test_an_initializer_gives_weights(name, document):
+    assert np.isfinite(built(document, INITIALIZERS)((4, 1, 6) if name == "STFT" else (4, 4))).all()
+
+
+@pytest.mark.parametrize(("name", "document"), cases(REGULARIZERS, others.REGULARIZERS))
+def test_a_regularizer_gives_a_penalty(name, document):
+    assert float(built(document, REGULARIZERS)(keras.ops.ones((4, 3)))) >= 0
+
+
+@pytest.mark.parametrize(("name", "document"), cases(CONSTRAINTS, others.CONSTRAINTS))
+def test_a_constraint_gives_weights(name, document):
+    assert np.isfinite(built(document, CONSTRAINTS)(keras.ops.ones((4, 3)))).all()
+
+
+@pytest.mark.parametrize(("name", "document"), cases(SCHEDULES, others.SCHEDULES))
+def test_a_schedule_gives_learning_rates(name, document):
+    schedule = built(document, SCHEDULES)
+    assert all(float(schedule(step)) > 0 for step in (0, 3, 9))
+
+
+@pytest.mark.parametrize(("name", "document"), cases(OPTIMIZERS, others.OPTIMIZERS))
+def test_an_optimizer_changes_the_weights(name, document):
+    optimizer = built(document, OPTIMIZERS)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(1)])
+    model.compile(optimizer=optimizer, loss="mse", jit_compile=False)
+    before = model.layers[0].get_weights()[0]
+    for _ in range(4):
+        model.train_on_batch(data(name, [4]), np.ones((BATCH, 1), np.float32))
+    after = model.layers[0].get_weights()[0]
+    assert np.isfinite(after).all()
+    assert (after != before).any()
+
+
+SHARES = np.array([[0.5, 0.25, 0.25], [0.25, 0.25, 0.5], [0.5, 0.25, 0.25]], np.float32)
+TRUTHS = {
+    "number": (
+        np.array([[0.5, 1.0], [2.0, 0.25], [1.0, 3.0]], np.float32),
+        np.array([[0.25, 1.0], [2.0, 0.5], [2.0, 1.0]], "f4"),
+    ),
+    "binary": (np.array([[0.0], [1.0], [1.0]], np.float32), np.array([[0.25], [0.5], [0.75]], np.float32)),
+    "index": (np.array([[0], [2], [1]], np.int32), SHARES),
+    "one_hot": (np.eye(3, dtype=np.float32)[[0, 2, 1]], SHARES),
+}
+"""Targets and outputs, as the feature plan and a fitting last layer give them."""
+
+
+@pytest.mark.parametrize(("name", "document"), cases(LOSSES, others.LOSSES))
+def test_a_loss_takes_targets_in_its_encoding(name, document):
+    truth, output = TRUTHS[LOSSES.members[name].target_encoding]
+    assert np.isfinite(float(built(document, LOSSES)(truth, output)))
+
+
+@pytest.mark.parametrize(("name", "encoding", "document"), cases(METRICS, others.METRICS))
+def test_a_metric_has_the_column_that_is_announced(name, encoding, document):
+    truth, output = TRUTHS[encoding]
+    model = keras.Sequential([keras.Input(output.shape[1:]), keras.layers.Identity()])
+    model.compile(loss="mse", metrics=[built(document, METRICS)], run_eagerly=True)
+    measured = model.test_on_batch(output, truth, return_dict=True)
+    announced = metric_names(CompileSpec(optimizer="sgd", loss="mse", metrics=[document]))
+    assert set(measured) == {"loss", *announced}
+    assert np.isfinite(np.concatenate([np.ravel(value) for value in measured.values()])).all()

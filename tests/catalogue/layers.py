@@ -1,146 +1,8 @@
-"""What of Keras's public API is no data, and why; and documents for what is."""
+"""A fitting input and arguments for every layer."""
 
-from typing import Any
+from tests.catalogue.documents import Document
 
-from service.spec.base import KerasObject
-
-EVERYWHERE = {
-    "dtype": "the dtype policy of the fit decides",
-    "kwargs": "what every layer takes is offered by name: name and trainable",
-    "args": "a base class",
-}
-LORA = "adapts weights that a model has already, and a definition has none"
-QUANTIZATION = "makes a fitted model smaller, and a definition is not fitted"
-INITIAL_WEIGHTS = "weights come from another run"
-NO_WORD = "a definition has no word for the second use of a layer in another way"
-
-EXCLUDED_CLASSES: dict[str, dict[str, str]] = {
-    "keras.layers": {
-        "Layer": "a base class",
-        "Wrapper": "a base class",
-        "InputLayer": "implied by the shape of the data",
-        "InputSpec": "no layer: a layer's note about its inputs",
-        "Lambda": "holds code",
-        "TFSMLayer": "loads a program from a file",
-        "TorchModuleWrapper": "holds an object of another library",
-        "FlaxLayer": "holds an object of another library",
-        "JaxLayer": "holds code",
-        "StringLookup": "the feature plan keeps vocabularies; Keras would read one from a path",
-        "IntegerLookup": "the feature plan keeps vocabularies; Keras would read one from a path",
-        "TextVectorization": "the feature plan keeps vocabularies; Keras would read one from a path",
-        "Hashing": "the feature plan encodes categories",
-        "HashedCrossing": "the feature plan encodes categories; it takes two columns of text",
-        "MaxNumBoundingBoxes": "its input is a dictionary of images and boxes",
-        "MixUp": "mixes targets too, and a layer of a model sees its input only",
-        "CutMix": "mixes targets too, and a layer of a model sees its input only",
-        "ReversibleEmbedding": NO_WORD,
-    },
-    "keras.initializers": {"Initializer": "a base class"},
-    "keras.regularizers": {"Regularizer": "a base class"},
-    "keras.constraints": {"Constraint": "a base class"},
-    "keras.optimizers": {
-        "Optimizer": "a base class",
-        "LossScaleOptimizer": "Keras puts it around the optimizer itself where the dtype policy is mixed_float16",
-        "MultiOptimizer": "maps optimizers to layers that are objects",
-        "OptimizerMap": "maps optimizers to layers that are objects",
-    },
-    "keras.optimizers.schedules": {"LearningRateSchedule": "a base class"},
-    "keras.losses": {
-        "Loss": "a base class",
-        "CTC": "its target is a text of any length, which is no column of a table and no array",
-        "Circle": "its output is a place in space, whose size does not follow from the target",
-    },
-    "keras.metrics": {
-        "Metric": "a base class",
-        "MeanMetricWrapper": "holds a function",
-        "Mean": "no metric of a model: it takes no targets",
-        "Sum": "no metric of a model: it takes no targets",
-        "Accuracy": "asks whether outputs equal the target, which probabilities never do; `accuracy` chooses a right one",
-    },
-}
-EXCLUDED_ACTIVATIONS = {"threshold": "has two numbers to set, and the name of a function has no place for them"}
-EXCLUDED_ARGUMENTS: dict[str, dict[str, str]] = {
-    "Dense": {"lora_rank": LORA, "lora_alpha": LORA, "quantization_config": QUANTIZATION},
-    "EinsumDense": {
-        "lora_rank": LORA,
-        "lora_alpha": LORA,
-        "quantization_config": QUANTIZATION,
-        "gptq_unpacked_column_size": QUANTIZATION,
-    },
-    "Embedding": {"lora_rank": LORA, "lora_alpha": LORA, "quantization_config": QUANTIZATION, "weights": INITIAL_WEIGHTS},
-    "Bidirectional": {"weights": INITIAL_WEIGHTS},
-    "Discretization": {
-        "num_bins": "boundaries that are found from data: the feature plan's task",
-        "epsilon": "how exactly boundaries are found from data",
-    },
-    "Muon": {"exclude_layers": "patterns that are searched in names: a hostile one takes for ever"},
-}
-OTHER_DEFAULTS: dict[str, dict[str, str]] = {
-    "Normalization": {
-        "mean": "required: finding it from the data is the feature plan's task",
-        "variance": "required: finding it from the data is the feature plan's task",
-    },
-    "Discretization": {"bin_boundaries": "required: finding them from the data is the feature plan's task"},
-    "CategoryEncoding": {"num_tokens": "required by Keras too, which says so later"},
-}
-
-Document = dict[str, Any]
 SEQUENCE, IMAGE, VOLUME, FILM = [6, 4], [12, 12, 3], [6, 6, 6, 2], [3, 8, 8, 2]
-UNIFORM = {"type": "RandomUniform", "minval": -0.1, "maxval": 0.1, "seed": 3}
-
-FULL: Document = {
-    "name": "this_one",
-    "trainable": False,
-    "seed": 7,
-    "data_format": "channels_last",
-    "activation": "tanh",
-    "recurrent_activation": "hard_sigmoid",
-    "use_bias": False,
-    "rate": 0.25,
-    "dropout": 0.25,
-    "recurrent_dropout": 0.125,
-    "units": 3,
-    "filters": 4,
-    "kernel_size": 3,
-    "strides": 2,
-    "padding": "same",
-    "dilation_rate": 1,
-    "groups": 1,
-    "depth_multiplier": 2,
-    "pool_size": 3,
-    "keepdims": True,
-    "unit_forget_bias": False,
-    "reset_after": False,
-    "return_sequences": True,
-    "go_backwards": True,
-    "return_state": False,
-    "stateful": False,
-    "unroll": False,
-    "use_cudnn": False,
-    "center": False,
-    "scale": False,
-    "epsilon": 0.01,
-    "value_range": [0, 1],
-    "factor": [0.25, 0.5],
-    "height_factor": [-0.25, 0.25],
-    "width_factor": 0.25,
-    "fill_mode": "constant",
-    "fill_value": 0.5,
-    "interpolation": "nearest",
-    "noise_shape": [None, 1],
-    "sparse": False,
-    "axis": 1,
-    "height": 8,
-    "width": 10,
-    "moving_mean_initializer": "zeros",
-    "moving_variance_initializer": "ones",
-}
-"""What a field is set to where nothing else is said, so that every field of every class is tried."""
-BY_ENDING = {
-    "_initializer": UNIFORM,
-    "_regularizer": {"type": "L1L2", "l1": 0.01, "l2": 0.02},
-    "_constraint": {"type": "MinMaxNorm", "min_value": 0.1, "rate": 0.5},
-}
 
 # By class: the shape of one row that the layer takes, its required arguments, and further arguments for the full document.
 LAYERS: dict[str, tuple[list[int], Document, Document]] = {
@@ -196,7 +58,7 @@ LAYERS: dict[str, tuple[list[int], Document, Document]] = {
     "Discretization": ([4], {"bin_boundaries": [0.0, 0.5]}, {"output_mode": "one_hot", "trainable": True}),
     "Dropout": ([4], {"rate": 0.25}, {}),
     "ELU": ([4], {}, {"alpha": 0.5}),
-    "EinsumDense": (SEQUENCE, {"equation": "abc,cd->abd", "output_shape": [None, 3]}, {"bias_axes": "d"}),
+    "EinsumDense": (SEQUENCE, {"equation": "abc,cd->abd", "output_shape": [6, 3]}, {"bias_axes": "d"}),
     "Embedding": ([4], {"input_dim": 5, "output_dim": 3}, {"mask_zero": True}),
     "Equalization": (IMAGE, {}, {"bins": 16}),
     "Flatten": (SEQUENCE, {}, {}),
@@ -243,7 +105,7 @@ LAYERS: dict[str, tuple[list[int], Document, Document]] = {
             "layers": [
                 {"type": "Rescaling", "scale": 0.5, "name": "half"},
                 {"type": "RandomRotation", "factor": 0.1, "name": "turn"},
-            ]
+            ],
         },
     ),
     "RMSNormalization": (SEQUENCE, {}, {"axis": [-1]}),
@@ -360,12 +222,3 @@ CELLS: dict[str, Document] = {
         "cells": [{"type": "LSTMCell", "units": 3, "name": "low"}, {"type": "GRUCell", "units": 2, "name": "high"}]
     },
 }
-
-
-def full_document(cls: type[KerasObject], required: Document, further: Document) -> Document:
-    """A document that sets every field of a class."""
-    document: Document = {}
-    for name in cls.model_fields:
-        ending = next((value for end, value in BY_ENDING.items() if name.endswith(end)), None)
-        document[name] = cls.model_fields["type"].default if name == "type" else FULL.get(name, ending)
-    return document | required | further
