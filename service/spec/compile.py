@@ -14,12 +14,12 @@ from service.spec.losses import (
     MeanSquaredError,
     SparseCategoricalCrossentropy,
 )
-from service.spec.metrics import AccuracyByLoss, Metric
+from service.spec.metrics import AccuracyByLoss, Metric, MetricBase
 from service.spec.optimizers import Optimizer
 
 __all__ = [
     "AccuracyByLoss", "BinaryCrossentropy", "CategoricalCrossentropy", "CompileSpec", "Loss", "LossBase", "MeanSquaredError",
-    "Metric", "Optimizer", "SparseCategoricalCrossentropy", "metric_names",
+    "Metric", "MetricBase", "Optimizer", "SparseCategoricalCrossentropy", "metric_names",
 ]  # fmt: skip
 
 
