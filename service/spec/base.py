@@ -1,8 +1,13 @@
 """How a Keras class becomes data: strict fields, both of Keras's spellings, and the call that it stands for."""
 
+import ast
 import difflib
+import inspect
+import itertools
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, StringConstraints
@@ -29,6 +34,8 @@ class Spec(BaseModel):
 class KerasObject(Spec):
     """A call of a Keras class as data: ``type`` is the class, every other field an argument of the same name."""
 
+    model_config = ConfigDict(defer_build=True, use_attribute_docstrings=False)  # there are hundreds: see `explanations`
+
     namespace: ClassVar[str]
     """The Keras module that the class lives in, e.g. ``keras.layers``."""
     aliases: ClassVar[tuple[str, ...]] = ()
@@ -38,20 +45,53 @@ class KerasObject(Spec):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Describe `type`, which every class declares anew."""
+        """Describe every field by its docstring, and `type`, which every class declares anew."""
         schema = handler(core_schema)
-        handler.resolve_ref_schema(schema)["properties"]["type"]["description"] = "Name of the Keras class."
+        described = handler.resolve_ref_schema(schema)
+        texts = explanations(cls) | {"type": "Name of the Keras class."}
+        properties = described["properties"]
+        described["properties"] = {name: properties[name] | {"description": texts[name]} for name in cls.argument_names()}
         return schema
+
+    @classmethod
+    def argument_names(cls) -> list[str]:
+        """Names of all fields, `type` included: those of the class before those it inherits."""
+        declared = (name for ancestor in cls.__mro__ for name in vars(ancestor).get("__annotations__", {}))
+        return [name for name in dict.fromkeys(declared) if name in cls.model_fields]
 
     def arguments(self) -> Iterator[tuple[str, Any]]:
         """Name and value of every argument that differs from its default: those of the class before those it inherits."""
-        fields = type(self).model_fields
-        declared = (name for cls in type(self).__mro__ for name in vars(cls).get("__annotations__", {}))
-        for name in dict.fromkeys(name for name in declared if name in fields):
-            field = fields[name]
+        for name in self.argument_names():
+            field = type(self).model_fields[name]
             value = getattr(self, name)
             if name != "type" and (field.is_required() or value != field.get_default(call_default_factory=True)):
                 yield name, value
+
+
+def explanations(cls: type[KerasObject]) -> dict[str, str]:
+    """The docstring of each field, its own and inherited ones, by name.
+
+    Read from the source only where somebody asks: pydantic would do it for every class at import.
+    """
+    texts: dict[str, str] = {}
+    for ancestor in reversed(cls.__mro__):
+        if issubclass(ancestor, KerasObject):
+            texts |= _docstrings(ancestor.__module__).get(ancestor.__name__, {})
+    return {name: text for name, text in texts.items() if name in cls.model_fields}
+
+
+@cache
+def _docstrings(module: str) -> Mapping[str, Mapping[str, str]]:
+    """The docstrings of attributes by class, for every class of a module."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    return {node.name: dict(_attribute_docstrings(node.body)) for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def _attribute_docstrings(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    for field, text in itertools.pairwise(body):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(docstring))):
+                yield name, inspect.cleandoc(docstring)
 
 
 def snake_case(name: str) -> str:
@@ -71,17 +111,23 @@ def suggest(name: str, known: list[str]) -> str:
     return f"Did you mean '{folded[near[0]]}'?" if near else f"Known names: {', '.join(sorted(known))}."
 
 
+def spellings_of(*classes: type[KerasObject]) -> dict[str, str]:
+    """The ``type`` by each of the names that Keras accepts for these classes."""
+    known: dict[str, str] = {}
+    for cls in classes:
+        type_name = cls.model_fields["type"].default
+        for spelling in (type_name, snake_case(type_name), type_name.lower(), *cls.aliases):
+            known[spelling] = type_name
+    return known
+
+
 def accept_spellings(noun: str, *classes: type[KerasObject]) -> Callable[[Any], Any]:
     """Turn each of Keras's spellings of these classes into the flat typed form.
 
     Accepts a name (``"mse"``, ``"MeanSquaredError"``), Keras's ``{"class_name": …, "config": {…}}`` and the flat form
     itself; everything else passes through, for the typed classes to refuse.
     """
-    known: dict[str, str] = {}
-    for cls in classes:
-        type_name = cls.model_fields["type"].default
-        for spelling in (type_name, snake_case(type_name), type_name.lower(), *cls.aliases):
-            known[spelling] = type_name
+    known = spellings_of(*classes)
 
     def normalise(value: Any) -> Any:
         if isinstance(value, str):
@@ -98,7 +144,9 @@ def accept_spellings(noun: str, *classes: type[KerasObject]) -> Callable[[Any], 
             return {"type": known[value]}
         if isinstance(value, dict) and set(value) <= {"class_name", "config", "module", "registered_name"}:
             config = value.get("config")
-            return {"type": value.get("class_name"), **(config if isinstance(config, dict) else {})}
+            value = {"type": value.get("class_name"), **(config if isinstance(config, dict) else {})}
+        if isinstance(value, dict) and isinstance(value.get("type"), str):
+            return value | {"type": known.get(value["type"], value["type"])}
         return value
 
     return normalise

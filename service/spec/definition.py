@@ -3,19 +3,26 @@
 from collections import Counter
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.spec.base import Spec
-from service.spec.layers import Layer
+from service.spec.layers import Layer, LayerBase
 
 Dimension = Annotated[int, Field(ge=1, le=100_000_000)]
+
+
+def _takes_one_input(layer: LayerBase) -> LayerBase:
+    if layer.takes_several_inputs:
+        message = "A {type} layer joins several inputs, but layers in a row get one each, from the layer before. Leave it out."
+        raise PydanticCustomError("several_inputs", message, {"type": layer.type})
+    return layer
 
 
 class Definition(Spec):
     """A `keras.Sequential`: layers in a row, each fed by the one before it."""
 
-    layers: Annotated[list[Layer], Field(min_length=1, max_length=500)]
+    layers: Annotated[list[Annotated[Layer, AfterValidator(_takes_one_input)]], Field(min_length=1, max_length=500)]
     """The layers, from input to output."""
     input_shape: Annotated[list[Dimension | None], Field(min_length=1, max_length=5)] | None = None
     """Shape of one example without the batch axis; left out, it is taken from the dataset, as Keras does."""

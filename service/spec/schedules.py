@@ -2,10 +2,11 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from service.spec.base import KerasObject, ObjectName, accept_spellings
+from service.spec.base import KerasObject, ObjectName
+from service.spec.family import Family
 
 StepCount = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
@@ -114,12 +115,6 @@ class PiecewiseConstantDecay(ScheduleBase):
         return self
 
 
-SCHEDULES: tuple[type[ScheduleBase], ...] = (
-    ExponentialDecay, InverseTimeDecay, PolynomialDecay, CosineDecay, CosineDecayRestarts, PiecewiseConstantDecay,
-)  # fmt: skip
-AnySchedule = Annotated[
-    ExponentialDecay | InverseTimeDecay | PolynomialDecay | CosineDecay | CosineDecayRestarts | PiecewiseConstantDecay,
-    Field(discriminator="type"),
-]
-Schedule = Annotated[AnySchedule, BeforeValidator(accept_spellings("schedule", *SCHEDULES), json_schema_input_type=AnySchedule)]
+SCHEDULES = Family("Schedule", ScheduleBase, "How the length of a step changes from step to step.")
+Schedule = Annotated[ScheduleBase, SCHEDULES]
 LearningRate = Positive | Schedule

@@ -15,6 +15,7 @@ from service.spec.definition import Definition
 Shape = tuple[int | None, ...]
 
 MODULES = {
+    "keras.constraints": keras.constraints,
     "keras.initializers": keras.initializers,
     "keras.layers": keras.layers,
     "keras.losses": keras.losses,
@@ -78,6 +79,8 @@ def as_keras(value: Any) -> Any:
     """The Keras object that a spec stands for, its arguments included; plain values stay as they are."""
     if isinstance(value, AccuracyByLoss):
         return "accuracy"
+    if isinstance(value, list):
+        return [as_keras(item) for item in value]
     if not isinstance(value, KerasObject):
         return value
     keras_class = getattr(MODULES[value.namespace], value.type)

@@ -1,0 +1,117 @@
+"""Layers that change the shape only. Source: https://keras.io/api/layers/reshaping_layers."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from service.spec.layers.fields import ChannelsLayer, LayerBase
+
+Length = Annotated[int, Field(ge=-1, le=100_000_000)]
+Margin = Annotated[int, Field(ge=0, le=4096)]
+Margins = Annotated[list[Margin], Field(min_length=2, max_length=2)]
+MarginOfAxis = Margin | Margins
+Factor = Annotated[int, Field(ge=1, le=256)]
+
+
+class Flatten(ChannelsLayer):
+    """Lays each example out as one row of numbers."""
+
+    type: Literal["Flatten"] = "Flatten"
+
+
+class Reshape(LayerBase):
+    """Gives each example another shape, with the same numbers in the same order."""
+
+    type: Literal["Reshape"] = "Reshape"
+    target_shape: Annotated[list[Length], Field(min_length=0, max_length=8)]
+    """The shape without the batch axis; -1 for one size that follows from the others."""
+
+
+class Permute(LayerBase):
+    """Puts the axes of each example into another order."""
+
+    type: Literal["Permute"] = "Permute"
+    dims: Annotated[list[Annotated[int, Field(ge=1, le=8)]], Field(min_length=1, max_length=8)]
+    """Numbers of the axes in their new order; the first one behind the batch is 1."""
+
+
+class RepeatVector(LayerBase):
+    """Repeats each example as the steps of a sequence."""
+
+    type: Literal["RepeatVector"] = "RepeatVector"
+    n: Annotated[int, Field(ge=1, le=65_536)]
+    """Number of steps."""
+
+
+class Cropping1D(LayerBase):
+    """Cuts steps off both ends of a sequence."""
+
+    type: Literal["Cropping1D"] = "Cropping1D"
+    cropping: MarginOfAxis = [1, 1]
+    """Steps to cut off: as many at both ends, or `[begin, end]`."""
+
+
+class Cropping2D(ChannelsLayer):
+    """Cuts pixels off the edges of an image."""
+
+    type: Literal["Cropping2D"] = "Cropping2D"
+    cropping: Margin | Annotated[list[MarginOfAxis], Field(min_length=2, max_length=2)] = [[0, 0], [0, 0]]
+    """Pixels to cut off: as many everywhere, `[vertical, horizontal]`, or `[[top, bottom], [left, right]]`."""
+
+
+class Cropping3D(ChannelsLayer):
+    """Cuts points off the sides of a volume."""
+
+    type: Literal["Cropping3D"] = "Cropping3D"
+    cropping: Margin | Annotated[list[MarginOfAxis], Field(min_length=3, max_length=3)] = [[1, 1], [1, 1], [1, 1]]
+    """Points to cut off: as many everywhere, one number for each axis, or `[begin, end]` for each."""
+
+
+class ZeroPadding1D(ChannelsLayer):
+    """Adds steps of zeros to both ends of a sequence."""
+
+    type: Literal["ZeroPadding1D"] = "ZeroPadding1D"
+    padding: MarginOfAxis = 1
+    """Steps to add: as many at both ends, or `[begin, end]`."""
+
+
+class ZeroPadding2D(ChannelsLayer):
+    """Adds pixels of zeros to the edges of an image."""
+
+    type: Literal["ZeroPadding2D"] = "ZeroPadding2D"
+    padding: Margin | Annotated[list[MarginOfAxis], Field(min_length=2, max_length=2)] = 1
+    """Pixels to add: as many everywhere, `[vertical, horizontal]`, or `[[top, bottom], [left, right]]`."""
+
+
+class ZeroPadding3D(ChannelsLayer):
+    """Adds points of zeros to the sides of a volume."""
+
+    type: Literal["ZeroPadding3D"] = "ZeroPadding3D"
+    padding: Margin | Annotated[list[MarginOfAxis], Field(min_length=3, max_length=3)] = [[1, 1], [1, 1], [1, 1]]
+    """Points to add: as many everywhere, one number for each axis, or `[begin, end]` for each."""
+
+
+class UpSampling1D(LayerBase):
+    """Repeats every step of a sequence, which makes it longer."""
+
+    type: Literal["UpSampling1D"] = "UpSampling1D"
+    size: Factor = 2
+    """How many times longer."""
+
+
+class UpSampling2D(ChannelsLayer):
+    """Repeats every pixel or draws between pixels, which makes an image larger without learning."""
+
+    type: Literal["UpSampling2D"] = "UpSampling2D"
+    size: Factor | Annotated[list[Factor], Field(min_length=2, max_length=2)] = 2
+    """How many times higher and wider; one number stands for both."""
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"] = "nearest"
+    """How new pixels come from old ones."""
+
+
+class UpSampling3D(ChannelsLayer):
+    """Repeats every point of a volume, which makes it larger."""
+
+    type: Literal["UpSampling3D"] = "UpSampling3D"
+    size: Factor | Annotated[list[Factor], Field(min_length=3, max_length=3)] = 2
+    """How many times larger along each axis; one number stands for all."""

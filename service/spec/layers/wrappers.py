@@ -1,0 +1,101 @@
+"""Layers around layers, which are data of their own: `layer: {…}`. Source: https://keras.io/api/layers/recurrent_layers."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from service.spec.layers.fields import FixedLayer, Layer, LayerBase
+from service.spec.layers.recurrent import SequenceLayer
+
+MAX_DEPTH = 4
+
+
+def _takes_one_input(layer: LayerBase) -> LayerBase:
+    if layer.takes_several_inputs:
+        message = "A {type} layer joins several inputs, and here it would get one. Wrap another layer."
+        raise PydanticCustomError("several_inputs", message, {"type": layer.type})
+    if _depth(layer) > MAX_DEPTH:
+        message = "Layers are wrapped in each other {depth} times. At most {most} times makes sense."
+        raise PydanticCustomError("wrapped_too_deeply", message, {"depth": _depth(layer), "most": MAX_DEPTH})
+    return layer
+
+
+def _reads_sequences(layer: LayerBase) -> LayerBase:
+    if not isinstance(layer, SequenceLayer):
+        message = "A {type} layer reads no sequence step by step. Use a recurrent layer such as LSTM or GRU."
+        raise PydanticCustomError("not_recurrent", message, {"type": layer.type})
+    return layer
+
+
+def _depth(layer: LayerBase) -> int:
+    """Number of layers inside each other, this one included."""
+    return 1 + max((_depth(inner) for inner in _inside(layer)), default=0)
+
+
+def _inside(layer: LayerBase) -> Iterator[LayerBase]:
+    for value in dict(layer).values():
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, LayerBase):
+                yield inner
+
+
+InnerLayer = Annotated[Layer, AfterValidator(_takes_one_input)]
+InnerSequenceLayer = Annotated[InnerLayer, AfterValidator(_reads_sequences)]
+
+
+class TimeDistributed(LayerBase):
+    """Applies one and the same layer to every step of a sequence, e.g. a Conv2D to each image of a film."""
+
+    type: Literal["TimeDistributed"] = "TimeDistributed"
+    layer: InnerLayer
+    """The layer to apply."""
+
+
+class Bidirectional(LayerBase):
+    """Reads a sequence from both ends with two copies of a recurrent layer."""
+
+    type: Literal["Bidirectional"] = "Bidirectional"
+    layer: InnerSequenceLayer
+    """The recurrent layer, such as an LSTM."""
+    merge_mode: Literal["concat", "sum", "mul", "ave"] = "concat"
+    """How the two answers become one: side by side, or their sum, product or mean."""
+    backward_layer: InnerSequenceLayer | None = None
+    """The layer that reads from the end, with `go_backwards: true`; a copy of the other one if left out."""
+
+    @model_validator(mode="after")
+    def _reads_from_both_ends(self) -> Self:
+        forward, backward = self.layer, self.backward_layer
+        if not isinstance(forward, SequenceLayer) or not isinstance(backward, SequenceLayer):
+            return self
+        if forward.go_backwards == backward.go_backwards or forward.return_sequences != backward.return_sequences:
+            message = "'backward_layer' must have the other 'go_backwards' than 'layer', and the same 'return_sequences'."
+            raise PydanticCustomError("both_ends", message)
+        return self
+
+
+class SpectralNormalization(LayerBase):
+    """Wraps a layer and divides its weights by their largest stretch, which keeps the layer from amplifying much."""
+
+    type: Literal["SpectralNormalization"] = "SpectralNormalization"
+    layer: InnerLayer
+    """The layer whose weights are divided: one with a kernel or with embeddings."""
+    power_iterations: Annotated[int, Field(ge=1, le=100)] = 1
+    """Rounds in which the stretch is estimated at each step."""
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> Self:
+        fields = type(self.layer).model_fields
+        if isinstance(self.layer, SequenceLayer) or not {"kernel_initializer", "embeddings_initializer"} & set(fields):
+            message = "A {type} layer has no kernel to divide. Wrap one that has, such as Dense or Conv2D."
+            raise PydanticCustomError("no_kernel", message, {"type": self.layer.type})
+        return self
+
+
+class Pipeline(FixedLayer):
+    """Several preparing layers in a row that count as one, such as random changes of images."""
+
+    type: Literal["Pipeline"] = "Pipeline"
+    layers: Annotated[list[InnerLayer], Field(min_length=1, max_length=50)]
+    """The layers, each fed by the one before it."""
