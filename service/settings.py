@@ -81,6 +81,10 @@ class Settings(BaseSettings):
     """Most columns of a table."""
     max_rows: Annotated[int, Field(ge=1)] = 50_000_000
     """Most rows of a dataset."""
+    max_cells: Annotated[int, Field(ge=1)] = 2_000_000_000
+    """Most cells of a table (rows times columns), or numbers of all arrays."""
+    max_unpacked_bytes: Annotated[int, Field(ge=MEBIBYTE)] = 16 * 1024 * MEBIBYTE
+    """Most bytes that a compressed upload may hold; beyond 64 MiB also at most 200 times its own size."""
     parse_timeout_seconds: Annotated[float, Field(gt=0)] = 120.0
     """Longest time that reading an upload may take."""
     parse_memory_bytes: Annotated[int, Field(ge=128 * MEBIBYTE)] = 4096 * MEBIBYTE

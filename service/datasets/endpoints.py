@@ -1,10 +1,10 @@
 """The HTTP operations on datasets."""
 
-import tempfile
+import os
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
+import anyio
 import anyio.to_thread
 from fastapi import Path as PathParameter
 from fastapi import Query, Request, Response
@@ -12,17 +12,28 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from service.datasets import repository, service
-from service.datasets.schemas import DatasetFromArrays, DatasetFromRows, DatasetPage, DatasetRead, RowsPage
+from service.datasets.schemas import (
+    DatasetFromArrays,
+    DatasetFromNamedArrays,
+    DatasetFromRows,
+    DatasetPage,
+    DatasetRead,
+    FileFormat,
+    RowsPage,
+)
 from service.datasets.service import DatasetService
 from service.datasets.tables import Dataset
 from service.datasets.uploads import receive_upload
-from service.errors import InvalidInput, Problem
+from service.errors import InvalidInput, Problem, Unavailable
 from service.infra.cursors import map_page
+from service.infra.disk import is_full_disk
 from service.web.parameters import PageSize
 from service.web.routing import PageOf, ReadSession, WriteSession, database_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace
 
 router = make_router("datasets")
+_parsers = anyio.CapacityLimiter(os.cpu_count() or 1)
+"""Uploads that are parsed at the same time; each of them takes a processor and memory of its own."""
 DatasetId = Annotated[
     str, PathParameter(max_length=80, description="Id of the dataset.", examples=["ds_01a20b40037677bf83159b06b0d2da20"])
 ]
@@ -34,7 +45,8 @@ UPLOAD_FORM = {
         "file": {
             "type": "string",
             "format": "binary",
-            "description": "A CSV file, plain or gzipped, with a header line.",
+            "description": "CSV (comma, tab, semicolon or bar; with a header line), JSON (an array of objects), JSON Lines, "
+            "Parquet, NPY, NPZ, or a ZIP of images in one folder per class. Text files may be gzipped.",
         },
         "name": {
             "type": "string",
@@ -43,8 +55,19 @@ UPLOAD_FORM = {
         },
         "target": {
             "type": "string",
-            "description": "Column that models shall predict; a run may choose another.",
+            "description": "Column or array that models shall predict; a run may choose another.",
             "example": "digit",
+        },
+        "format": {
+            "type": "string",
+            "enum": list(get_args(FileFormat)),
+            "description": "What the file is, where it should not be recognised by its content and name.",
+            "example": "csv",
+        },
+        "image_size": {
+            "type": "string",
+            "description": "Height and width that all images are resized to.",
+            "example": "64x64",
         },
     },
 }
@@ -61,6 +84,11 @@ ROWS_EXAMPLE = {
     ],
 }
 ARRAYS_EXAMPLE = {"name": "xor", "x": [[0, 0], [0, 1], [1, 0], [1, 1]], "y": [0, 1, 1, 0]}
+NAMED_EXAMPLE = {
+    "name": "prices",
+    "target": "price",
+    "arrays": {"rooms": [[2, 1], [3, 2], [4, 2]], "price": [250.0, 340.5, 410.0]},
+}
 UPLOAD_BODY = {
     "required": True,
     "content": {
@@ -69,17 +97,19 @@ UPLOAD_BODY = {
                 "anyOf": [
                     {"$ref": "#/components/schemas/DatasetFromRows"},
                     {"$ref": "#/components/schemas/DatasetFromArrays"},
+                    {"$ref": "#/components/schemas/DatasetFromNamedArrays"},
                 ]
             },
             "examples": {
                 "rows": {"summary": "A table as rows", "value": ROWS_EXAMPLE},
                 "arrays": {"summary": "Arrays, as fit(x, y) takes them", "value": ARRAYS_EXAMPLE},
+                "named": {"summary": "Arrays by name", "value": NAMED_EXAMPLE},
             },
         },
         "multipart/form-data": {"schema": UPLOAD_FORM},
     },
 }
-DOCUMENTED_SCHEMAS = (DatasetFromRows, DatasetFromArrays)
+DOCUMENTED_SCHEMAS = (DatasetFromRows, DatasetFromArrays, DatasetFromNamedArrays)
 """Schemas that the OpenAPI document needs although no endpoint's signature names them."""
 
 
@@ -91,15 +121,20 @@ def _service_of(request: Request) -> DatasetService:
 @router.post(
     "/datasets",
     status_code=201,
-    responses=problems(400, 413, 415, 422),
+    responses=problems(400, 413, 415, 422, 503),
     openapi_extra={"requestBody": UPLOAD_BODY},
 )
 async def create_dataset(request: Request, response: Response, workspace_id: CurrentWorkspace) -> DatasetRead:
-    """Upload a dataset: a CSV file as multipart form, or rows or arrays as JSON."""
+    """Upload a dataset: a file as multipart form, or rows or arrays as JSON."""
     datasets = _service_of(request)
-    with tempfile.TemporaryDirectory(prefix="fitserve-upload-") as folder:
-        upload = await receive_upload(request, Path(folder), request.app.state.settings.max_body_bytes)
-        dataset = await anyio.to_thread.run_sync(_create, request, datasets, workspace_id, upload)
+    try:
+        with datasets.receiving_folder() as folder:
+            upload = await receive_upload(request, folder, request.app.state.settings.max_body_bytes)
+            dataset = await anyio.to_thread.run_sync(_create, request, datasets, workspace_id, upload, limiter=_parsers)
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        raise Unavailable("There is no room left on the disk of the service.", retry_after_seconds=60) from error
     response.headers["Location"] = f"/api/datasets/{dataset.id}"
     return dataset
 

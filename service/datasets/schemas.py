@@ -8,6 +8,8 @@ from pydantic import ConfigDict, Field
 from service.spec.base import Spec
 
 Cell = bool | int | float | str | None
+FileFormat = Literal["csv", "json", "parquet", "npy", "npz", "images"]
+"""What an uploaded file may be."""
 
 
 class DatasetFromRows(Spec):
@@ -29,7 +31,18 @@ class DatasetFromArrays(Spec):
     x: Annotated[list[Any], Field(min_length=1)]
     """The inputs: nested lists of numbers, one entry per example."""
     y: Annotated[list[Any], Field(min_length=1)] | None = None
-    """The targets: one entry per example."""
+    """The targets: one entry per example; texts are names of classes."""
+
+
+class DatasetFromNamedArrays(Spec):
+    """Any number of named arrays as JSON."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+    """A name for people; it need not be unique."""
+    target: Annotated[str, Field(max_length=1024)] | None = None
+    """Array that models shall predict; `y` if there is one, and a run may choose another."""
+    arrays: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1, max_length=100)]
+    """Nested lists of numbers by name, one entry per example."""
 
 
 class ColumnRead(Spec):
@@ -43,6 +56,8 @@ class ColumnRead(Spec):
     """Number of missing values."""
     distinct: int
     """Number of different values."""
+    distinct_is_estimate: bool = False
+    """Whether that number is an estimate (to about 1 %, for a column of very many values), and not counted."""
     min: float | str | None = None
     """Smallest value."""
     max: float | str | None = None
@@ -53,6 +68,8 @@ class ColumnRead(Spec):
     """Standard deviation of the values (numbers only)."""
     most_frequent: list[tuple[Cell, int]] = []
     """The most frequent values, each with its count."""
+    warning: str | None = None
+    """What should be looked at, e.g. a number column that is text because of one cell."""
 
 
 class ArrayRead(Spec):
@@ -63,7 +80,17 @@ class ArrayRead(Spec):
     shape: list[int]
     """Its shape; the first number is the number of examples."""
     dtype: str
-    """Its numpy type."""
+    """Its numpy type. Numbers are kept in 32 bits where they fit."""
+    min: float | None = None
+    """Smallest number."""
+    max: float | None = None
+    """Largest number."""
+    mean: float | None = None
+    """Mean of all numbers."""
+    std: float | None = None
+    """Standard deviation of all numbers."""
+    classes: list[str] | None = None
+    """The texts that the numbers 0, 1, 2 … stand for: names of folders, or the texts that were sent."""
 
 
 class DatasetRead(Spec):
@@ -139,6 +166,9 @@ class RowsPage(Spec):
     """Some rows of a dataset."""
 
     items: list[dict[str, Any]]
-    """One object per row: column or array name to value."""
+    """One object per row: column or array name to value (nested lists for an array, a class by its name).
+
+    A page has fewer rows than asked for when they are large. Of an array with more than 1,000,000 numbers per row only
+    the shape is shown."""
     next_page_token: str | None
     """Token of the next page; `null` on the last one."""

@@ -2,6 +2,8 @@
 
 import re
 import tempfile
+import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +15,14 @@ from sqlalchemy.orm import Session
 
 from service.datasets import repository
 from service.datasets.errors import DatasetInUse
+from service.datasets.preview import read_examples
+from service.datasets.schemas import FileFormat
 from service.datasets.tables import Dataset
 from service.errors import InvalidInput, MalformedInput, Problem, Unavailable
 from service.infra.artifacts import ArtifactStore
 from service.infra.ids import new_id
 from service.infra.sandbox import Limits, SandboxFailed, run_sandboxed
+from service.infra.scratch import Scratch
 from service.settings import Settings
 
 PARSER = "service.datasets.parsing"
@@ -29,9 +34,14 @@ class Upload:
     """What a client has sent, as a file of this machine."""
 
     path: Path
-    format: Literal["csv", "json"]
     name: str
     target: str | None
+    format: FileFormat | Literal["document"] | None = None
+    """``document`` is a JSON body. None: the parser looks at the file."""
+    file_name: str = ""
+    """What the client calls the file."""
+    image_size: tuple[int, int] | None = None
+    """Height and width that images are resized to."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +60,25 @@ class DatasetService:
         self._artifacts = artifacts
         self._settings = settings
         self._limits = Limits(settings.parse_timeout_seconds, settings.parse_memory_bytes)
+        self._scratch: Scratch | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def receiving_folder(self) -> Iterator[Path]:
+        """An empty folder for one upload, on the disk of the data; what a killed process leaves there, a sweeper removes."""
+        with self._lock:
+            if self._scratch is None:
+                self._scratch = Scratch(self._settings.data_dir.absolute() / "scratch", new_id("api"))
+        with self._scratch.folder("upload") as folder:
+            yield folder
 
     def prepare(self, upload: Upload) -> PreparedDataset:
-        """Parse and store an upload; needs no transaction. Raises InvalidInput or MalformedInput."""
+        """Parse and store an upload; needs no transaction. Raises InvalidInput, MalformedInput or Unavailable."""
         description = self._parse(upload)
         files = {}
         for name, path in description.pop("files").items():
-            files[name] = {"sha256": self._artifacts.put_file(Path(path)), "size_bytes": Path(path).stat().st_size}
+            size_bytes = Path(path).stat().st_size
+            files[name] = {"sha256": self._artifacts.put_file(Path(path), move=True), "size_bytes": size_bytes}
         return PreparedDataset(upload, files, description)
 
     def _parse(self, upload: Upload) -> dict[str, Any]:
@@ -64,21 +86,20 @@ class DatasetService:
         request = {
             "path": str(upload.path),
             "format": upload.format,
+            "file_name": upload.file_name,
             "target": upload.target,
+            "image_size": upload.image_size,
             "max_rows": settings.max_rows,
             "max_columns": settings.max_columns,
+            "max_cells": settings.max_cells,
+            "max_unpacked_bytes": settings.max_unpacked_bytes,
         }
         try:
             answer = run_sandboxed(PARSER, request, upload.path.parent, self._limits)
         except SandboxFailed as error:
             problem = Problem("", f"Reading stopped: {error.reason}.", fix="Send less data at once, or check the file.")
             raise InvalidInput("The data cannot be read.", [problem]) from error
-        if answer.get("error") == "malformed":
-            raise MalformedInput(answer["message"])
-        if "error" in answer:
-            raise InvalidInput(answer["message"], [Problem(**problem) for problem in answer["problems"]])
-        description: dict[str, Any] = answer["dataset"]
-        return description
+        return _description_in(answer)
 
     def create(self, session: Session, workspace_id: str, prepared: PreparedDataset) -> Dataset:
         """Make the dataset known."""
@@ -86,7 +107,6 @@ class DatasetService:
             id=new_id("ds"),
             workspace_id=workspace_id,
             name=prepared.upload.name,
-            target=prepared.upload.target,
             files=prepared.files,
             size_bytes=sum(file["size_bytes"] for file in prepared.files.values()),
             **prepared.description,
@@ -99,8 +119,7 @@ class DatasetService:
         """Rows ``start`` to ``start + count`` as JSON-ready objects."""
         if dataset.kind == "arrays":
             arrays = {name: np.load(self._path(dataset, name), mmap_mode="r") for name in dataset.files}
-            stop = min(start + count, dataset.rows)
-            return [{name: array[row].tolist() for name, array in arrays.items()} for row in range(start, stop)]
+            return read_examples(arrays, dataset.arrays, start, count)
         return self._read_table_rows({"path": str(self._path(dataset, "table")), "start": start, "count": count})
 
     def _read_table_rows(self, request: dict[str, Any]) -> list[dict[str, Any]]:
@@ -119,11 +138,26 @@ class DatasetService:
             return
         with tempfile.TemporaryDirectory(prefix="fitserve-") as folder:
             path = Path(folder, "arrays.npz")
-            np.savez(path, **{name: np.load(self._path(dataset, name), mmap_mode="r") for name in dataset.files})
+            with zipfile.ZipFile(path, "w") as archive:
+                for name in dataset.files:
+                    archive.write(self._path(dataset, name), f"{name}.npy")
             yield path, "application/x-npz", f"{stem}.npz"
 
     def _path(self, dataset: Dataset, name: str) -> Path:
         return self._artifacts.local_path(dataset.files[name]["sha256"])
+
+
+def _description_in(answer: dict[str, Any]) -> dict[str, Any]:
+    """The description that the parser has answered. Raises what it says is wrong with the upload."""
+    fault = answer.get("error")
+    if fault == "malformed":
+        raise MalformedInput(answer["message"])
+    if fault == "disk_full":
+        raise Unavailable("There is no room left on the disk of the service.", retry_after_seconds=60)
+    if fault is not None:
+        raise InvalidInput(answer["message"], [Problem(**problem) for problem in answer["problems"]])
+    description: dict[str, Any] = answer["dataset"]
+    return description
 
 
 def delete(session: Session, workspace_id: str, dataset_id: str) -> None:

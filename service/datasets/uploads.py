@@ -1,102 +1,116 @@
 """Takes an upload off the wire and puts it into a file, whatever form it has."""
 
-import shutil
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio.to_thread
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from starlette.datastructures import UploadFile
 
-from service.datasets.schemas import DatasetFromArrays, DatasetFromRows
+from service.datasets.forms import read_form
+from service.datasets.schemas import DatasetFromArrays, DatasetFromNamedArrays, DatasetFromRows, FileFormat
 from service.datasets.service import Upload
 from service.errors import InvalidInput, MalformedInput, PayloadTooLarge, Problem, UnsupportedMediaType
 from service.web.json_body import parse_strict
 
 MAX_NAME_LENGTH = 255
-FORM_FIELDS = {"file", "name", "target"}
+MAX_IMAGE_SIDE = 4096
+FORM_FIELDS = frozenset({"file", "name", "target", "format", "image_size"})
+FORMATS = get_args(FileFormat)
+ENDINGS = re.compile(r"(\.(csv|tsv|json|jsonl|ndjson|parquet|npy|npz|zip|txt))?(\.gz)?$", re.IGNORECASE)
+IMAGE_SIZE = re.compile(r"(\d{1,5})[xX×](\d{1,5})")
+
+JsonDataset = DatasetFromRows | DatasetFromArrays | DatasetFromNamedArrays
 
 
 async def receive_upload(request: Request, folder: Path, max_json_bytes: int) -> Upload:
     """The upload of this request, stored in ``folder``. Raises InvalidInput, MalformedInput or UnsupportedMediaType."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = request.headers.get("content-type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
-        return await _receive_form(request, folder)
+        return await _receive_form(request, content_type, folder / "upload")
     if media_type == "application/json":
-        return await _receive_json(request, folder, max_json_bytes)
+        return await _receive_json(request, folder / "upload", max_json_bytes)
     raise UnsupportedMediaType(
         f"A dataset is sent as multipart/form-data or application/json. Received Content-Type '{media_type[:80]}'."
     )
 
 
-async def _receive_form(request: Request, folder: Path) -> Upload:
-    async with request.form(max_files=1, max_fields=len(FORM_FIELDS), max_part_size=64 * 1024) as form:
-        unknown = sorted(set(form) - FORM_FIELDS)
-        if unknown:
-            problem = Problem(unknown[0][:80], "There is no such field.", expected="file, name, target")
-            raise InvalidInput("The form has an unknown field.", [problem])
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            problem = Problem("file", "This field is required.", expected="a CSV file", fix="curl -F file=@data.csv …")
-            raise InvalidInput("The form has no whole file: it is missing, or the upload was cut off.", [problem])
-        name = _form_text(form.get("name"), "name") or _name_from(file.filename or "")
-        path = folder / "upload"
-        await anyio.to_thread.run_sync(_save, file, path)
-        return Upload(path, "csv", name, _form_text(form.get("target"), "target"))
+async def _receive_form(request: Request, content_type: str, path: Path) -> Upload:
+    form = await read_form(content_type, request.stream(), path, FORM_FIELDS)
+    if form.file_name is None:
+        problem = Problem("file", "This field is required.", expected="a file with data", fix="curl -F file=@data.csv …")
+        raise InvalidInput("The form has no file.", [problem])
+    fields = {name: _form_text(name, value) for name, value in form.fields.items()}
+    return Upload(
+        path,
+        name=fields.get("name") or _name_from(form.file_name),
+        target=fields.get("target"),
+        format=_format(fields.get("format")),
+        file_name=form.file_name[:MAX_NAME_LENGTH],
+        image_size=_image_size(fields.get("image_size")),
+    )
 
 
-def _form_text(value: Any, field: str) -> str | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str) or len(value) > MAX_NAME_LENGTH or "\0" in value:
+def _form_text(field: str, value: str) -> str | None:
+    if len(value) > MAX_NAME_LENGTH or "\0" in value or "\ufffd" in value:
         expected = f"text of 1 to {MAX_NAME_LENGTH} characters"
         raise InvalidInput("A field of the form cannot be used.", [Problem(field, "This is no name.", expected=expected)])
-    return value
+    return value or None
+
+
+def _format(value: str | None) -> FileFormat | None:
+    if value is not None and value not in FORMATS:
+        problem = Problem("format", "There is no such format.", value[:80], f"one of: {', '.join(FORMATS)}")
+        raise InvalidInput("The format is not known.", [problem])
+    return value  # type: ignore[return-value]  # it is one of them
+
+
+def _image_size(value: str | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    found = IMAGE_SIZE.fullmatch(value)
+    size = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not all(1 <= side <= MAX_IMAGE_SIDE for side in size):
+        expected = f"height and width as HxW, e.g. 64x64, each from 1 to {MAX_IMAGE_SIDE}"
+        problem = Problem("image_size", "This is no size.", value[:80], expected)
+        raise InvalidInput("The size of the images cannot be used.", [problem])
+    return size
 
 
 def _name_from(file_name: str) -> str:
     """A dataset's name from what the client calls its file: the last part, without its ending."""
     last = file_name.replace("\\", "/").rsplit("/", 1)[-1]
     plain = "".join(character for character in last if character.isprintable())
-    return plain.removesuffix(".gz").removesuffix(".csv")[:MAX_NAME_LENGTH] or "dataset"
+    return ENDINGS.sub("", plain)[:MAX_NAME_LENGTH] or "dataset"
 
 
-def _save(file: UploadFile, path: Path) -> None:
-    with path.open("wb") as target:
-        shutil.copyfileobj(file.file, target)
-
-
-async def _receive_json(request: Request, folder: Path, max_bytes: int) -> Upload:
+async def _receive_json(request: Request, path: Path, max_bytes: int) -> Upload:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > max_bytes:
-            raise PayloadTooLarge(f"A JSON body is limited to {max_bytes} bytes. Send larger data as a CSV file.")
+            raise PayloadTooLarge(f"A JSON body is limited to {max_bytes} bytes. Send larger data as a file.")
     document = await anyio.to_thread.run_sync(parse_strict, bytes(body))
     if not isinstance(document, dict):
-        raise MalformedInput("A dataset is a JSON object with 'name' and 'rows', or 'name', 'x' and 'y'.")
+        raise MalformedInput("A dataset is a JSON object with 'name' and 'rows', 'x' and 'y', or 'arrays'.")
     try:
         dataset = await anyio.to_thread.run_sync(_validate, document)
     except ValidationError as error:
         found = [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors(include_url=False)]
         raise RequestValidationError(found, body=document) from error
-    path = folder / "upload"
     path.write_bytes(body)
-    return Upload(path, "json", dataset.name, _target_of(dataset))
+    return Upload(path, name=dataset.name, target=getattr(dataset, "target", None), format="document")
 
 
-def _validate(document: dict[str, Any]) -> DatasetFromRows | DatasetFromArrays:
+def _validate(document: dict[str, Any]) -> JsonDataset:
     if "rows" in document:
         return DatasetFromRows.model_validate(document)
+    if "arrays" in document:
+        return DatasetFromNamedArrays.model_validate(document)
     if "x" not in document:
-        problem = Problem("", "There is no data.", expected="'rows', or 'x' and 'y'")
+        problem = Problem("", "There is no data.", expected="'rows', 'x' and 'y', or 'arrays'")
         raise InvalidInput("A dataset needs data.", [problem])
     return DatasetFromArrays.model_validate(document)
-
-
-def _target_of(dataset: DatasetFromRows | DatasetFromArrays) -> str | None:
-    if isinstance(dataset, DatasetFromRows):
-        return dataset.target
-    return "y" if dataset.y is not None else None

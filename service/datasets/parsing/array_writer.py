@@ -1,0 +1,184 @@
+"""Stores arrays as ``.npy`` files in 32 bits, block by block, and measures them on the way."""
+
+import mmap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from service.datasets.parsing.measuring import Moments
+from service.datasets.parsing.request import ParseRequest
+from service.errors import InvalidInput, Problem
+
+Array = np.ndarray[Any, Any]
+
+BLOCK_BYTES = 8 * 1024 * 1024
+MAX_DIMENSIONS = 5
+MAX_ARRAYS = 100
+MAX_CLASSES = 10_000
+MAX_CLASS_CHARACTERS = 200
+MAX_NAME_LENGTH = 63
+INT32 = np.iinfo(np.int32)
+EXPECTED = "numbers or booleans of 1 to 5 dimensions, or one text per example"
+
+
+def store_arrays(request: ParseRequest, arrays: Mapping[str, Array], pointers: Mapping[str, str]) -> dict[str, Any]:
+    """Store arrays with one entry per example each; ``pointers`` says where each stands in the upload. Raises InvalidInput."""
+    _check_names(list(arrays), pointers)
+    for name, array in arrays.items():
+        _check(name, array, pointers[name])
+    lengths = {name: len(array) for name, array in arrays.items()}
+    rows = next(iter(lengths.values()))
+    _check_lengths(lengths, pointers)
+    request.check_rows(rows)
+    request.check_cells(sum(array.size for array in arrays.values()))
+    request.check_target(list(arrays), "array")
+    stored = [
+        _StoredArray(request.beside(f"array-{number}.npy"), name, array, pointers[name])
+        for number, (name, array) in enumerate(arrays.items())
+    ]
+    target = request.target or ("y" if "y" in arrays and len(arrays) > 1 else None)
+    return {
+        "kind": "arrays",
+        "rows": rows,
+        "target": target,
+        "files": {array.name: str(array.path) for array in stored},
+        "columns": [],
+        "arrays": [array.description for array in stored],
+    }
+
+
+def blocks_of(array: Array) -> Iterator[Array]:
+    """The rows of an array, some at a time; the pages of a mapped file are given back once they were read."""
+    row_bytes = max(1, array[:1].nbytes)
+    rows = max(1, BLOCK_BYTES // row_bytes)
+    mapped = getattr(array, "_mmap", None)
+    for start in range(0, len(array), rows):
+        yield array[start : start + rows]
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+class NpyFile:
+    """An ``.npy`` file that is written row by row (numpy's NEP 1)."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
+        self._dtype = np.dtype(dtype)
+        self._file = path.open("wb")
+        header = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def write(self, rows: Array) -> None:
+        """Append rows."""
+        self._file.write(np.ascontiguousarray(rows, dtype=self._dtype).data)
+
+    def close(self) -> None:
+        """Make the file whole."""
+        self._file.close()
+
+
+class _StoredArray:
+    def __init__(self, path: Path, name: str, array: Array, pointer: str) -> None:
+        self.name = name
+        self.path = path
+        self.description: dict[str, Any] = {"name": name, "shape": list(array.shape)}
+        if array.dtype.kind == "U":
+            self._store_texts(array, pointer)
+        else:
+            self._store_numbers(array, pointer)
+
+    def _store_texts(self, array: Array, pointer: str) -> None:
+        classes = class_names(array, self.name, pointer)
+        file = NpyFile(self.path, array.shape, np.int32)
+        for block in blocks_of(array):
+            file.write(np.searchsorted(np.array(classes), block))
+        file.close()
+        self.description |= {"dtype": "int32", "classes": classes}
+
+    def _store_numbers(self, array: Array, pointer: str) -> None:
+        dtype = _stored_type(array)
+        moments = Moments()
+        file = NpyFile(self.path, array.shape, dtype)
+        start = 0
+        for block in blocks_of(array):
+            rows = _narrowed(block, dtype, start, self.name, pointer)
+            moments.add(rows)
+            file.write(rows)
+            start += len(block)
+        file.close()
+        self.description |= {"dtype": str(dtype)} | moments.describe()
+
+
+def class_names(array: Array, name: str, pointer: str) -> list[str]:
+    """The distinct texts of an array, in order. Raises InvalidInput when there are too many to be classes."""
+    found: set[str] = set()
+    for block in blocks_of(array):
+        found.update(np.unique(block).tolist())
+        if len(found) > MAX_CLASSES or max(map(len, found)) > MAX_CLASS_CHARACTERS:
+            expected = f"at most {MAX_CLASSES} different texts of at most {MAX_CLASS_CHARACTERS} characters"
+            problem = Problem(pointer, f"Array '{name}' has texts that are no classes.", expected=expected)
+            raise InvalidInput(f"Array '{name}' has texts that are no classes.", [problem])
+    return sorted(found)
+
+
+def _stored_type(array: Array) -> np.dtype[Any]:
+    """Floats in 32 bits; integers too where all of them fit."""
+    if array.dtype.kind == "f":
+        return np.dtype(np.float32)
+    if array.dtype.kind == "b" or array.dtype.itemsize < 4:
+        native: np.dtype[Any] = array.dtype.newbyteorder("=")
+        return native
+    lowest = min(int(block.min()) for block in blocks_of(array))
+    highest = max(int(block.max()) for block in blocks_of(array))
+    fits = INT32.min <= lowest and highest <= INT32.max
+    return np.dtype(np.int32) if fits else np.dtype(np.int64)
+
+
+def _narrowed(block: Array, dtype: np.dtype[Any], start: int, name: str, pointer: str) -> Array:
+    if dtype.kind == "i" and block.dtype.kind == "u" and int(block.max()) > np.iinfo(np.int64).max:
+        problem = Problem(pointer, f"Array '{name}' has an integer beyond 64 bits.", fix="Send it as floats.")
+        raise InvalidInput(f"Array '{name}' has large integers.", [problem])
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrowed = block.astype(dtype)
+    if dtype.kind == "f" and not np.isfinite(narrowed).all():
+        place = np.argwhere(~np.isfinite(narrowed))[0].tolist()
+        received = f"{float(block[tuple(place)])!r} at {[start + place[0], *place[1:]]}"
+        problem = Problem(
+            pointer,
+            f"Array '{name}' has a number that is missing, infinite or beyond 32-bit floats.",
+            received,
+            "finite numbers",
+            "Replace missing numbers and scale large ones.",
+        )
+        raise InvalidInput(f"Array '{name}' has a number that is not finite: {received}.", [problem])
+    return narrowed
+
+
+def _check(name: str, array: Array, pointer: str) -> None:
+    is_text = array.dtype.kind == "U" and array.ndim == 1
+    if (array.dtype.kind in "biuf" or is_text) and 1 <= array.ndim <= MAX_DIMENSIONS and array.size:
+        return
+    received = f"shape {list(array.shape)[:8]} of {str(array.dtype)[:80]}"
+    problem = Problem(pointer, f"Array '{name}' cannot be used.", received, EXPECTED)
+    raise InvalidInput(f"Array '{name}' is not an array of numbers: {received}.", [problem])
+
+
+def _check_names(names: list[str], pointers: Mapping[str, str]) -> None:
+    if not 1 <= len(names) <= MAX_ARRAYS:
+        problem = Problem("file", "The number of arrays cannot be used.", str(len(names)), f"1 to {MAX_ARRAYS}")
+        raise InvalidInput(f"The dataset has {len(names)} arrays.", [problem])
+    for name in names:
+        plain = name.isascii() and name.replace("_", "a").replace("-", "a").replace(".", "a").isalnum()
+        if not plain or not name[0].isalnum() or len(name) > MAX_NAME_LENGTH:
+            expected = "1 to 63 letters, digits, dots, underscores and hyphens, beginning with a letter or digit"
+            problem = Problem(pointers[name][:100], "An array's name cannot be used.", repr(name)[:80], expected)
+            raise InvalidInput("An array's name cannot be used.", [problem])
+
+
+def _check_lengths(lengths: dict[str, int], pointers: Mapping[str, str]) -> None:
+    if len(set(lengths.values())) > 1:
+        received = ", ".join(f"{name}: {length}" for name, length in list(lengths.items())[:20])
+        last = list(lengths)[-1]
+        problem = Problem(pointers[last], "Arrays need one entry per example each.", received, "equal lengths")
+        raise InvalidInput(f"The arrays have different lengths: {received}.", [problem])

@@ -1,0 +1,175 @@
+"""Statistics of a column that comes batch by batch, in bounded memory."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Array = np.ndarray[Any, Any]
+
+MAX_CATEGORIES = 50
+MAX_CELL_CHARACTERS = 100
+MAX_COUNTED_VALUES = 1000
+MOST_FREQUENT = 10
+SKETCH_HASHES = 65_536
+ALL_SKETCHES_HASHES = 8 * 1024 * 1024
+MIN_SKETCH_HASHES = 1024
+HASH_SPACE = 2.0**64
+
+
+class DistinctCounter:
+    """How many different values there are: exact up to ``size``, beyond that estimated.
+
+    Keeps the ``size`` smallest hashes (k minimum values; Bar-Yossef et al. 2002, Beyer et al. 2007); the relative error of
+    an estimate is about ``1/sqrt(size)``: 0.4 % for 65,536.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept = np.empty(0, dtype=np.uint64)
+        self.is_exact = True
+
+    def add(self, hashes: Array) -> None:
+        """Count values by their hashes, of uint64."""
+        if not self.is_exact:
+            hashes = hashes[hashes < self._kept[-1]]
+        if len(hashes):
+            merged = np.unique(np.concatenate([self._kept, hashes]))
+            self.is_exact = self.is_exact and len(merged) <= self._size
+            self._kept = merged[: self._size]
+
+    @property
+    def count(self) -> int:
+        """The number of different values."""
+        if self.is_exact:
+            return len(self._kept)
+        return round((self._size - 1) / (float(self._kept[-1]) / HASH_SPACE))
+
+
+class Moments:
+    """Mean and deviation of numbers that come in parts (Chan, Golub and LeVeque 1979), and their extremes."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = 0.0
+        self.min = np.inf
+        self.max = -np.inf
+        self._squares = 0.0
+
+    def add(self, values: Array) -> None:
+        """Count numbers of any type; NaN is not among them."""
+        if not values.size:
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = float(np.mean(values, dtype=np.float64))
+            squares = float(np.square(values.astype(np.float64) - mean).sum())
+            count = self.count + values.size
+            shift = mean - self.mean
+            self.mean += shift * (values.size / count)
+            self._squares += squares + shift * shift * (self.count * (values.size / count))
+        self.count = count
+        self.min = min(self.min, float(values.min()))
+        self.max = max(self.max, float(values.max()))
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of all values so far."""
+        return float(np.sqrt(self._squares / self.count)) if self.count else 0.0
+
+    def describe(self) -> dict[str, float]:
+        """``min``, ``max``, ``mean`` and ``std``."""
+        return {"min": self.min, "max": self.max, "mean": self.mean, "std": self.std}
+
+
+class ColumnMeasure:
+    """Everything that a dataset tells of one column."""
+
+    def __init__(self, name: str, kind: pa.DataType, columns: int) -> None:
+        self._name = name
+        self._kind = kind
+        self._nulls = 0
+        self._distinct = DistinctCounter(min(SKETCH_HASHES, max(MIN_SKETCH_HASHES, ALL_SKETCHES_HASHES // columns)))
+        self._counts: Counter[Any] | None = None if pa.types.is_floating(kind) or pa.types.is_temporal(kind) else Counter()
+        self._moments = Moments()
+        self._first: Any = None
+        self._last: Any = None
+
+    def add(self, column: pa.ChunkedArray) -> None:
+        """Measure a part of the column."""
+        self._nulls += column.null_count
+        present = column.drop_null()
+        if not len(present):
+            return
+        if pa.types.is_temporal(self._kind):
+            self._add_extremes(present)
+        if pa.types.is_integer(self._kind) or pa.types.is_floating(self._kind):
+            self._moments.add(present.to_numpy())
+        self._count_values(present)
+
+    def _add_extremes(self, present: pa.ChunkedArray) -> None:
+        extremes = pc.min_max(present).as_py()
+        self._first = extremes["min"] if self._first is None else min(self._first, extremes["min"])
+        self._last = extremes["max"] if self._last is None else max(self._last, extremes["max"])
+
+    def _count_values(self, present: pa.ChunkedArray) -> None:
+        if self._counts is not None:
+            counted = pc.value_counts(present)
+            values = counted.field("values")
+            self._distinct.add(_hashes(values))
+            if len(values) <= MAX_COUNTED_VALUES:
+                self._counts.update(dict(zip(values.to_pylist(), counted.field("counts").to_pylist(), strict=True)))
+            if len(values) > MAX_COUNTED_VALUES or len(self._counts) > MAX_COUNTED_VALUES:
+                self._counts = None
+            return
+        # Hashing a number costs less than looking it up; a text has to be a Python object to be hashed.
+        is_cheap = not self._distinct.is_exact and not pa.types.is_string(self._kind)
+        self._distinct.add(_hashes(present if is_cheap else pc.unique(present)))
+
+    def describe(self) -> dict[str, Any]:
+        """The column as ``ColumnRead`` has it."""
+        kind, distinct = self._type(), self._distinct.count
+        found: dict[str, Any] = {"name": self._name, "type": kind, "nulls": self._nulls, "distinct": distinct}
+        if not self._distinct.is_exact:
+            found["distinct_is_estimate"] = True
+        if self._moments.count:
+            found |= self._moments.describe()
+        if self._first is not None:
+            found |= {"min": self._first.isoformat(), "max": self._last.isoformat()}
+        if self._counts:
+            frequent = sorted(self._counts.items(), key=lambda item: -item[1])[:MOST_FREQUENT]
+            found["most_frequent"] = [[_shorten(value), count] for value, count in frequent]
+        return found
+
+    def _type(self) -> str:
+        if pa.types.is_boolean(self._kind):
+            return "boolean"
+        if pa.types.is_integer(self._kind):
+            return "integer"
+        if pa.types.is_floating(self._kind) or pa.types.is_null(self._kind):
+            return "number"
+        if pa.types.is_temporal(self._kind):
+            return "datetime"
+        return "category" if self._distinct.count <= MAX_CATEGORIES else "text"
+
+
+def _hashes(values: pa.Array | pa.ChunkedArray) -> Array:
+    """64 bits of each value that differ for different values, and look random (splitmix64; Steele et al. 2014)."""
+    if pa.types.is_string(values.type):
+        raw = np.fromiter(map(hash, values.to_pylist()), dtype=np.int64, count=len(values)).view(np.uint64)
+    elif pa.types.is_floating(values.type):
+        raw = (values.to_numpy(zero_copy_only=False).astype(np.float64) + 0.0).view(np.uint64)  # -0.0 is 0.0
+    elif pa.types.is_temporal(values.type):
+        integers = values.cast(pa.int32() if pa.types.is_date32(values.type) else pa.int64())
+        raw = integers.to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
+    else:
+        raw = values.to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
+    mixed = raw + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _shorten(value: Any) -> Any:
+    return value[:MAX_CELL_CHARACTERS] if isinstance(value, str) else value
