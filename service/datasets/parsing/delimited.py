@@ -5,6 +5,7 @@ found out, and the file is read once more: integers become numbers, and a column
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -89,17 +90,27 @@ class CsvSource:
 
 
 def _store(source: CsvSource, types: Types, request: ParseRequest, warnings: dict[str, str]) -> dict[str, Any]:
-    writer = None
-    for block in source.blocks():
-        table = source.read(block, types)
-        if writer is None:
-            explain_mixed(block, source.dialect, table, warnings)
-            writer = TableWriter(request, table.schema)
-            types = _types_of(table)
-        writer.write(table)
-    if writer is None:
+    blocks = source.blocks()
+    first = next(blocks, None)
+    if first is None:
         raise no_rows()
+    table = source.read(first, types)
+    explain_mixed(first, source.dialect, table, warnings)
+    types = _types_of(table)
+    writer = TableWriter(request, table.schema)
+    writer.write(table)
+    for table in _one_ahead(source.read(block, types) for block in blocks):
+        writer.write(table)
     return writer.finish(warnings)
+
+
+def _one_ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same tables; each is made while the one before it is worked on."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting = pool.submit(next, tables, None)
+        while (table := waiting.result()) is not None:
+            waiting = pool.submit(next, tables, None)
+            yield table
 
 
 def _widen(source: CsvSource, misfit: Misfit, warnings: dict[str, str]) -> Types:

@@ -29,16 +29,38 @@ class DistinctCounter:
     def __init__(self, size: int) -> None:
         self._size = size
         self._kept = np.empty(0, dtype=np.uint64)
-        self.is_exact = True
+        self._waiting: list[Array] = []
+        self._is_exact = True
 
     def add(self, hashes: Array) -> None:
         """Count values by their hashes, of uint64."""
-        if not self.is_exact:
+        if not self._is_exact:
             hashes = hashes[hashes < self._kept[-1]]
         if len(hashes):
-            merged = np.unique(np.concatenate([self._kept, hashes]))
-            self.is_exact = self.is_exact and len(merged) <= self._size
-            self._kept = merged[: self._size]
+            self._waiting.append(hashes)
+        if sum(map(len, self._waiting)) >= self._size:
+            self._merge()
+
+    def _merge(self) -> None:
+        if not self._waiting:
+            return
+        merged = np.concatenate([self._kept, *self._waiting])
+        merged.sort()  # np.unique hashes, which takes ten times as long
+        is_first = np.concatenate([[True], merged[1:] != merged[:-1]])
+        distinct = merged[is_first]
+        self._is_exact = self._is_exact and len(distinct) <= self._size
+        self._kept, self._waiting = distinct[: self._size], []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is known already that there are more than ``size``."""
+        return not self._is_exact
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the number is counted, and not estimated."""
+        self._merge()
+        return self._is_exact
 
     @property
     def count(self) -> int:
@@ -124,7 +146,7 @@ class ColumnMeasure:
                 self._counts = None
             return
         # Hashing a number costs less than looking it up; a text has to be a Python object to be hashed.
-        is_cheap = not self._distinct.is_exact and not pa.types.is_string(self._kind)
+        is_cheap = self._distinct.is_over and not pa.types.is_string(self._kind)
         self._distinct.add(_hashes(present if is_cheap else pc.unique(present)))
 
     def describe(self) -> dict[str, Any]:
