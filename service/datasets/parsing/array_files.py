@@ -1,6 +1,7 @@
 """Reads numpy's own files: one array in an ``.npy``, several by name in an ``.npz``. Nothing in them is ever unpickled."""
 
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,8 @@ def parse_npz(request: ParseRequest) -> dict[str, Any]:
 def _open(path: Path, name: str) -> Array:
     """The array of a file, mapped. Raises MalformedInput when it is damaged, InvalidInput when it holds Python objects."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]  # numpy says Any
-    except (ValueError, TypeError, OSError, EOFError, SyntaxError, OverflowError, MemoryError) as error:
+        return np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, TypeError, OSError, EOFError, SyntaxError, OverflowError, MemoryError, TokenError) as error:
         if "object" in str(error).lower():
             problem = Problem("file", f"Array '{name[:80]}' holds Python objects.", "dtype object", "numbers", FIX)
             raise InvalidInput(f"Array '{name[:80]}' holds Python objects.", [problem]) from error

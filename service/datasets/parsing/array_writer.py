@@ -1,7 +1,7 @@
 """Stores arrays as ``.npy`` files in 32 bits, block by block, and measures them on the way."""
 
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,22 +60,14 @@ def blocks_of(array: Array) -> Iterator[Array]:
             mapped.madvise(mmap.MADV_DONTNEED)
 
 
-class NpyFile:
-    """An ``.npy`` file that is written row by row (numpy's NEP 1)."""
-
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
-        self._dtype = np.dtype(dtype)
-        self._file = path.open("wb")
-        header = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
-
-    def write(self, rows: Array) -> None:
-        """Append rows."""
-        self._file.write(np.ascontiguousarray(rows, dtype=self._dtype).data)
-
-    def close(self) -> None:
-        """Make the file whole."""
-        self._file.close()
+def write_npy(path: Path, shape: tuple[int, ...], dtype: Any, blocks: Iterable[Array]) -> None:
+    """Write an ``.npy`` file of blocks of its rows (numpy's NEP 1)."""
+    native = np.dtype(dtype)
+    header = {"descr": np.lib.format.dtype_to_descr(native), "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, dtype=native).data)
 
 
 class _StoredArray:
@@ -90,23 +82,14 @@ class _StoredArray:
 
     def _store_texts(self, array: Array, pointer: str) -> None:
         classes = class_names(array, self.name, pointer)
-        file = NpyFile(self.path, array.shape, np.int32)
-        for block in blocks_of(array):
-            file.write(np.searchsorted(np.array(classes), block))
-        file.close()
+        places = (np.searchsorted(np.array(classes), block) for block in blocks_of(array))
+        write_npy(self.path, array.shape, np.int32, places)
         self.description |= {"dtype": "int32", "classes": classes}
 
     def _store_numbers(self, array: Array, pointer: str) -> None:
         dtype = _stored_type(array)
         moments = Moments()
-        file = NpyFile(self.path, array.shape, dtype)
-        start = 0
-        for block in blocks_of(array):
-            rows = _narrowed(block, dtype, start, self.name, pointer)
-            moments.add(rows)
-            file.write(rows)
-            start += len(block)
-        file.close()
+        write_npy(self.path, array.shape, dtype, moments.passing(_narrowed(array, dtype, self.name, pointer)))
         self.description |= {"dtype": str(dtype)} | moments.describe()
 
 
@@ -135,24 +118,27 @@ def _stored_type(array: Array) -> np.dtype[Any]:
     return np.dtype(np.int32) if fits else np.dtype(np.int64)
 
 
-def _narrowed(block: Array, dtype: np.dtype[Any], start: int, name: str, pointer: str) -> Array:
-    if dtype.kind == "i" and block.dtype.kind == "u" and int(block.max()) > np.iinfo(np.int64).max:
-        problem = Problem(pointer, f"Array '{name}' has an integer beyond 64 bits.", fix="Send it as floats.")
-        raise InvalidInput(f"Array '{name}' has large integers.", [problem])
-    with np.errstate(over="ignore", invalid="ignore"):
-        narrowed = block.astype(dtype)
-    if dtype.kind == "f" and not np.isfinite(narrowed).all():
-        place = np.argwhere(~np.isfinite(narrowed))[0].tolist()
-        received = f"{float(block[tuple(place)])!r} at {[start + place[0], *place[1:]]}"
-        problem = Problem(
-            pointer,
-            f"Array '{name}' has a number that is missing, infinite or beyond 32-bit floats.",
-            received,
-            "finite numbers",
-            "Replace missing numbers and scale large ones.",
-        )
-        raise InvalidInput(f"Array '{name}' has a number that is not finite: {received}.", [problem])
-    return narrowed
+def _narrowed(array: Array, dtype: np.dtype[Any], name: str, pointer: str) -> Iterator[Array]:
+    """The blocks of an array as another type. Raises InvalidInput on a number that it cannot hold."""
+    start = 0
+    for block in blocks_of(array):
+        if dtype.kind == "i" and block.dtype.kind == "u" and int(block.max()) > np.iinfo(np.int64).max:
+            problem = Problem(pointer, f"Array '{name}' has an integer beyond 64 bits.", fix="Send it as floats.")
+            raise InvalidInput(f"Array '{name}' has large integers.", [problem])
+        with np.errstate(over="ignore", invalid="ignore"):
+            narrowed = block.astype(dtype)
+        if dtype.kind == "f" and not np.isfinite(narrowed).all():
+            first, *rest = np.argwhere(~np.isfinite(narrowed))[0].tolist()
+            raise _not_finite(name, pointer, f"{float(block[(first, *rest)])!r} at {[start + first, *rest]}")
+        yield narrowed
+        start += len(block)
+
+
+def _not_finite(name: str, pointer: str, received: str) -> InvalidInput:
+    message = f"Array '{name}' has a number that is missing, infinite or beyond 32-bit floats."
+    fix = "Replace missing numbers and scale large ones."
+    problem = Problem(pointer, message, received, "finite numbers", fix)
+    return InvalidInput(f"Array '{name}' has a number that is not finite: {received}.", [problem])
 
 
 def _check(name: str, array: Array, pointer: str) -> None:

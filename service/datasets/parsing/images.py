@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from service.datasets.parsing.array_writer import MAX_CLASSES, Array, NpyFile
+from service.datasets.parsing.array_writer import MAX_CLASSES, Array, write_npy
 from service.datasets.parsing.measuring import Moments
 from service.datasets.parsing.request import Budget, ParseRequest
 from service.datasets.parsing.unpacking import open_member, open_zip, refused_member, shown, unpacked
@@ -125,12 +125,8 @@ def _store(
     shape = (len(entries), *form.size, form.channels)
     paths = {"x": request.beside("x.npy"), "y": request.beside("y.npy")}
     budget, moments = request.budget(), Moments()
-    file = NpyFile(paths["x"], shape, np.uint8)
-    for entry in entries:
-        pixels = _decode(archive, entry, form, budget)
-        moments.add(pixels)
-        file.write(pixels)
-    file.close()
+    pixels = (_decode(archive, entry, form, budget) for entry in entries)
+    write_npy(paths["x"], shape, np.uint8, moments.passing(pixels))
     place_of = {name: place for place, name in enumerate(classes)}
     np.save(paths["y"], np.array([place_of[_class_of(entry)] for entry in entries], dtype=np.int32), allow_pickle=False)
     x = {"name": "x", "shape": list(shape), "dtype": "uint8"} | moments.describe()

@@ -120,9 +120,11 @@ class _Reader:
                 value, end = self._decoder.raw_decode(self._text, self._place)
             except json.JSONDecodeError as error:
                 place = error.pos - self._place
-                if not self._may_be_cut(error) or not self._more():
-                    raise self._malformed(error.msg, self._place + place) from error
-                continue
+                if self._may_be_cut(error) and self._more():
+                    continue
+                if self._place + place >= len(self._text.rstrip(SPACE)):
+                    raise self._malformed("the file ends within the value that begins there") from error
+                raise self._malformed(error.msg, self._place + place) from error
             except ValueError as error:  # thousands of digits, or one of our own
                 raise self._malformed(str(error)[:200]) from error
             if end < len(self._text) or not self._more():  # a number may go on

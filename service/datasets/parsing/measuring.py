@@ -1,6 +1,7 @@
 """Statistics of a column that comes batch by batch, in bounded memory."""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,12 @@ class Moments:
         self.count = count
         self.min = min(self.min, float(values.min()))
         self.max = max(self.max, float(values.max()))
+
+    def passing(self, blocks: Iterable[Array]) -> Iterator[Array]:
+        """The same blocks, counted as they pass."""
+        for block in blocks:
+            self.add(block)
+            yield block
 
     @property
     def std(self) -> float:

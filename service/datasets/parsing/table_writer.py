@@ -138,7 +138,8 @@ def _usable_floats(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _usable_times(field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
-        column = column.cast(field.type, safe=False)
+        is_finer = pa.types.is_timestamp(column.type) and column.type.unit == "ns"  # nanoseconds are cut off
+        column = column.cast(field.type, safe=not is_finer)
     except pa.ArrowInvalid as error:
         raise _refused(field.name, "has a time that is out of range") from error
     extremes = pc.min_max(column.cast(pa.int64())).as_py()

@@ -74,7 +74,9 @@ def shown(name: str) -> str:
 def refused_member(name: str, message: str, expected: str | None = None, fix: str | None = None) -> InvalidInput:
     """The error about one member of an archive."""
     where = f"Member '{shown(name)}'"
-    return InvalidInput(f"{where} of the ZIP file cannot be used.", [Problem("file", f"{where}: {message}", None, expected, fix)])
+    return InvalidInput(
+        f"{where} of the ZIP file cannot be used: {message}", [Problem("file", f"{where}: {message}", None, expected, fix)]
+    )
 
 
 def _check_members(entries: list[zipfile.ZipInfo]) -> None:
@@ -91,6 +93,8 @@ def _check_members(entries: list[zipfile.ZipInfo]) -> None:
 
 def _fault(entry: zipfile.ZipInfo) -> str | None:
     name = entry.orig_filename  # zipfile cuts `filename` at a zero character
+    if not entry.filename:
+        return "it has no name."
     if "\0" in name or "\\" in name:
         return "its name has a backslash or a zero character."
     if name.startswith("/") or ":" in name.split("/", 1)[0]:

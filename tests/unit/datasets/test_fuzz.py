@@ -1,0 +1,116 @@
+"""Whatever bytes come, the parsers either describe a dataset or say what is wrong; they never fail in another way."""
+
+import gzip
+import io
+import json
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.datasets.parsing import csv_blocks
+from service.errors import FitserveError
+from tests.unit.datasets.making import image, npy, npz, parquet, parsed, rows_of, zipped
+
+FUZZ = settings(max_examples=150, deadline=None)
+SEEDS = {
+    "csv": b'a,b,c\n1,"x, ""y""\n",2024-01-01\n2,z,\n',
+    "json": b'[{"a": 1, "b": "x"}, {"a": 2.5, "b": null}]',
+    "lines": b'{"a": 1, "b": "x"}\n{"a": 2.5, "b": null}\n',
+    "parquet": parquet({"a": [1, 2, None], "b": ["x", "y", None]}),
+    "npy": npy(np.arange(6.0).reshape(3, 2)),
+    "npz": npz(x=np.arange(6).reshape(3, 2), y=np.array(["a", "b", "a"])),
+    "images": zipped({"a/1.png": image(1), "b/2.gif": image(2, kind="GIF"), "b/3.jpg": image(3, kind="JPEG")}),
+    "gzip": gzip.compress(b"a,b\n1,2\n"),
+}
+CELLS = st.one_of(
+    st.none(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8),
+)
+
+
+def described(content: bytes, **fields: Any) -> dict[str, Any] | None:
+    """The dataset that bytes make, whose files are whole; None where they are refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            description = parsed(Path(folder), content, **fields)
+        except FitserveError:
+            return None
+        assert description["rows"] > 0
+        for path in description["files"].values():
+            assert Path(path).stat().st_size > 0
+        json.dumps(description, allow_nan=True)
+        return description
+
+
+@FUZZ
+@given(st.binary(max_size=300))
+def test_any_bytes(content: bytes) -> None:
+    described(content)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@FUZZ
+@given(data=st.data())
+def test_files_with_a_few_wrong_bytes(seed: str, data: st.DataObject) -> None:
+    content = bytearray(SEEDS[seed])
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, 10))
+    described(bytes(content[: len(content) - cut]))
+
+
+@pytest.mark.parametrize("format_", ["csv", "json", "parquet", "npy", "npz", "images"])
+@FUZZ
+@given(content=st.sampled_from(list(SEEDS.values())) | st.binary(max_size=50))
+def test_a_file_that_is_read_as_something_else(format_: Any, content: bytes) -> None:
+    described(content, format=format_)
+
+
+@FUZZ
+@given(st.text(st.sampled_from('ab1.,;\t|"\r\n é'), max_size=200), st.integers(1, 40))
+def test_any_text_of_a_csv_in_blocks_of_any_size(text: str, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_blocks.read_blocks, "__defaults__", (size,))
+        in_blocks = described(text.encode(), format="csv")
+    at_once = described(text.encode(), format="csv")
+    assert (in_blocks is None) == (at_once is None)
+    if in_blocks is not None and at_once is not None:
+        assert (in_blocks["rows"], in_blocks["columns"]) == (at_once["rows"], at_once["columns"])
+
+
+@FUZZ
+@given(st.lists(st.dictionaries(st.sampled_from(["a", "b", "ü"]), CELLS), min_size=1, max_size=20))
+def test_rows_of_json_that_are_accepted_come_back(rows: list[dict[str, Any]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            found = rows_of(parsed(Path(folder), json.dumps(rows), file_name="rows.json"))
+        except FitserveError:
+            return
+    names = {name for row in rows for name in row}
+    assert found == [{name: row.get(name) for name in names} for row in rows]
+
+
+@FUZZ
+@given(st.dictionaries(st.text(max_size=10), st.binary(max_size=40) | st.sampled_from([npy(np.zeros(2)), image(1)]), max_size=4))
+def test_archives_with_any_names(members: dict[str, bytes]) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name or "x"), content)
+    described(file.getvalue())
+
+
+def test_the_seeds_are_datasets() -> None:
+    assert all(described(content) for content in SEEDS.values())
+    assert pa.parquet.read_table(io.BytesIO(SEEDS["parquet"])).num_rows == 3

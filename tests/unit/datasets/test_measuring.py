@@ -1,0 +1,71 @@
+"""Statistics that are gathered part by part are those of the whole."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.datasets.parsing.measuring import ColumnMeasure, DistinctCounter, Moments
+
+
+def measured(parts: list[pa.Array], columns: int = 1) -> dict[str, object]:
+    measure = ColumnMeasure("c", parts[0].type, columns)
+    for part in parts:
+        measure.add(pa.chunked_array([part]))
+    return measure.describe()
+
+
+@given(st.lists(st.lists(st.floats(-1e9, 1e9), max_size=20), min_size=1, max_size=8))
+def test_moments_of_parts_are_those_of_all_numbers(parts: list[list[float]]) -> None:
+    moments, values = Moments(), np.array([value for part in parts for value in part])
+    for part in parts:
+        moments.add(np.array(part))
+    assert moments.count == len(values)
+    if len(values):
+        assert moments.mean == pytest.approx(values.mean(), rel=1e-9, abs=1e-6)
+        assert moments.std == pytest.approx(values.std(), rel=1e-6, abs=1e-6)
+        assert (moments.min, moments.max) == (values.min(), values.max())
+
+
+@given(st.lists(st.lists(st.one_of(st.none(), st.text(max_size=3)), min_size=1, max_size=30), min_size=1, max_size=5))
+def test_texts_are_counted_exactly_while_they_are_few(parts: list[list[str | None]]) -> None:
+    present = [value for part in parts for value in part if value is not None]
+    found = measured([pa.array(part, pa.string()) for part in parts])
+    assert found["distinct"] == len(set(present))
+    assert found["nulls"] == sum(map(len, parts)) - len(present)
+    frequent = dict(found.get("most_frequent", []))
+    assert all(present.count(value) == count for value, count in frequent.items())
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.string()])
+def test_very_many_different_values_are_estimated(kind: pa.DataType) -> None:
+    parts = [pa.array(np.arange(start, start + 50_000)).cast(kind) for start in range(0, 400_000, 25_000)]
+    found = measured(parts)
+    assert found["distinct_is_estimate"] is True
+    assert found["distinct"] == pytest.approx(425_000, rel=0.03)
+
+
+def test_a_wide_table_has_less_room_per_column() -> None:
+    values = pa.array(np.arange(5000))
+    assert measured([values], columns=1)["distinct"] == 5000
+    found = measured([values], columns=10_000)
+    assert found["distinct_is_estimate"] is True
+    assert found["distinct"] == pytest.approx(5000, rel=0.2)
+
+
+def test_the_counter_is_exact_up_to_its_size() -> None:
+    counter, hashes = DistinctCounter(100), np.random.default_rng(0).integers(0, 2**63, 101).astype(np.uint64)
+    for value in hashes[:100]:
+        counter.add(np.array([value, value]))
+    assert (counter.count, counter.is_exact) == (100, True)
+    counter.add(hashes)
+    assert not counter.is_exact
+
+
+def test_a_column_without_values_has_no_statistics() -> None:
+    assert measured([pa.nulls(3, pa.float64())]) == {"name": "c", "type": "number", "nulls": 3, "distinct": 0}
+
+
+def test_equal_numbers_are_equal_whatever_their_sign_of_zero() -> None:
+    assert measured([pa.array([0.0, -0.0])])["distinct"] == 1
