@@ -1,6 +1,7 @@
 """Decides what becomes of an upload, and reads stored data back. Knows no HTTP."""
 
 import re
+import shutil
 import tempfile
 import threading
 import zipfile
@@ -73,13 +74,20 @@ class DatasetService:
             yield folder
 
     def prepare(self, upload: Upload) -> PreparedDataset:
-        """Parse and store an upload; needs no transaction. Raises InvalidInput, MalformedInput or Unavailable."""
-        description = self._parse(upload)
-        files = {}
-        for name, path in description.pop("files").items():
-            size_bytes = Path(path).stat().st_size
-            files[name] = {"sha256": self._artifacts.put_file(Path(path), move=True), "size_bytes": size_bytes}
+        """Parse and store an upload, whose folder is gone then; needs no transaction.
+
+        Raises InvalidInput, MalformedInput or Unavailable.
+        """
+        try:
+            description = self._parse(upload)
+            files = {name: self._store(Path(path)) for name, path in description.pop("files").items()}
+        finally:
+            shutil.rmtree(upload.path.parent, ignore_errors=True)  # it takes its time, which an event loop does not have
         return PreparedDataset(upload, files, description)
+
+    def _store(self, path: Path) -> dict[str, Any]:
+        size_bytes = path.stat().st_size
+        return {"sha256": self._artifacts.put_file(path, move=True), "size_bytes": size_bytes}
 
     def _parse(self, upload: Upload) -> dict[str, Any]:
         settings = self._settings

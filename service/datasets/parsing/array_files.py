@@ -1,5 +1,6 @@
 """Reads numpy's own files: one array in an ``.npy``, several by name in an ``.npz``. Nothing in them is ever unpickled."""
 
+import errno
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
@@ -46,7 +47,9 @@ def _open(path: Path, name: str) -> Array:
     """The array of a file, mapped. Raises MalformedInput when it is damaged, InvalidInput when it holds Python objects."""
     try:
         return np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, TypeError, OSError, EOFError, SyntaxError, OverflowError, MemoryError, TokenError) as error:
+    except (ValueError, TypeError, OSError, EOFError, SyntaxError, OverflowError, TokenError) as error:
+        if getattr(error, "errno", None) == errno.ENOMEM:
+            raise MemoryError from error
         if "object" in str(error).lower():
             problem = Problem("file", f"Array '{name[:80]}' holds Python objects.", "dtype object", "numbers", FIX)
             raise InvalidInput(f"Array '{name[:80]}' holds Python objects.", [problem]) from error

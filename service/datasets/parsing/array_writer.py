@@ -97,12 +97,23 @@ def class_names(array: Array, name: str, pointer: str) -> list[str]:
     """The distinct texts of an array, in order. Raises InvalidInput when there are too many to be classes."""
     found: set[str] = set()
     for block in blocks_of(array):
-        found.update(np.unique(block).tolist())
-        if len(found) > MAX_CLASSES or max(map(len, found)) > MAX_CLASS_CHARACTERS:
-            expected = f"at most {MAX_CLASSES} different texts of at most {MAX_CLASS_CHARACTERS} characters"
-            problem = Problem(pointer, f"Array '{name}' has texts that are no classes.", expected=expected)
-            raise InvalidInput(f"Array '{name}' has texts that are no classes.", [problem])
+        try:
+            found.update(np.unique(block).tolist())
+        except (ValueError, SystemError) as error:  # four bytes that are no character
+            raise _no_classes(name, pointer) from error
+        if len(found) > MAX_CLASSES or not all(map(_is_class_name, found)):
+            raise _no_classes(name, pointer)
     return sorted(found)
+
+
+def _is_class_name(text: str) -> bool:
+    return len(text) <= MAX_CLASS_CHARACTERS and text.isprintable()
+
+
+def _no_classes(name: str, pointer: str) -> InvalidInput:
+    expected = f"at most {MAX_CLASSES} different printable texts of at most {MAX_CLASS_CHARACTERS} characters"
+    problem = Problem(pointer, f"Array '{name}' has texts that are no classes.", expected=expected)
+    return InvalidInput(f"Array '{name}' has texts that are no classes.", [problem])
 
 
 def _stored_type(array: Array) -> np.dtype[Any]:

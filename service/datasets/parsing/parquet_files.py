@@ -13,6 +13,15 @@ from service.infra.disk import is_full_disk
 
 BATCH_CELLS = 1_000_000
 MAX_BATCH_ROWS = 65_536
+DAMAGED = (
+    pa.ArrowInvalid,
+    pa.ArrowNotImplementedError,
+    pa.ArrowKeyError,
+    pa.ArrowIndexError,
+    pa.ArrowTypeError,
+    UnicodeError,
+    OSError,
+)
 
 
 def parse_parquet(request: ParseRequest) -> dict[str, Any]:
@@ -21,7 +30,7 @@ def parse_parquet(request: ParseRequest) -> dict[str, Any]:
     try:
         with pa.parquet.ParquetFile(path, memory_map=False) as file:
             return _store(file, request)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, OSError) as error:
+    except DAMAGED as error:
         if is_full_disk(error):
             raise
         raise MalformedInput("The Parquet file is damaged, cut off or of a kind that cannot be read.") from error

@@ -55,7 +55,9 @@ def open_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[Bi
     try:
         with archive.open(entry) as file:
             yield file  # type: ignore[misc]  # typeshed calls it IO[bytes]
-    except (zlib.error, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except DAMAGED as error:
+        if is_full_disk(error):
+            raise
         raise MalformedInput(f"Member '{shown(entry.filename)}' of the ZIP file is damaged.") from error
 
 

@@ -63,6 +63,11 @@ def test_an_array_that_is_compressed_is_read_too(tmp_path: Path) -> None:
     assert set(arrays_of(parsed(tmp_path, content))) == {"x", "more.y"}
 
 
+def characters(*codes: int) -> Any:
+    """Texts of one character each, or of what is none."""
+    return np.array(codes, dtype=np.uint32).view("<U1")
+
+
 HEAD = npy(np.zeros(3))
 
 
@@ -77,6 +82,10 @@ HEAD = npy(np.zeros(3))
         pytest.param(npy(np.array(1.0)), "shape []", id="no dimension"),
         pytest.param(npy(np.zeros((0, 3))), "shape [0, 3]", id="no rows"),
         pytest.param(npy(np.zeros((1,) * 6)), "dimensions", id="six dimensions"),
+        pytest.param(npy(np.array(["a\0b"])), "no classes", id="a zero character"),
+        pytest.param(npy(characters(0xD800, 65)), "no classes", id="half a character"),
+        pytest.param(npy(characters(0xFFFFFFFF, 65)), "no classes", id="no character"),
+        pytest.param(npy(np.arange(10_001).astype("U5")), "no classes", id="too many classes"),
         pytest.param(npy(np.array([["a"], ["b"]])), "shape [2, 1]", id="texts in two dimensions"),
         pytest.param(npy(np.array([[1.0, 2.0], [np.nan, 3.0]])), "nan at [1, 0]", id="missing number"),
         pytest.param(npy(np.array([1.0, 1e39])), "1e+39 at [1]", id="beyond 32 bits"),
