@@ -144,7 +144,7 @@ REQUESTS = [
     upload("no boundary", form(b"a,b\n1,2\n"), 400, content_type="multipart/form-data"),
     upload("truncated upload", form(b"a,b\n1,2\n")[:-20]),
     upload("no file", b'--edge\r\nContent-Disposition: form-data; name="name"\r\n\r\nx\r\n--edge--\r\n'),
-    upload("2000 parts", b'--edge\r\nContent-Disposition: form-data; name="x"\r\n\r\nx\r\n' * 2000 + b"--edge--\r\n", 400),
+    upload("2000 parts", b'--edge\r\nContent-Disposition: form-data; name="x"\r\n\r\nx\r\n' * 2000 + b"--edge--\r\n"),
     upload("empty file", form(b"")),
     upload("header only", form(b"a,b\n")),
     upload("ragged rows", form(b"a,b\n1,2\n3\n4,5,6\n")),
