@@ -21,6 +21,8 @@ from service.datasets.parsing.unpacking import unpacked
 from service.errors import InvalidInput, Problem
 
 ARROW_BLOCK_BYTES = 1024 * 1024
+ARROW_COLUMN_BYTES = 4096
+"""Arrow cuts a column with each of its blocks, so that blocks of a few rows of many columns take very long."""
 MAX_ROUNDS = 4
 
 
@@ -43,10 +45,10 @@ def parse_csv(request: ParseRequest) -> dict[str, Any]:
     for _ in range(MAX_ROUNDS):
         try:
             return _store(source, types, request, warnings)
-        except Misfit as misfit:
-            types = _widen(source, misfit, warnings)
-            reason = misfit.reason
-    raise InvalidInput("The CSV cannot be read.", [Problem("file", reason)])
+        except Misfit as raised:
+            misfit = raised.with_traceback(None)  # which would keep all that was read so far
+        types = _widen(source, misfit, warnings)
+    raise InvalidInput("The CSV cannot be read.", [Problem("file", misfit.reason)])
 
 
 class CsvSource:
@@ -64,7 +66,7 @@ class CsvSource:
     def read(self, block: Block, types: Types) -> pa.Table:
         """A block's rows; columns that ``types`` leaves out get the type that fits. Raises Misfit or InvalidInput."""
         try:
-            return self._parse(block, types, ARROW_BLOCK_BYTES)
+            return self._parse(block, types, max(ARROW_BLOCK_BYTES, len(self.dialect.names) * ARROW_COLUMN_BYTES))
         except pa.ArrowInvalid as error:
             reason = str(error).split("\n", 1)[0][:300]
             if FAILED_COLUMN.match(reason):

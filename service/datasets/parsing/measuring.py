@@ -17,6 +17,7 @@ MOST_FREQUENT = 10
 SKETCH_HASHES = 65_536
 ALL_SKETCHES_HASHES = 8 * 1024 * 1024
 MIN_SKETCH_HASHES = 1024
+TEXTS_AT_ONCE = 8192
 HASH_SPACE = 2.0**64
 
 
@@ -186,7 +187,7 @@ class ColumnMeasure:
 def _hashes(values: pa.Array | pa.ChunkedArray) -> Array:
     """64 bits of each value that differ for different values, and look random (splitmix64; Steele et al. 2014)."""
     if pa.types.is_string(values.type):
-        raw = np.fromiter(map(hash, values.to_pylist()), dtype=np.int64, count=len(values)).view(np.uint64)
+        raw = np.fromiter(map(hash, _texts(values)), dtype=np.int64, count=len(values)).view(np.uint64)
     elif pa.types.is_floating(values.type):
         raw = (values.to_numpy(zero_copy_only=False).astype(np.float64) + 0.0).view(np.uint64)  # -0.0 is 0.0
     elif pa.types.is_temporal(values.type):
@@ -198,6 +199,12 @@ def _hashes(values: pa.Array | pa.ChunkedArray) -> Array:
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))
+
+
+def _texts(values: pa.Array | pa.ChunkedArray) -> Iterator[str]:
+    """Each text as a Python object, which takes several times its room: not all of them at once."""
+    for start in range(0, len(values), TEXTS_AT_ONCE):
+        yield from values.slice(start, TEXTS_AT_ONCE).to_pylist()
 
 
 def _shorten(value: Any) -> Any:

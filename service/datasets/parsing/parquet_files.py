@@ -44,5 +44,13 @@ def _store(file: pa.parquet.ParquetFile, request: ParseRequest) -> dict[str, Any
     writer = TableWriter(request, schema)
     budget = request.budget()
     for batch in file.iter_batches(max(1, min(MAX_BATCH_ROWS, BATCH_CELLS // len(schema)))):
-        budget.take(writer.write(pa.Table.from_batches([batch])))
+        table = _without_dictionaries(pa.Table.from_batches([batch]))
+        budget.take(table.nbytes)
+        writer.write(table)
     return writer.finish()
+
+
+def _without_dictionaries(table: pa.Table) -> pa.Table:
+    """The values themselves, which may be much larger than their places in a dictionary."""
+    fields = [field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in table.schema]
+    return table.cast(pa.schema(fields))

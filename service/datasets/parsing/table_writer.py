@@ -11,7 +11,7 @@ from service.datasets.parsing.measuring import ColumnMeasure
 from service.datasets.parsing.request import ParseRequest
 from service.errors import InvalidInput, Problem
 
-ROW_GROUP_BYTES = 64 * 1024 * 1024
+ROW_GROUP_BYTES = 32 * 1024 * 1024
 FIRST_MICROSECOND = -62_135_596_800_000_000
 """0001-01-01, which Python's dates begin with; they end with 9999-12-31."""
 LAST_MICROSECOND = 253_402_300_799_999_999
@@ -29,28 +29,32 @@ class TableWriter:
         self._stored = pa.schema([(field.name, _stored_type(field.name, field.type)) for field in schema])
         self._measures = [ColumnMeasure(field.name, field.type, len(schema)) for field in self._stored]
         self._path = request.beside("table.parquet")
+        self._path.unlink(missing_ok=True)  # one that was given up may still be open, and writes its end when it is closed
         self._writer = pa.parquet.ParquetWriter(self._path, self._stored, compression="zstd")
         self._waiting: list[pa.Table] = []
+        self._waiting_bytes = 0
         self._rows = 0
 
-    def write(self, table: pa.Table) -> int:
-        """Take further rows of the schema; how many bytes they are. Raises InvalidInput on values that cannot be kept."""
+    def write(self, table: pa.Table) -> None:
+        """Take further rows of the schema. Raises InvalidInput on too many, and on values that cannot be kept."""
         self._rows += table.num_rows
         self._request.check_rows(self._rows)
         self._request.check_cells(self._rows * len(self._stored))
+        self._waiting.append(table)
+        self._waiting_bytes += table.nbytes
+        if self._waiting_bytes >= ROW_GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Measure and write what waits; a column at a time costs the same however few its rows are."""
+        if not self._waiting:
+            return
+        table = pa.concat_tables(self._waiting).combine_chunks()
+        self._waiting, self._waiting_bytes = [], 0
         columns = [_usable(field, table.column(i)) for i, field in enumerate(self._stored)]
         for measure, column in zip(self._measures, columns, strict=True):
             measure.add(column)
-        kept = pa.Table.from_arrays(columns, schema=self._stored)
-        self._waiting.append(kept)
-        if sum(part.nbytes for part in self._waiting) >= ROW_GROUP_BYTES:
-            self._flush()
-        return int(kept.nbytes)
-
-    def _flush(self) -> None:
-        if self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting))
-            self._waiting = []
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._stored))
 
     def finish(self, warnings: dict[str, str] | None = None) -> dict[str, Any]:
         """Close the file and describe the table, with a warning for some columns. Raises InvalidInput when it is empty."""
