@@ -39,7 +39,7 @@ log = get_logger(__name__)
 DESCRIPTION = """
 The usual way:
 
-1. **Upload a dataset** (`POST /api/datasets`): a CSV file, or rows or arrays as JSON.
+1. **Upload a dataset** (`POST /api/datasets`): a CSV, JSON, Parquet or NumPy file, images in a ZIP, or rows or arrays as JSON.
 2. **Create a model** (`POST /api/models`): layers, optimizer and loss, in Keras's own words.
 3. **Start a run** (`POST /api/runs`): a worker fits the model; follow it at `/api/runs/{run_id}/events`.
 4. **Predict** (`POST /api/models/{name}:predict`): the run has published a version that answers.
