@@ -3,13 +3,22 @@
 from collections.abc import Iterator
 from contextvars import ContextVar
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, cast, get_args
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticKnownError, core_schema
+from pydantic_core import (
+    CoreSchema,
+    InitErrorDetails,
+    PydanticCustomError,
+    PydanticKnownError,
+    core_schema,
+)
 
 from service.spec.base import KerasObject, accept_spellings
+
+KNOWN_ERRORS = frozenset(get_args(core_schema.ErrorType))
+"""Errors that pydantic has words for."""
 
 
 class Family:
@@ -49,7 +58,10 @@ class Family:
         if tag not in self.members:
             expected = ", ".join(f"'{member}'" for member in self.members)
             raise PydanticKnownError("union_tag_invalid", {"discriminator": "'type'", "tag": tag, "expected_tags": expected})
-        return self.members[tag].model_validate(document)
+        try:
+            return self.members[tag].model_validate(document)
+        except ValidationError as error:
+            raise _further_in("config", error) if "class_name" in value else error from None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """A call of `validate`, named so that the JSON schema describes it once and refers to it."""
@@ -67,6 +79,20 @@ class Family:
         finally:
             self._is_being_described.reset(token)
         return {"title": self.name, "description": self.description, "anyOf": [name, typed]}
+
+
+def _further_in(key: str, error: ValidationError) -> ValidationError:
+    """The same mistakes in a part of the document: the path of each begins with its key."""
+    mistakes = [
+        InitErrorDetails(
+            type=entry["type"] if entry["type"] in KNOWN_ERRORS else PydanticCustomError(entry["type"], entry["msg"]),
+            loc=(key, *entry["loc"]),
+            input=entry["input"],
+            ctx=entry.get("ctx", {}),
+        )
+        for entry in error.errors(include_url=False)
+    ]
+    return ValidationError.from_exception_data(error.title, mistakes)
 
 
 def _below(base: type[KerasObject]) -> Iterator[type[KerasObject]]:

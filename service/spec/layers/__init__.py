@@ -1,5 +1,6 @@
 """The layer catalogue: one strict class per Keras layer that can be data. Source: https://keras.io/api/layers."""
 
+from service.spec.activations import Activation
 from service.spec.layers import (
     activations,
     attention,
@@ -17,7 +18,7 @@ from service.spec.layers import (
 )
 from service.spec.layers.activations import LeakyReLU, ReLU, Softmax
 from service.spec.layers.core import ActivationLayer, Dense, Embedding
-from service.spec.layers.fields import LAYERS, Activation, KernelLayer, Layer, LayerBase
+from service.spec.layers.fields import LAYERS, KernelLayer, Layer, LayerBase
 from service.spec.layers.normalization import BatchNormalization
 from service.spec.layers.recurrent import LSTM
 from service.spec.layers.regularization import Dropout

@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from service.spec.activations import Activation
 from service.spec.constraints import Constraint
 from service.spec.initializers import Initializer
-from service.spec.layers.fields import Activation, KernelLayer, LayerBase, Number, Units, WeightedLayer, Width
+from service.spec.layers.fields import KernelLayer, LayerBase, Number, Units, WeightedLayer, Width
 from service.spec.regularizers import Regularizer
 
 EinsumEquation = Annotated[

@@ -4,19 +4,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from service.spec.activations import Activation
 from service.spec.base import KerasObject, ObjectName
 from service.spec.constraints import Constraint
 from service.spec.family import Family
 from service.spec.initializers import Axes, AxisNumber, Initializer, Seed
 from service.spec.regularizers import Regularizer
-
-Activation = Literal[
-    "celu", "elu", "exponential", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh",
-    "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink",
-    "softmax", "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "swish", "tanh",
-    "tanh_shrink",
-]  # fmt: skip
-"""The name of an activation function: how a neuron turns its weighted sum into its output."""
 
 Units = Annotated[int, Field(ge=1, le=1_000_000)]
 Width = Annotated[int, Field(ge=1, le=65_536)]

@@ -4,12 +4,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from service.spec.activations import Activation
 from service.spec.base import KerasObject, ObjectName
 from service.spec.constraints import Constraint
 from service.spec.family import Family
 from service.spec.initializers import Initializer, Seed
 from service.spec.layers.fields import (
-    Activation,
     ChannelsLast,
     LayerBase,
     Padding,

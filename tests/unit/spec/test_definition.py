@@ -78,6 +78,22 @@ def test_sizes_and_fields_are_bounded(layer, place):
     assert {mistake["loc"][:3] for mistake in mistakes(layer)} == {("layers", 0, place)}
 
 
+def test_an_unknown_activation_is_answered_with_what_was_meant():
+    [mistake] = mistakes({"type": "Dense", "units": 3, "activation": "rellu"})
+    assert mistake["loc"] == ("layers", 0, "activation")
+    assert mistake["msg"] == "Unknown activation 'rellu'. Did you mean 'relu'?"
+
+
+def test_a_mistake_in_the_form_of_keras_is_found_where_it_stands():
+    layer = {
+        "class_name": "TimeDistributed",
+        "config": {"layer": {"class_name": "Dense", "config": {"unit": 3, "activation": "x"}}},
+    }
+    found = {mistake["loc"]: mistake["type"] for mistake in mistakes(layer)}
+    place = ("layers", 0, "config", "layer", "config")
+    assert found == {(*place, "units"): "missing", (*place, "unit"): "extra_forbidden", (*place, "activation"): "unknown_name"}
+
+
 @pytest.mark.parametrize("name", ["Lambda", "TFSMLayer", "TorchModuleWrapper", "StringLookup", "TextVectorization", "Hashing"])
 def test_code_files_and_vocabularies_are_no_layers(name):
     assert name not in LAYERS.members

@@ -12,12 +12,13 @@ from keras.src.losses import ALL_OBJECTS_DICT as LOSS_NAMES
 from keras.src.metrics import ALL_OBJECTS_DICT as METRIC_NAMES
 from keras.src.utils.naming import reset_uids, to_snake_case
 
+from service.spec.activations import ACTIVATIONS, ActivationName
 from service.spec.base import KerasObject, explanations, spellings_of
 from service.spec.compile import CompileSpec, metric_names
 from service.spec.constraints import CONSTRAINTS
 from service.spec.family import Family
 from service.spec.initializers import INITIALIZERS
-from service.spec.layers import LAYERS, Activation
+from service.spec.layers import LAYERS
 from service.spec.layers.recurrent import CELLS
 from service.spec.losses import LOSSES
 from service.spec.metrics import METRICS, AccuracyByLoss
@@ -103,7 +104,11 @@ def test_every_class_and_field_is_explained(cls):
 
 def test_every_activation_function_of_keras_is_offered():
     functions = {name for name, thing in vars(keras.activations).items() if inspect.isfunction(thing)}
-    assert set(Activation.__args__) == functions - {"deserialize", "get", "serialize"} - set(exclusions.EXCLUDED_ACTIVATIONS)
+    assert (
+        set(ACTIVATIONS)
+        == set(ActivationName.__args__)
+        == functions - {"deserialize", "get", "serialize"} - set(exclusions.EXCLUDED_ACTIVATIONS)
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,7 +202,7 @@ def test_a_cell_works_in_a_recurrent_layer(name):
     check_learning(keras.Sequential([keras.Input((6, 4)), layer, keras.layers.Dense(1)]), data(name, [6, 4]))
 
 
-@pytest.mark.parametrize("activation", Activation.__args__)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_an_activation_computes(activation):
     output = built({"type": "Activation", "activation": activation})(np.array([[-2.0, 0.5, 1.0, 3.0]], np.float32))
     assert np.isfinite(output.numpy()).all()

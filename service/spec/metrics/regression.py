@@ -1,0 +1,82 @@
+"""Metrics of numbers: how far answers are from the truth. Source: https://keras.io/api/metrics."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from service.spec.metrics.fields import Axis, MetricBase
+
+
+class MeanSquaredErrorMetric(MetricBase):
+    """The mean of the squared differences."""
+
+    type: Literal["MeanSquaredError"] = "MeanSquaredError"
+    aliases: ClassVar[tuple[str, ...]] = ("mse", "MSE")
+
+
+class RootMeanSquaredError(MetricBase):
+    """The root of the mean squared difference, in the unit of the target."""
+
+    type: Literal["RootMeanSquaredError"] = "RootMeanSquaredError"
+
+
+class MeanAbsoluteErrorMetric(MetricBase):
+    """The mean of the absolute differences."""
+
+    type: Literal["MeanAbsoluteError"] = "MeanAbsoluteError"
+    aliases: ClassVar[tuple[str, ...]] = ("mae", "MAE")
+
+
+class MeanAbsolutePercentageErrorMetric(MetricBase):
+    """The mean difference in percent of the truth."""
+
+    type: Literal["MeanAbsolutePercentageError"] = "MeanAbsolutePercentageError"
+    aliases: ClassVar[tuple[str, ...]] = ("mape", "MAPE")
+
+
+class MeanSquaredLogarithmicErrorMetric(MetricBase):
+    """The mean squared difference of logarithms."""
+
+    type: Literal["MeanSquaredLogarithmicError"] = "MeanSquaredLogarithmicError"
+    aliases: ClassVar[tuple[str, ...]] = ("msle", "MSLE")
+
+
+class LogCoshError(MetricBase):
+    """About the squared difference for small ones and the absolute for large ones."""
+
+    type: Literal["LogCoshError"] = "LogCoshError"
+    keras_name: ClassVar[str | None] = "logcosh"
+
+
+class R2Score(MetricBase):
+    """How much of the target's spread the model explains: 1 all, 0 no more than the mean does."""
+
+    type: Literal["R2Score"] = "R2Score"
+    keras_name: ClassVar[str | None] = "r2_score"
+    class_aggregation: Literal["uniform_average", "variance_weighted_average"] | None = "uniform_average"
+    """How the scores of several outputs become one; one each if null."""
+    num_regressors: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Number of inputs to correct for (adjusted R²); 0 for none."""
+
+
+class AlongAxisMetric(MetricBase):
+    axis: Axis = -1
+    """Axis along which the numbers of a row lie."""
+
+
+class CosineSimilarityMetric(AlongAxisMetric):
+    """How far rows point the same way: 1 the same, -1 the opposite."""
+
+    type: Literal["CosineSimilarity"] = "CosineSimilarity"
+
+
+class PearsonCorrelation(AlongAxisMetric):
+    """How far the numbers of a row rise and fall with the true ones: 1 wholly, 0 not at all."""
+
+    type: Literal["PearsonCorrelation"] = "PearsonCorrelation"
+
+
+class ConcordanceCorrelation(AlongAxisMetric):
+    """Like PearsonCorrelation, but also wants the same mean and spread."""
+
+    type: Literal["ConcordanceCorrelation"] = "ConcordanceCorrelation"
