@@ -14,7 +14,7 @@ Dimension = Annotated[int, Field(ge=1, le=100_000_000)]
 
 def _takes_one_input(layer: LayerBase) -> LayerBase:
     if layer.takes_several_inputs:
-        message = "A {type} layer joins several inputs, but layers in a row get one each, from the layer before. Leave it out."
+        message = "{type} joins several inputs, but layers in a row get one each, from the layer before. Leave it out."
         raise PydanticCustomError("several_inputs", message, {"type": layer.type})
     return layer
 

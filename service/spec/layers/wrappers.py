@@ -14,7 +14,7 @@ MAX_DEPTH = 4
 
 def _takes_one_input(layer: LayerBase) -> LayerBase:
     if layer.takes_several_inputs:
-        message = "A {type} layer joins several inputs, and here it would get one. Wrap another layer."
+        message = "{type} joins several inputs, and here it would get one. Wrap another layer."
         raise PydanticCustomError("several_inputs", message, {"type": layer.type})
     if _depth(layer) > MAX_DEPTH:
         message = "Layers are wrapped in each other {depth} times. At most {most} times makes sense."
@@ -24,7 +24,7 @@ def _takes_one_input(layer: LayerBase) -> LayerBase:
 
 def _reads_sequences(layer: LayerBase) -> LayerBase:
     if not isinstance(layer, SequenceLayer):
-        message = "A {type} layer reads no sequence step by step. Use a recurrent layer such as LSTM or GRU."
+        message = "{type} reads no sequence step by step. Use a recurrent layer such as LSTM or GRU."
         raise PydanticCustomError("not_recurrent", message, {"type": layer.type})
     return layer
 
@@ -88,7 +88,7 @@ class SpectralNormalization(LayerBase):
     def _has_weights(self) -> Self:
         fields = type(self.layer).model_fields
         if isinstance(self.layer, SequenceLayer) or not {"kernel_initializer", "embeddings_initializer"} & set(fields):
-            message = "A {type} layer has no kernel to divide. Wrap one that has, such as Dense or Conv2D."
+            message = "{type} has no kernel to divide. Wrap one that has, such as Dense or Conv2D."
             raise PydanticCustomError("no_kernel", message, {"type": self.layer.type})
         return self
 

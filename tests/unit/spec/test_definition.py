@@ -105,7 +105,7 @@ def test_a_joining_layer_has_no_place_in_a_row(name):
     required["GroupQueryAttention"] = {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2}
     [mistake] = mistakes({"type": name} | required.get(name, {}))
     assert mistake["loc"] == ("layers", 0)
-    assert mistake["msg"].startswith(f"A {name} layer joins several inputs")
+    assert mistake["msg"].startswith(f"{name} joins several inputs")
 
 
 def test_layers_are_wrapped_in_each_other():
