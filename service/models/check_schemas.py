@@ -71,7 +71,7 @@ class LayerSummary(Spec):
     type: str
     """The Keras class."""
     output_shape: list[int | None] | None
-    """Shape of what comes out, the batch axis in front; `null` in it is a free length, `null` alone not known without the data."""
+    """Shape of what comes out, the batch axis first; `null` in it is a free length, `null` alone: not known without the data."""
     parameters: int | None
     """Number of weights and biases; `null`: not known without the data."""
     parameters_in_words: str

@@ -1,10 +1,12 @@
 """Builds a model as far as Keras can without weights: shapes, names and refusals. Allocates nothing that a client can choose."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
 
+from service.spec.base import KerasObject
 from service.spec.check_frames import BuildProblem, BuiltLayer, BuiltWeight, Checked, CheckJob
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
@@ -44,13 +46,13 @@ def dry_build(job: CheckJob) -> Checked:
 
 def _build(definition: Definition, input_shape: list[int | None] | None) -> list[BuiltLayer] | None:
     """What ``keras.Sequential`` does: every layer is called with what the one before it gives."""
-    layers = [_attempt(f"{POINTER}/{place}", lambda spec=spec: as_keras(spec)) for place, spec in enumerate(definition.layers)]
+    layers = [_attempt(f"{POINTER}/{place}", partial(as_keras, spec)) for place, spec in enumerate(definition.layers)]
     if input_shape is None:
         return None
-    tensor = _attempt("/definition/input_shape", lambda: keras.Input(tuple(input_shape)))
+    tensor = _attempt("/definition/input_shape", partial(keras.Input, tuple(input_shape)))
     built = []
     for place, layer in enumerate(layers):
-        tensor = _attempt(f"{POINTER}/{place}", lambda layer=layer, tensor=tensor: layer(tensor))
+        tensor = _attempt(f"{POINTER}/{place}", partial(layer, tensor))
         built.append(_describe(layer, tensor))
     return built
 
@@ -63,17 +65,15 @@ def _describe(layer: keras.layers.Layer, output: Any) -> BuiltLayer:
 
 def _try_compile(spec: CompileSpec) -> list[BuildProblem]:
     """What Keras says of the optimizer, the loss and the metrics; each of them is small, whatever its arguments are."""
-    parts = [("optimizer", spec.optimizer), ("loss", spec.loss)]
-    parts += [(f"metrics/{place}", metric) for place, metric in enumerate(spec.metrics)]
-    return list(_refusals((f"/compile/{pointer}", lambda part=part: as_keras(part)) for pointer, part in parts))
-
-
-def _refusals(attempts: Iterable[tuple[str, Callable[[], Any]]]) -> Iterable[BuildProblem]:
-    for pointer, attempt in attempts:
+    parts: dict[str, KerasObject] = {"optimizer": spec.optimizer, "loss": spec.loss}
+    parts |= {f"metrics/{place}": metric for place, metric in enumerate(spec.metrics)}
+    problems = []
+    for pointer, part in parts.items():
         try:
-            _attempt(pointer, attempt)
+            _attempt(f"/compile/{pointer}", partial(as_keras, part))
         except Refused as refusal:
-            yield refusal.problem
+            problems.append(refusal.problem)
+    return problems
 
 
 def _attempt(pointer: str, make: Callable[[], Any]) -> Any:
@@ -86,7 +86,9 @@ def _attempt(pointer: str, make: Callable[[], Any]) -> Any:
         failure = describe_failure(_without_details(error))
         if failure.type == "out_of_memory":
             raise MemoryError from error
-        raise Refused(BuildProblem(pointer=pointer, message=failure.message, fix=failure.hint)) from error
+        says_why = isinstance(error, ValueError | TypeError | NotImplementedError)
+        message = failure.message if says_why else f"Keras cannot build this: {failure.message}."
+        raise Refused(BuildProblem(pointer=pointer, message=message, fix=failure.hint)) from error
 
 
 def _without_details(error: Exception) -> Exception:
