@@ -108,7 +108,9 @@ def _pooling(axes: int) -> Callable[[Any, Row], Size]:
 
 def _windows(layer: Any, row: Row, window: Any, strides: Any, dilation: Any) -> list[int | None]:
     """How often a window fits along each axis but the last; nothing where the axes are not known."""
-    lengths = row.dims[:-1] if row.is_whole else ()
+    if not row.is_whole:
+        return []
+    lengths = row.dims[:-1]
     axes = len(lengths)
     found: list[int | None] = []
     for length, side, stride, spacing in zip(
