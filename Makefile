@@ -41,6 +41,7 @@ bench: .venv/.installed-dev ## Measure how fast fits are, how soon a run shows i
 	@$(BIN)/python benchmarks/first_epoch.py
 	@$(BIN)/python benchmarks/fit.py
 	@PYTHONPATH=. $(BIN)/python benchmarks/durability.py
+	@PYTHONPATH=. $(BIN)/python benchmarks/model_check.py
 
 clean: ## Remove .venv, caches and builds; data in .fitserve stays
 	@rm -rf .venv $(CACHES)

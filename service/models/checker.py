@@ -5,6 +5,7 @@ Whatever a definition does to that process, a check ends with an answer or a ``N
 
 import importlib.util
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -54,6 +55,8 @@ class Checker:
         # The child asks the kernel to be killed with the thread that started it, so one thread starts them all.
         self._keeper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checker")
         self._process: _Process | None = None
+        self._successor: _Process | None = None
+        """What takes the place of a worn-out process as soon as it is ready; until then the old one answers."""
         self._is_closed = False
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
 
@@ -76,8 +79,9 @@ class Checker:
     def close(self) -> None:
         """End the process."""
         self._is_closed = True
-        if self._process is not None:
-            self._process.kill()
+        for process in (self._process, self._successor):
+            if process is not None:
+                process.kill()
         self._keeper.shutdown(cancel_futures=True)
 
     def _ask(self, job: CheckJob) -> Checked:
@@ -86,24 +90,27 @@ class Checker:
             checked = process.ask(job, self._seconds)
         except NotChecked as error:
             log.warning("checker.lost", pid=process.pid, cause=error.cause)
-            self._replace(process)
+            self._end_process()
             raise
-        if process.checks >= MAX_CHECKS or process.grown_bytes() > self._memory_bytes // 2:
-            log.info("checker.recycled", pid=process.pid, checks=process.checks)
-            self._replace(process)
+        is_worn_out = process.checks >= MAX_CHECKS or process.grown_bytes() > self._memory_bytes // 2
+        if is_worn_out and self._successor is None:
+            log.info("checker.worn_out", pid=process.pid, checks=process.checks)
+            self._successor = self._start()
         return checked
 
     def _ready_process(self) -> "_Process":
-        if self._process is not None and not self._process.is_alive():
-            self._replace(self._process)
-        if self._process is None:
-            self._process = _Process(self._memory_bytes)
-            log.info("checker.started", pid=self._process.pid)
-            try:
-                self._await_ready(self._process)
-            except NotChecked:
-                self._replace(self._process)
-                raise
+        """The process to ask: the present one until its successor is ready. Raises NotChecked where none can be started."""
+        present, successor = self._process, self._successor
+        if present is not None and present.is_alive() and (successor is None or not successor.has_spoken()):
+            return present
+        self._end_process()
+        self._process, self._successor = successor or self._start(), None
+        try:
+            self._await_ready(self._process)
+        except NotChecked:
+            log.warning("checker.did_not_start", pid=self._process.pid)
+            self._end_process()
+            raise
         return self._process
 
     def _await_ready(self, process: "_Process") -> None:
@@ -111,9 +118,15 @@ class Checker:
             raise NotChecked("loading")
         process.await_ready()
 
-    def _replace(self, process: "_Process") -> None:
-        process.kill()
-        self._process = None
+    def _start(self) -> "_Process":
+        process = _Process(self._memory_bytes)
+        log.info("checker.started", pid=process.pid)
+        return process
+
+    def _end_process(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
 
 
 def is_installed() -> bool:
@@ -150,15 +163,23 @@ class _Process:
     def is_alive(self) -> bool:
         return self._child.poll() is None
 
+    def has_spoken(self) -> bool:
+        """Whether something can be read of a process that nothing was read of yet, if only its end."""
+        return bool(select.select([self._output], [], [], 0)[0])
+
     def grown_bytes(self) -> int:
         """Memory that it uses more than at its start; 0 where that is not known."""
         return max(0, resident_bytes(self.pid) - self._resident_bytes)
 
     def await_ready(self) -> None:
         """Wait until Keras is loaded. Raises NotChecked."""
-        with self._deadline(START_SECONDS):
-            if not isinstance(self._read(), CheckerReady):
-                raise NotChecked("crashed")
+        try:
+            with self._deadline(START_SECONDS):
+                answer = self._read()
+        except (NotChecked, ValueError):
+            raise NotChecked("loading") from None
+        if not isinstance(answer, CheckerReady):
+            raise NotChecked("loading")
         self._resident_bytes = resident_bytes(self.pid)
 
     def ask(self, job: CheckJob, seconds: float) -> Checked:
