@@ -39,6 +39,8 @@ class Findings:
     row: Row
     """What goes into the first layer."""
     table: list[LayerRow]
+    is_whole: bool
+    """Whether the table has every layer."""
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     is_built: bool = False
@@ -52,7 +54,7 @@ def check(request: ModelCheck, facts: DataFacts, checker: Checker, settings: Set
     if not found.errors:
         _build(request, found, checker)
         found.errors += _limit_problems(request, found, settings)
-    found.warnings += _advice(request, facts, found.table)
+    found.warnings += _advice(request, facts, found.table if found.is_whole else ())
     return _read(request, found)
 
 
@@ -66,7 +68,10 @@ def refuse(problems: Sequence[Problem]) -> ModelCheckRead:
 def _calculate(request: ModelCheck, facts: DataFacts, settings: Settings) -> Findings:
     row = first_row(request.definition, facts.row_shape)
     table, misfits = estimate(request.definition, row)
-    found = Findings(row, table, [*facts.problems, *_shape_problems(request.definition, facts), *misfits], [*facts.warnings])
+    is_whole = not misfits
+    found = Findings(
+        row, table, is_whole, [*facts.problems, *_shape_problems(request.definition, facts), *misfits], [*facts.warnings]
+    )
     found.errors += _limit_problems(request, found, settings)
     return found
 
@@ -81,7 +86,7 @@ def _build(request: ModelCheck, found: Findings, checker: Checker) -> None:
         return
     found.errors += [Problem(problem.pointer, problem.message, fix=problem.fix) for problem in checked.problems]
     if checked.layers is not None:
-        found.table = _table(request.definition, checked.layers)
+        found.table = _table(checked.layers)
         found.is_built = not checked.problems
     elif not checked.problems:
         found.warnings.append(NO_SHAPE)
@@ -93,16 +98,15 @@ def _job(request: ModelCheck, row: Row) -> CheckJob:
     return CheckJob(definition=request.definition.as_document(), compile=compiled, input_shape=shape)
 
 
-def _table(definition: Definition, layers: Sequence[BuiltLayer]) -> list[LayerRow]:
+def _table(layers: Sequence[BuiltLayer]) -> list[LayerRow]:
     return [
         LayerRow(
             name=layer.name,
             type=layer.type,
             output=Row(tuple(layer.output_shape), is_whole=True),
-            weights=tuple(Weight(weight.name, tuple(weight.shape)) for weight in layer.weights),
-            is_trained=spec.trainable,
+            weights=tuple(Weight(weight.name, tuple(weight.shape), weight.is_trained) for weight in layer.weights),
         )
-        for layer, spec in zip(layers, definition.layers, strict=True)
+        for layer in layers
     ]
 
 
@@ -122,32 +126,27 @@ def _limit_problems(request: ModelCheck, found: Findings, settings: Settings) ->
 
 
 def _advice(request: ModelCheck, facts: DataFacts, table: Sequence[LayerRow]) -> list[Problem]:
-    whole = table if len(table) == len(request.definition.layers) else ()
-    advice = advise(request.definition, request.compile, whole)
+    advice = advise(request.definition, request.compile, table)
     if facts.largest_input is not None:
         advice += advise_on_inputs(request.definition, facts.largest_input)
     if facts.target is not None and facts.classes is not None:
-        advice += advise_on_classes(request.definition, request.compile, whole, facts.target, facts.classes)
+        advice += advise_on_classes(request.definition, request.compile, table, facts.target, facts.classes)
     return advice
 
 
 def _read(request: ModelCheck, found: Findings) -> ModelCheckRead:
-    is_whole = len(found.table) == len(request.definition.layers)
+    is_known = found.is_whole and all(layer.is_exact and layer.output.is_whole for layer in found.table)
     shape = found.row.dims if found.row.is_whole else None
     return ModelCheckRead(
         ok=not found.errors and not found.is_doubtful,
         built=found.is_built,
         summary=[_summary(layer) for layer in found.table],
-        parameters=sum(layer.parameters for layer in found.table) if is_whole and _is_exact(found.table) else None,
-        memory_bytes=_memory(request, found) if is_whole and _is_exact(found.table) else None,
+        parameters=sum(layer.parameters for layer in found.table) if is_known else None,
+        memory_bytes=_memory(request, found) if is_known else None,
         errors=_entries(found.errors),
         warnings=_entries(found.warnings),
         code=keras_script(request.name or "my_model", request.definition, request.compile, shape),
     )
-
-
-def _is_exact(table: Sequence[LayerRow]) -> bool:
-    return all(layer.is_exact and layer.output.is_whole for layer in table)
 
 
 def _summary(layer: LayerRow) -> LayerSummary:

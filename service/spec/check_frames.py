@@ -27,6 +27,8 @@ class BuiltWeight(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     shape: list[int]
+    is_trained: bool
+    """Whether ``fit`` would change it."""
 
 
 class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,6 +39,8 @@ class Weight:
 
     name: str
     shape: tuple[int | None, ...]
+    is_trained: bool = True
+    """Whether ``fit`` changes it."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def _normalisation(*names: str) -> Callable[[Any, Row], Size]:
         if layer.axis not in (-1, [-1]):
             return Size(row, None)
         wanted = [name for name in names if {"gamma": layer.scale, "beta": layer.center}.get(name, True)]
-        return Size(row, tuple(Weight(name, (row.last,)) for name in wanted))
+        return Size(row, tuple(Weight(name, (row.last,), not name.startswith("moving_")) for name in wanted))
 
     return rule
 

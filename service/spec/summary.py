@@ -5,7 +5,7 @@ The rows come from Keras where it has built the model, otherwise from arithmetic
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.errors import InvalidInput, Problem
 from service.spec.base import snake_case
@@ -15,7 +15,6 @@ from service.spec.sizes import DoesNotFit, Row, Weight, at_least, size_of
 
 BYTES_PER_NUMBER = 4
 """Weights and outputs are float32."""
-NOT_TRAINED = ("moving_mean", "moving_variance")
 COPIES = {
     "SGD": 0, "RMSprop": 1, "Adagrad": 1, "Lion": 1, "Adafactor": 1, "Muon": 1,
     "Adam": 2, "AdamW": 2, "Adamax": 2, "Adadelta": 2, "Nadam": 2, "Ftrl": 2, "Lamb": 2,
@@ -32,7 +31,6 @@ class LayerRow:
     output: Row
     weights: tuple[Weight, ...] | None
     """None where arithmetic has no rule for the layer."""
-    is_trained: bool
 
     @property
     def parameters(self) -> int:
@@ -47,8 +45,7 @@ class LayerRow:
     @property
     def trained_parameters(self) -> int:
         """Those that ``fit`` changes."""
-        changed = [weight for weight in self.weights or () if weight.name not in NOT_TRAINED]
-        return sum(at_least(weight.shape) for weight in changed) if self.is_trained else 0
+        return sum(at_least(weight.shape) for weight in self.weights or () if weight.is_trained)
 
 
 @dataclass(frozen=True)
@@ -81,8 +78,12 @@ def estimate(definition: Definition, row: Row) -> tuple[list[LayerRow], list[Pro
             problems.append(Problem(f"/definition/layers/{place}", error.message, error.received, error.expected, error.fix))
             break
         row = size.output
-        table.append(LayerRow(name, layer.type, row, size.weights, layer.trainable))
+        table.append(LayerRow(name, layer.type, row, size.weights if layer.trainable else _frozen(size.weights)))
     return table, problems
+
+
+def _frozen(weights: tuple[Weight, ...] | None) -> tuple[Weight, ...] | None:
+    return None if weights is None else tuple(replace(weight, is_trained=False) for weight in weights)
 
 
 def layer_names(definition: Definition) -> list[str]:

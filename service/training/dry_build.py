@@ -59,7 +59,10 @@ def _build(definition: Definition, input_shape: list[int | None] | None) -> list
 
 def _describe(layer: keras.layers.Layer, output: Any) -> BuiltLayer:
     first = keras.tree.flatten(output)[0]
-    weights = [BuiltWeight(name=weight.name, shape=list(weight.shape)) for weight in layer.weights]
+    trained = {id(weight) for weight in layer.trainable_weights}
+    weights = [
+        BuiltWeight(name=weight.name, shape=list(weight.shape), is_trained=id(weight) in trained) for weight in layer.weights
+    ]
     return BuiltLayer(name=layer.name, type=type(layer).__name__, output_shape=list(first.shape[1:]), weights=weights)
 
 

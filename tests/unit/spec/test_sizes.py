@@ -74,7 +74,7 @@ def test_it_says_what_keras_says(layer_type: str, shape: tuple[int | None, ...],
     size = size_of(described(layer_type, arguments), Row(shape, is_whole=True))
 
     assert size.output == Row(tuple(output.shape[1:]), is_whole=True)
-    assert size.weights == tuple(Weight(weight.name, tuple(weight.shape)) for weight in layer.weights)
+    assert size.weights == tuple(Weight(weight.name, tuple(weight.shape), weight.trainable) for weight in layer.weights)
 
 
 def test_every_rule_is_compared_with_keras() -> None:

@@ -38,7 +38,7 @@ def test_the_memory_of_an_optimizer_is_that_of_keras(optimizer: dict[str, Any]) 
     model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(50)])
     real = getattr(keras.optimizers, optimizer["type"])(**{k: v for k, v in optimizer.items() if k != "type"})
     real.build(model.trainable_variables)
-    table = [LayerRow("dense", "Dense", Row((50,), True), (Weight("kernel", (40, 50)), Weight("bias", (50,))), True)]
+    table = [LayerRow("dense", "Dense", Row((50,), True), (Weight("kernel", (40, 50)), Weight("bias", (50,))))]
 
     bytes_of_keras = 4 * sum(int(keras.ops.size(variable)) for variable in real.variables[2:])  # step and learning rate
 
