@@ -12,6 +12,8 @@ from service.infra.artifacts import ArtifactStore
 
 SAMPLE_ROWS = 256
 SAMPLE_NUMBERS = 1_000_000
+MAX_SAMPLED_BYTES = 256 * 1024 * 1024
+"""Size of a file from which it is not opened: it may have to come from an object store first."""
 CLASS_TYPES = ("category", "boolean", "integer")
 
 
@@ -66,8 +68,15 @@ def _array_facts(dataset: Dataset, target: str, artifacts: ArtifactStore) -> Dat
     inputs = [entry for entry in dataset.arrays if entry["name"] != target]
     if len(inputs) != 1:
         return DataFacts(target=target)
-    path = artifacts.local_path(dataset.files[inputs[0]["name"]]["sha256"])
-    array = np.load(path, mmap_mode="r")
+    largest = _largest(dataset.files[inputs[0]["name"]], artifacts)
+    return DataFacts(tuple(inputs[0]["shape"][1:]) or (1,), target, largest_input=largest)
+
+
+def _largest(file: dict[str, Any], artifacts: ArtifactStore) -> float | None:
+    """The largest absolute value among the first rows; None where that is not known."""
+    if file["size_bytes"] > MAX_SAMPLED_BYTES:
+        return None
+    array = np.load(artifacts.local_path(file["sha256"]), mmap_mode="r")
     sample = array[:SAMPLE_ROWS].reshape(-1)[:SAMPLE_NUMBERS]
     largest = float(np.abs(sample.astype(np.float64)).max())
-    return DataFacts(tuple(inputs[0]["shape"][1:]) or (1,), target, largest_input=largest if np.isfinite(largest) else None)
+    return largest if np.isfinite(largest) else None

@@ -29,6 +29,8 @@ MODULE = "service.training.checking"
 INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "PYTHONSAFEPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 START_SECONDS = 120.0
+IDLE_SECONDS = 600
+"""Time without a check after which the process ends, since it weighs more than the whole API."""
 MAX_CHECKS = 1000
 """Checks after which the process is replaced: Keras never forgets quite everything."""
 MAX_WAITING = 8
@@ -36,6 +38,8 @@ MAX_WAITING = 8
 MAX_LINE_BYTES = 8192
 
 Cause = Literal["absent", "loading", "too_slow", "too_large", "crashed"]
+CAUSES: dict[int, Cause] = {OUT_OF_MEMORY: "too_large", -SIGABRT: "too_large", 0: "loading"}
+"""What the exit code of a process that gave no answer means; 0 is that of one that had nothing to do, and had just left."""
 
 
 class NotChecked(Exception):
@@ -89,8 +93,10 @@ class Checker:
         try:
             checked = process.ask(job, self._seconds)
         except NotChecked as error:
-            log.warning("checker.lost", pid=process.pid, cause=error.cause)
             self._end_process()
+            if error.cause == "loading":
+                return self._ask(job)  # it had left for want of work in that very moment
+            log.warning("checker.lost", pid=process.pid, cause=error.cause)
             raise
         is_worn_out = process.checks >= MAX_CHECKS or process.grown_bytes() > self._memory_bytes // 2
         if is_worn_out and self._successor is None:
@@ -140,7 +146,7 @@ class _Process:
     def __init__(self, memory_bytes: int) -> None:
         environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
         self._child = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            [sys.executable, "-P", "-m", MODULE, str(memory_bytes)],
+            [sys.executable, "-P", "-m", MODULE, str(memory_bytes), str(IDLE_SECONDS)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -192,7 +198,7 @@ class _Process:
             except (OSError, ValueError):  # it is gone, or speaks nonsense
                 raise NotChecked("crashed") from None
         if not isinstance(answer, Checked):
-            raise NotChecked("too_large" if self._child.wait() in (OUT_OF_MEMORY, -SIGABRT) else "crashed")
+            raise NotChecked(CAUSES.get(self._child.wait(), "crashed"))
         return answer
 
     def kill(self) -> None:

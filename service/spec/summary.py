@@ -193,7 +193,7 @@ def _count(number: int | None, noun: str) -> str:
 
 
 def _product(lengths: Sequence[int | None]) -> str:
-    return " × ".join(_show(length) for length in lengths)
+    return " × ".join(_show(length) for length in lengths) or "1"
 
 
 def _show(length: int | None) -> str:

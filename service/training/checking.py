@@ -1,11 +1,13 @@
-"""Starts the checker, ``python -m service.training.checking BYTES``: one dry build after the other, in little memory.
+"""Starts the checker, ``python -m service.training.checking BYTES SECONDS``: one dry build after the other.
 
-``BYTES`` is the address space that it may use beyond what Keras has taken. It cannot write files, and sees no GPU.
+``BYTES`` is the address space that it may use beyond what Keras has taken, ``SECONDS`` the time without work after which
+it ends. It cannot write files.
 """
 
 import gc
 import os
 import resource
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -19,7 +21,7 @@ from service.training.__main__ import prepare_environment, take_over_standard_ou
 
 
 def main() -> None:
-    """Serve until standard input closes."""
+    """Serve until standard input closes, or nothing comes for long."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the API decides for us
     pipe = take_over_standard_output()
     die_with_parent(os.getppid(), signal.SIGKILL)
@@ -31,7 +33,11 @@ def main() -> None:
     dry_build(WARM_UP)
     gc.freeze()  # looking through Keras's own objects would cost each check a third of a second
     _limit(int(sys.argv[1]))
-    _serve(sys.stdin.buffer, pipe, dry_build)
+    try:
+        _serve(sys.stdin.buffer, pipe, dry_build, idle_seconds=float(sys.argv[2]))
+    except (MemoryError, SystemError):  # CPython says SystemError where it has no memory even for the exception
+        os._exit(OUT_OF_MEMORY)
+    os._exit(0)  # a normal exit takes TensorFlow a while, in which a check might still come
 
 
 WARM_UP = CheckJob(
@@ -41,14 +47,13 @@ WARM_UP = CheckJob(
 )
 
 
-def _serve(jobs: BinaryIO, pipe: BinaryIO, build: Callable[[CheckJob], Frame]) -> None:
+def _serve(jobs: BinaryIO, pipe: BinaryIO, build: Callable[[CheckJob], Frame], idle_seconds: float) -> None:
     write_frame(pipe, CheckerReady())
-    while (job := read_frame(jobs, check_job_decoder)) is not None:
-        try:
-            checked = build(job)
-        except MemoryError:
-            os._exit(OUT_OF_MEMORY)  # nothing that needs memory can be relied on from here
-        write_frame(pipe, checked)
+    while select.select([jobs], [], [], idle_seconds)[0]:  # nothing is buffered: a job comes after the last answer only
+        job = read_frame(jobs, check_job_decoder)
+        if job is None:
+            return
+        write_frame(pipe, build(job))
         gc.collect()
 
 

@@ -83,7 +83,7 @@ def _attempt(pointer: str, make: Callable[[], Any]) -> Any:
     """What ``make`` gives. Raises Refused with Keras's reason where it gives nothing, and MemoryError."""
     try:
         return make()
-    except MemoryError:
+    except (MemoryError, SystemError):
         raise
     except Exception as error:
         failure = describe_failure(_without_details(error))

@@ -80,6 +80,7 @@ def test_a_frozen_layer_needs_no_gradients_and_no_optimizer() -> None:
         ),
         ("SimpleRNN", {"kernel": (1, 2), "recurrent_kernel": (2, 2)}, "2 units × (1 input + 2 from memory)"),
         ("BatchNormalization", {"gamma": (4,), "moving_mean": (4,)}, "4 gamma + 4 moving mean"),
+        ("Normalization", {"mean": (3,), "count": ()}, "3 mean + 1 count"),
         ("Flatten", {}, "none"),
     ],
 )
