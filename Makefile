@@ -42,6 +42,7 @@ bench: .venv/.installed-dev ## Measure how fast fits and uploads are, how soon a
 	@$(BIN)/python benchmarks/fit.py
 	@PYTHONPATH=. $(BIN)/python benchmarks/durability.py
 	@PYTHONPATH=. $(BIN)/python benchmarks/imports.py
+	@PYTHONPATH=. $(BIN)/python benchmarks/model_check.py
 
 clean: ## Remove .venv, caches and builds; data in .fitserve stays
 	@rm -rf .venv $(CACHES)

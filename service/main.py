@@ -18,7 +18,9 @@ from service.infra.database import Database, make_engine
 from service.infra.logging import get_logger
 from service.infra.migrations import check_schema
 from service.infra.queue import CeleryDoorbell, make_celery
+from service.models import check_endpoints
 from service.models import endpoints as model_endpoints
+from service.models.checker import Checker
 from service.predictions.app import PredictionApp
 from service.predictions.metrics import PredictionMetrics
 from service.predictions.openapi import add_prediction_paths
@@ -96,6 +98,7 @@ def create_app(settings: Settings | None = None, metrics: PredictionMetrics | No
     drain = Drain()
     hub = RunHub(database, settings.max_event_streams)
     sweeper = Sweeper(database, doorbell, artifacts, settings)
+    checker = Checker(settings.check_seconds, settings.check_memory_bytes)
     predictions = PredictionApp(
         settings, DatabaseVersionSource(database), artifacts, workspace_of, metrics or PredictionMetrics()
     )
@@ -109,6 +112,7 @@ def create_app(settings: Settings | None = None, metrics: PredictionMetrics | No
         await hub.stop()
         await anyio.to_thread.run_sync(sweeper.stop)
         await anyio.to_thread.run_sync(doorbell.close)
+        await anyio.to_thread.run_sync(checker.close)
         database.close()
 
     api = _make_api(lifespan)
@@ -117,6 +121,7 @@ def create_app(settings: Settings | None = None, metrics: PredictionMetrics | No
     api.state.artifacts = artifacts
     api.state.datasets = DatasetService(artifacts, settings)
     api.state.doorbell = doorbell
+    api.state.checker = checker
     api.state.hub = hub
     api.state.readiness_checks = {
         "process": drain.check,
@@ -142,6 +147,7 @@ def _make_api(lifespan: Callable[[FastAPI], Any]) -> FastAPI:
     )
     for router in (
         dataset_endpoints.router,
+        check_endpoints.router,
         model_endpoints.router,
         run_endpoints.router,
         run_endpoints.workers_router,

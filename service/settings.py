@@ -72,6 +72,12 @@ class Settings(BaseSettings):
     """Age from which a file that nothing refers to is deleted; longer than the longest upload or publishing."""
     max_parameters: Annotated[int, Field(ge=1)] = 200_000_000
     """Largest number of parameters that a model may have."""
+    max_activation_bytes: Annotated[int, Field(ge=1)] = 16 * 1024 * MEBIBYTE
+    """Largest size that the outputs of all layers of a model may have together, for one batch."""
+    check_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """Longest time that Keras may take to build a model on trial."""
+    check_memory_bytes: Annotated[int, Field(ge=64 * MEBIBYTE)] = 1024 * MEBIBYTE
+    """Address space that building a model on trial may take beyond what Keras itself needs."""
 
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * MEBIBYTE
     """Largest JSON body of a request."""

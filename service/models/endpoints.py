@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Body, Header, Path, Response
+from fastapi import Body, Header, Path, Request, Response
 from sqlalchemy.orm import Session
 
 from service.infra.cursors import map_page
@@ -66,9 +66,11 @@ IfMatch = Annotated[
 
 
 @router.post("/models", status_code=201, responses=problems(400, 409, 413, 415, 422))
-def create_model(session: WriteSession, workspace_id: CurrentWorkspace, request: NewModel, response: Response) -> ModelRead:
+def create_model(
+    http: Request, session: WriteSession, workspace_id: CurrentWorkspace, request: NewModel, response: Response
+) -> ModelRead:
     """Create a model: layers, optimizer, loss and metrics, in Keras's own words."""
-    model = service.create(session, workspace_id, request)
+    model = service.create(session, workspace_id, request, http.app.state.settings)
     response.headers["Location"] = f"/api/models/{model.name}"
     return _respond(session, model, response)
 
@@ -88,6 +90,7 @@ def read_model(session: ReadSession, workspace_id: CurrentWorkspace, name: Model
 
 @router.put("/models/{name}", responses=problems(400, 404, 412, 413, 415, 422))
 def replace_model(
+    http: Request,
     session: WriteSession,
     workspace_id: CurrentWorkspace,
     name: ModelName,
@@ -96,7 +99,8 @@ def replace_model(
     if_match: IfMatch = None,
 ) -> ModelRead:
     """Make a new revision of a model; earlier revisions, runs and versions stay as they are."""
-    return _respond(session, service.replace(session, workspace_id, name, request, if_match), response)
+    model = service.replace(session, workspace_id, name, request, if_match, http.app.state.settings)
+    return _respond(session, model, response)
 
 
 @router.delete("/models/{name}", status_code=204, responses=problems(404, 409))

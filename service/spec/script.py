@@ -20,17 +20,20 @@ INDENT = "    "
 def keras_script(
     name: str,
     definition: Definition,
-    compile_spec: CompileSpec,
-    input_shape: list[int | None] | None,
+    compile_spec: CompileSpec | None,
+    input_shape: Sequence[int | None] | None,
 ) -> str:
-    """The script; ``input_shape`` is one row's, without the batch axis, or None where only the data tells it."""
+    """The script; ``input_shape`` is one row's, without the batch axis, or None where only the data tells it.
+
+    Without ``compile_spec`` it ends with the model.
+    """
+    head = [docstring(f"The model '{name}' as a plain Keras script."), "", "import keras", ""]
+    if compile_spec is None:
+        return "\n".join([*head, *build(name, definition, input_shape), ""])
     sizes = ["..."] if input_shape is None else ["any" if size is None else str(size) for size in input_shape]
     return "\n".join(
         [
-            docstring(f"The model '{name}' as a plain Keras script."),
-            "",
-            "import keras",
-            "",
+            *head,
             *build(name, definition, input_shape),
             *compile_call(compile_spec),
             "",

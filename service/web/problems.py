@@ -101,10 +101,9 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def on_validation_error(request: Request, error: RequestValidationError) -> Response:
-        found = error.errors()
-        problems = [_from_pydantic(entry, error.body) for entry in found[:MAX_PROBLEMS]]
-        more = f" The first {MAX_PROBLEMS} are listed." if len(found) > MAX_PROBLEMS else ""
-        return answer(request, 422, f"The request has {len(found)} mistake(s).{more}", problems)
+        count = len(error.errors())
+        more = f" The first {MAX_PROBLEMS} are listed." if count > MAX_PROBLEMS else ""
+        return answer(request, 422, f"The request has {count} mistake(s).{more}", problems_of(error))
 
     @app.exception_handler(HTTPException)
     def on_http_error(request: Request, error: HTTPException) -> Response:
@@ -115,6 +114,11 @@ def install_problem_handlers(app: FastAPI) -> None:
     def on_unexpected_error(request: Request, error: Exception) -> Response:
         log.error("request.failed", path=request.url.path, trace="".join(traceback.format_exception(error)))
         return answer(request, 500, "Something went wrong here, not in the request. The request id finds it in the log.")
+
+
+def problems_of(error: RequestValidationError) -> list[errors.Problem]:
+    """What is wrong with a request, with pointers into the client's document; at most 20 entries."""
+    return [_from_pydantic(entry, error.body) for entry in error.errors()[:MAX_PROBLEMS]]
 
 
 def _from_pydantic(entry: Mapping[str, Any], body: Any) -> errors.Problem:

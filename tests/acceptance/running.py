@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -108,6 +109,29 @@ class RunningService:
             process.kill()
         assert code == 0, self.log.read_text()[-5000:]
         assert left == []
+
+
+@contextmanager
+def running_api(data_dir: Path, settings: Mapping[str, str] | None = None) -> Iterator[tuple[httpx.Client, psutil.Process]]:
+    """An API without a worker, on a migrated database of its own: a client of it, and its process."""
+    arguments, port, variables = ["--data-dir", str(data_dir)], free_port(), environment(settings or {})
+    command = [sys.executable, "-m", "service.cli"]
+    subprocess.run([*command, "migrate", *arguments], env=variables, check=True, timeout=60)
+    process = subprocess.Popen([*command, "api", "--port", str(port), *arguments], env=variables)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http:
+        try:
+            wait_until(lambda: _answers(http), READY_SECONDS, "ready API")
+            yield http, psutil.Process(process.pid)
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0
+
+
+def _answers(http: httpx.Client) -> bool:
+    try:
+        return http.get("/livez").is_success
+    except httpx.TransportError:
+        return False
 
 
 def _command_line(process: psutil.Process) -> list[str]:

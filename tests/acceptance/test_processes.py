@@ -2,17 +2,13 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
 from tests.acceptance.client import TUTORIAL_COMPILE, TUTORIAL_LAYERS, accepted
-from tests.acceptance.running import READY_SECONDS, RunningService, environment, wait_until
-from tests.servers import free_port
+from tests.acceptance.running import RunningService, running_api
 
 
 def _loads_tensorflow(process: psutil.Process) -> bool:
@@ -34,32 +30,9 @@ def test_importing_it_imports_neither_keras_nor_tensorflow(module: str) -> None:
     assert answer.stdout.strip() == "[]"
 
 
-@contextmanager
-def _api(data_dir: Path) -> Iterator[httpx.Client]:
-    """An API without a worker, on a migrated database of its own."""
-    arguments, port = ["--data-dir", str(data_dir)], free_port()
-    command = [sys.executable, "-m", "service.cli"]
-    subprocess.run([*command, "migrate", *arguments], env=environment({}), check=True, timeout=60)
-    process = subprocess.Popen([*command, "api", "--port", str(port), *arguments], env=environment({}))
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
-        try:
-            wait_until(lambda: _answers(http), READY_SECONDS, "ready API")
-            yield http
-        finally:
-            process.terminate()
-            assert process.wait(30) == 0
-
-
-def _answers(http: httpx.Client) -> bool:
-    try:
-        return http.get("/livez").is_success
-    except httpx.TransportError:
-        return False
-
-
 def test_two_instances_know_nothing_of_each_other(tmp_path: Path) -> None:
     model = {"name": "mine", "definition": {"layers": TUTORIAL_LAYERS}, "compile": TUTORIAL_COMPILE}
-    with _api(tmp_path / "one") as one, _api(tmp_path / "two") as two:
+    with running_api(tmp_path / "one") as (one, _), running_api(tmp_path / "two") as (two, _):
         accepted(one.post("/api/models", json=model), 201)
         assert [item["name"] for item in accepted(one.get("/api/models"))["items"]] == ["mine"]
         assert accepted(two.get("/api/models"))["items"] == []

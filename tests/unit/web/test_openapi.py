@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from service.datasets.schemas import DatasetFromArrays, DatasetFromRows, DatasetRead
 from service.main import create_app
+from service.models.check_schemas import MISTAKEN_CHECK, ModelCheck, ModelCheckRead
 from service.models.schemas import AliasWrite, ModelCreate, ModelRead, ModelReplace, VersionRead
 from service.runs.result_schemas import RunMetrics
 from service.runs.schemas import CancelRequest, RunCreate, RunRead
@@ -23,6 +24,8 @@ SCHEMAS_WITH_EXAMPLES = (
     AliasWrite,
     CancelRequest,
     DatasetRead,
+    ModelCheck,
+    ModelCheckRead,
     ModelCreate,
     ModelRead,
     ModelReplace,
@@ -33,7 +36,7 @@ SCHEMAS_WITH_EXAMPLES = (
     RunWeights,
     VersionRead,
 )
-VERBS = {"cancel", "create", "delete", "download", "list", "predict", "read", "replace", "set", "stream"}
+VERBS = {"cancel", "check", "create", "delete", "download", "list", "predict", "read", "replace", "set", "stream"}
 JSON_ERRORS = ("/v1/", "/livez", "/readyz")
 """Where errors are not problem documents: TensorFlow Serving has its own form, and probes tell of their parts."""
 
@@ -148,6 +151,13 @@ def test_examples_are_valid_and_shown(document: dict[str, Any], schema: type[Bas
     assert len(document["components"]["schemas"][schema.__name__]["examples"]) == len(examples)
     for example in examples:
         schema.model_validate_json(json.dumps(example))
+
+
+def test_the_mistake_in_the_example_of_a_check_is_not_one_of_its_form(document: dict[str, Any]) -> None:
+    examples = document["paths"]["/api/models:check"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+
+    assert examples["mistaken"]["value"] == MISTAKEN_CHECK
+    ModelCheck.model_validate(MISTAKEN_CHECK)
 
 
 def test_the_examples_of_an_upload_are_valid(document: dict[str, Any]) -> None:

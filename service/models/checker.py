@@ -1,0 +1,242 @@
+"""The process that builds models on trial, as the API sees it: started when first needed, limited, replaced when worn out.
+
+Whatever a definition does to that process, a check ends with an answer or a ``NotChecked``.
+"""
+
+import importlib.util
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
+from signal import SIGABRT
+from typing import BinaryIO, Literal, cast
+
+from service.errors import TooManyRequests
+from service.infra.logging import get_logger
+from service.infra.memory import resident_bytes
+from service.spec.check_frames import OUT_OF_MEMORY, Checked, CheckerReady, CheckJob, check_report_decoder
+from service.spec.frames import read_frame, write_frame
+
+log = get_logger(__name__)
+
+MODULE = "service.training.checking"
+INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "PYTHONSAFEPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+START_SECONDS = 120.0
+IDLE_SECONDS = 600
+"""Time without a check after which the process ends, since it weighs more than the whole API."""
+MAX_CHECKS = 1000
+"""Checks after which the process is replaced: Keras never forgets quite everything."""
+MAX_WAITING = 8
+"""Checks that may wait for the process at once; each of them holds a thread of the API."""
+MAX_LINE_BYTES = 8192
+
+Cause = Literal["absent", "loading", "too_slow", "too_large", "crashed"]
+CAUSES: dict[int, Cause] = {OUT_OF_MEMORY: "too_large", -SIGABRT: "too_large", 0: "loading"}
+"""What the exit code of a process that gave no answer means; 0 is that of one that had nothing to do, and had just left."""
+
+
+class NotChecked(Exception):
+    """Keras has not seen the model; ``cause`` says why."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause)
+        self.cause: Cause = cause
+
+
+class Checker:
+    """Builds models in one child process, one after the other."""
+
+    def __init__(self, seconds: float, memory_bytes: int) -> None:
+        self._seconds = seconds
+        self._memory_bytes = memory_bytes
+        # The child asks the kernel to be killed with the thread that started it, so one thread starts them all.
+        self._keeper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checker")
+        self._process: _Process | None = None
+        self._successor: _Process | None = None
+        """What takes the place of a worn-out process as soon as it is ready; until then the old one answers."""
+        self._is_closed = False
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
+
+    def check(self, job: CheckJob) -> Checked:
+        """What Keras makes of a model. Raises NotChecked, or TooManyRequests when others wait already."""
+        if not is_installed():
+            raise NotChecked("absent")
+        if not self._waiting.acquire(blocking=False):
+            raise TooManyRequests(f"{MAX_WAITING} checks are waiting already. Try again in a moment.")
+        try:
+            future = self._keeper.submit(self._ask, job)
+            try:
+                return future.result(2 * self._seconds)
+            except (FutureTimeoutError, CancelledError):
+                future.cancel()
+                raise NotChecked("loading") from None
+        finally:
+            self._waiting.release()
+
+    def close(self) -> None:
+        """End the process."""
+        self._is_closed = True
+        for process in (self._process, self._successor):
+            if process is not None:
+                process.kill()
+        self._keeper.shutdown(cancel_futures=True)
+
+    def _ask(self, job: CheckJob) -> Checked:
+        process = self._ready_process()
+        try:
+            checked = process.ask(job, self._seconds)
+        except NotChecked as error:
+            self._end_process()
+            if error.cause == "loading":
+                return self._ask(job)  # it had left for want of work in that very moment
+            log.warning("checker.lost", pid=process.pid, cause=error.cause)
+            raise
+        is_worn_out = process.checks >= MAX_CHECKS or process.grown_bytes() > self._memory_bytes // 2
+        if is_worn_out and self._successor is None:
+            log.info("checker.worn_out", pid=process.pid, checks=process.checks)
+            self._successor = self._start()
+        return checked
+
+    def _ready_process(self) -> "_Process":
+        """The process to ask: the present one until its successor is ready. Raises NotChecked where none can be started."""
+        present, successor = self._process, self._successor
+        if present is not None and present.is_alive() and (successor is None or not successor.has_spoken()):
+            return present
+        self._end_process()
+        self._process, self._successor = successor or self._start(), None
+        try:
+            self._await_ready(self._process)
+        except NotChecked:
+            log.warning("checker.did_not_start", pid=self._process.pid)
+            self._end_process()
+            raise
+        return self._process
+
+    def _await_ready(self, process: "_Process") -> None:
+        if self._is_closed:  # while it was being started
+            raise NotChecked("loading")
+        process.await_ready()
+
+    def _start(self) -> "_Process":
+        process = _Process(self._memory_bytes)
+        log.info("checker.started", pid=process.pid)
+        return process
+
+    def _end_process(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+
+def is_installed() -> bool:
+    """Whether this machine has Keras and the TensorFlow that it runs on; imports neither."""
+    return all(importlib.util.find_spec(name) is not None for name in ("keras", "tensorflow"))
+
+
+class _Process:
+    """One child; whoever speaks with it is alone."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        self._child = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+            [sys.executable, "-P", "-m", MODULE, str(memory_bytes), str(IDLE_SECONDS)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=tempfile.gettempdir(),
+            env=environment | QUIET,
+            start_new_session=True,
+        )
+        self._input, self._output = cast(BinaryIO, self._child.stdin), cast(BinaryIO, self._child.stdout)
+        self._errors = cast(BinaryIO, self._child.stderr)
+        self._listener = threading.Thread(target=self._log_what_it_prints, name="checker-output", daemon=True)
+        self._listener.start()
+        self._resident_bytes = 0
+        self.checks = 0
+        """How many it has done."""
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def is_alive(self) -> bool:
+        return self._child.poll() is None
+
+    def has_spoken(self) -> bool:
+        """Whether something can be read of a process that nothing was read of yet, if only its end."""
+        return bool(select.select([self._output], [], [], 0)[0])
+
+    def grown_bytes(self) -> int:
+        """Memory that it uses more than at its start; 0 where that is not known."""
+        return max(0, resident_bytes(self.pid) - self._resident_bytes)
+
+    def await_ready(self) -> None:
+        """Wait until Keras is loaded. Raises NotChecked."""
+        try:
+            with self._deadline(START_SECONDS):
+                answer = self._read()
+        except (NotChecked, ValueError):
+            raise NotChecked("loading") from None
+        if not isinstance(answer, CheckerReady):
+            raise NotChecked("loading")
+        self._resident_bytes = resident_bytes(self.pid)
+
+    def ask(self, job: CheckJob, seconds: float) -> Checked:
+        """What it makes of a model. Raises NotChecked, after which it cannot be used any more."""
+        self.checks += 1
+        with self._deadline(seconds):
+            try:
+                write_frame(self._input, job)
+                answer = self._read()
+            except (OSError, ValueError):  # it is gone, or speaks nonsense
+                raise NotChecked("crashed") from None
+        if not isinstance(answer, Checked):
+            raise NotChecked(CAUSES.get(self._child.wait(), "crashed"))
+        return answer
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._child.kill()
+        self._child.wait()
+        self._listener.join()
+        for stream in (self._input, self._output, self._errors):
+            try:
+                stream.close()
+            except OSError:  # what could not be written any more
+                continue
+
+    def _read(self) -> CheckerReady | Checked | None:
+        return read_frame(self._output, check_report_decoder)
+
+    @contextmanager
+    def _deadline(self, seconds: float) -> Iterator[None]:
+        """Kill the child after so long, which ends the reading. Raises NotChecked in that case."""
+        is_over = threading.Event()
+
+        def end() -> None:
+            is_over.set()
+            self._child.kill()
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except NotChecked:
+            if not is_over.is_set():
+                raise
+        finally:
+            timer.cancel()
+        if is_over.is_set():
+            raise NotChecked("too_slow")
+
+    def _log_what_it_prints(self) -> None:
+        while line := self._errors.readline(MAX_LINE_BYTES):
+            log.debug("checker.printed", pid=self._child.pid, line=line.decode(errors="replace").rstrip())

@@ -1,0 +1,231 @@
+"""How large a layer's output and weights are, by arithmetic alone: nothing is allocated, and no Keras is needed.
+
+Rules are found by the name of the Keras class. A layer without one passes on that nothing is known of its output.
+Source of the formulas: https://keras.io/api/layers.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.spec.base import KerasObject
+
+
+@dataclass(frozen=True)
+class Row:
+    """The shape of one row, without the batch axis; None is a free length."""
+
+    dims: tuple[int | None, ...] = ()
+    is_whole: bool = False
+    """Whether there are no further axes in front of ``dims``; a Row of nothing that is not whole is not known at all."""
+
+    @property
+    def last(self) -> int | None:
+        """Length of the last axis, where it is known."""
+        return self.dims[-1] if self.dims else None
+
+    def replace_last(self, length: int | None) -> "Row":
+        """The same shape with another last axis."""
+        return Row((*self.dims[:-1], length), self.is_whole)
+
+
+UNKNOWN = Row()
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One array of weights; None in its shape is a length that only the data tells."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    is_trained: bool = True
+    """Whether ``fit`` changes it."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """What comes out of a layer, and its weights; None where there is no rule for it."""
+
+    output: Row
+    weights: tuple[Weight, ...] | None = ()
+
+
+class DoesNotFit(Exception):
+    """The layer cannot take this input."""
+
+    def __init__(self, message: str, received: Row, expected: str, fix: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.received = str(received.dims)
+        self.expected = expected
+        self.fix = fix
+
+
+def size_of(layer: KerasObject, row: Row) -> Size:
+    """The size of a layer that is fed rows of this shape. Raises DoesNotFit."""
+    if layer.type in UNCHANGED:
+        return Size(row)
+    rule = RULES.get(layer.type)
+    if rule is None or getattr(layer, "data_format", None) == "channels_first":
+        return Size(UNKNOWN, None)
+    return rule(layer, row)
+
+
+def at_least(shape: Sequence[int | None]) -> int:
+    """Number of values in an array of this shape; an unknown length counts as 1."""
+    return math.prod(1 if length is None else length for length in shape)
+
+
+def _dense(layer: Any, row: Row) -> Size:
+    bias = [Weight("bias", (layer.units,))] if layer.use_bias else []
+    return Size(row.replace_last(layer.units), (Weight("kernel", (row.last, layer.units)), *bias))
+
+
+def _embedding(layer: Any, row: Row) -> Size:
+    output = Row((*row.dims, layer.output_dim), row.is_whole)
+    return Size(output, (Weight("embeddings", (layer.input_dim, layer.output_dim)),))
+
+
+def _convolution(axes: int) -> Callable[[Any, Row], Size]:
+    def rule(layer: Any, row: Row) -> Size:
+        _expect_axes(layer, row, axes + 1)
+        channels = None if row.last is None else row.last // layer.groups
+        kernel = Weight("kernel", (*_per_axis(layer.kernel_size, axes), channels, layer.filters))
+        bias = [Weight("bias", (layer.filters,))] if layer.use_bias else []
+        steps = _windows(layer, row, layer.kernel_size, layer.strides, layer.dilation_rate)
+        return Size(Row((*steps, layer.filters), row.is_whole), (kernel, *bias))
+
+    return rule
+
+
+def _pooling(axes: int) -> Callable[[Any, Row], Size]:
+    def rule(layer: Any, row: Row) -> Size:
+        _expect_axes(layer, row, axes + 1)
+        steps = _windows(layer, row, layer.pool_size, layer.strides or layer.pool_size, 1)
+        return Size(Row((*steps, row.last), row.is_whole))
+
+    return rule
+
+
+def _windows(layer: Any, row: Row, window: Any, strides: Any, dilation: Any) -> list[int | None]:
+    """How often a window fits along each axis but the last; nothing where the axes are not known."""
+    if not row.is_whole:
+        return []
+    lengths = row.dims[:-1]
+    axes = len(lengths)
+    found: list[int | None] = []
+    for length, side, stride, spacing in zip(
+        lengths, _per_axis(window, axes), _per_axis(strides, axes), _per_axis(dilation, axes), strict=True
+    ):
+        reach = spacing * (side - 1) + 1
+        if length is None:
+            found.append(None)
+        elif layer.padding == "valid" and reach > length:
+            message = f"{layer.type} has a window of {reach}, which is larger than its input of {length}."
+            raise DoesNotFit(message, row, f"at least {reach} along each axis", "Use a smaller window, or padding 'same'.")
+        else:
+            found.append((length - reach) // stride + 1 if layer.padding == "valid" else -(-length // stride))
+    return found
+
+
+def _global_pooling(axes: int) -> Callable[[Any, Row], Size]:
+    def rule(layer: Any, row: Row) -> Size:
+        _expect_axes(layer, row, axes + 1)
+        kept = tuple(1 for _ in row.dims[:-1]) if layer.keepdims else ()
+        return Size(Row((*kept, row.last), row.is_whole))
+
+    return rule
+
+
+def _flatten(layer: Any, row: Row) -> Size:
+    if not row.is_whole or None in row.dims:
+        return Size(Row((None,), is_whole=True))
+    return Size(Row((at_least(row.dims),), is_whole=True))
+
+
+def _repeat(layer: Any, row: Row) -> Size:
+    _expect_axes(layer, row, 1)
+    return Size(Row((layer.n, row.last), is_whole=True))
+
+
+def _upsampling(axes: int) -> Callable[[Any, Row], Size]:
+    def rule(layer: Any, row: Row) -> Size:
+        _expect_axes(layer, row, axes + 1)
+        lengths = row.dims[:-1] if row.is_whole else ()
+        factors = _per_axis(layer.size, axes)[: len(lengths)]
+        steps = [None if length is None else length * factor for length, factor in zip(lengths, factors, strict=True)]
+        return Size(Row((*steps, row.last), row.is_whole))
+
+    return rule
+
+
+def _reshape(layer: Any, row: Row) -> Size:
+    return Size(Row(tuple(None if length == -1 else length for length in layer.target_shape), is_whole=True))
+
+
+def _normalisation(*names: str) -> Callable[[Any, Row], Size]:
+    """Layers with a few numbers per feature; an axis other than the last has no rule."""
+
+    def rule(layer: Any, row: Row) -> Size:
+        if layer.axis not in (-1, [-1]):
+            return Size(row, None)
+        wanted = [name for name in names if {"gamma": layer.scale, "beta": layer.center}.get(name, True)]
+        return Size(row, tuple(Weight(name, (row.last,), not name.startswith("moving_")) for name in wanted))
+
+    return rule
+
+
+def _recurrent(gates: int) -> Callable[[Any, Row], Size]:
+    def rule(layer: Any, row: Row) -> Size:
+        _expect_axes(layer, row, 2)
+        columns = gates * layer.units
+        weights = [Weight("kernel", (row.last, columns)), Weight("recurrent_kernel", (layer.units, columns))]
+        if layer.use_bias:
+            weights.append(Weight("bias", (2, columns) if getattr(layer, "reset_after", False) else (columns,)))
+        steps = row.dims[:1] if row.is_whole else (None,)
+        return Size(Row((*(steps if layer.return_sequences else ()), layer.units), is_whole=True), tuple(weights))
+
+    return rule
+
+
+def _expect_axes(layer: KerasObject, row: Row, axes: int) -> None:
+    if not row.is_whole or len(row.dims) == axes:
+        return
+    names = {1: "(features)", 2: "(steps, features)", 3: "(height, width, channels)", 4: "(depth, height, width, channels)"}
+    message = f"{layer.type} takes rows with {axes} axes, {names[axes]}. Received rows of shape {row.dims}."
+    fix = "Check the order of the layers and the input shape."
+    if len(row.dims) > axes:
+        fix = "Put a Flatten before it, or check the order of the layers and the input shape."
+    raise DoesNotFit(message, row, f"{axes} axes", fix)
+
+
+def _per_axis(value: Any, axes: int) -> tuple[int, ...]:
+    """One number stands for all axes."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,) * axes
+
+
+RULES: dict[str, Callable[[Any, Row], Size]] = {
+    "Dense": _dense,
+    "Embedding": _embedding,
+    "Flatten": _flatten,
+    "RepeatVector": _repeat,
+    "Reshape": _reshape,
+    "BatchNormalization": _normalisation("gamma", "beta", "moving_mean", "moving_variance"),
+    "LayerNormalization": _normalisation("gamma", "beta"),
+    "SimpleRNN": _recurrent(1),
+    "GRU": _recurrent(3),
+    "LSTM": _recurrent(4),
+    **{f"Conv{axes}D": _convolution(axes) for axes in (1, 2, 3)},
+    **{f"{kind}Pooling{axes}D": _pooling(axes) for axes in (1, 2, 3) for kind in ("Max", "Average")},
+    **{f"Global{kind}Pooling{axes}D": _global_pooling(axes) for axes in (1, 2, 3) for kind in ("Max", "Average")},
+    **{f"UpSampling{axes}D": _upsampling(axes) for axes in (1, 2, 3)},
+}
+
+UNCHANGED = frozenset({
+    "Activation", "ActivityRegularization", "AlphaDropout", "Dropout", "ELU", "GaussianDropout", "GaussianNoise", "Identity",
+    "LeakyReLU", "Masking", "RandomBrightness", "RandomContrast", "RandomFlip", "RandomRotation", "RandomTranslation",
+    "RandomZoom", "ReLU", "Rescaling", "Softmax", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
+    "UnitNormalization",
+})  # fmt: skip
+"""Layers without weights whose output has the shape of their input."""
