@@ -9,6 +9,7 @@ from service.errors import InvalidInput, Problem
 from service.features.datetimes import are_moments, as_moments, is_in_calendar, measure_datetime
 from service.features.plan import (
     CategoryColumn,
+    DatetimeColumn,
     DatetimePart,
     ExcludedColumn,
     NumberColumn,
@@ -55,14 +56,15 @@ def _plan_automatically(name: str, values: Array, kind: Kind) -> Planned:
     if kind in ("number", "boolean"):
         return _plan_number(name, values, kind, NumberFeature(scale="standardize" if kind == "number" else "none"))
     if kind == "date" or (kind == "text" and are_moments(values)):
-        column, words = _plan_datetime(name, values, kind, None)
-        return (column, words) if column.width else exclude(name, "its dates are all the same, to the minute")
+        date, words = _plan_datetime(name, values, kind, None)
+        is_constant = date.parts == ["days"] and not date.deviation_days
+        return exclude(name, "its dates are all the same, to the minute") if is_constant else (date, words)
     if kind != "text":
         return exclude(name, "its values are neither numbers, booleans, dates nor text")
     if len(labels_of(values)) <= MAX_AUTO_CATEGORIES:
         return _plan_category(name, values, kind, "one_hot")
-    column, words = _plan_text(name, values, kind, TextFeature())
-    return (column, words) if column.width > 1 else exclude(name, "its texts have no words")
+    text, words = _plan_text(name, values, kind, TextFeature())
+    return (text, words) if text.width > 1 else exclude(name, "its texts have no words")
 
 
 # Numbers
@@ -157,7 +159,7 @@ def _plan_category(name: str, values: Array, kind: Kind, encoding: Literal["one_
 # Dates
 
 
-def _plan_datetime(name: str, values: Array, kind: Kind, parts: list[DatetimePart] | None) -> Planned:
+def _plan_datetime(name: str, values: Array, kind: Kind, parts: list[DatetimePart] | None) -> tuple[DatetimeColumn, str]:
     if kind not in ("date", "text"):
         fix = 'Use {"type": "number"} or {"type": "exclude"}.'
         raise _unusable(name, "as a date", "The column holds no dates.", kind, "dates", fix)
@@ -169,9 +171,9 @@ def _plan_datetime(name: str, values: Array, kind: Kind, parts: list[DatetimePar
         fix = 'Write dates as 2026-01-31 or 2026-01-31T18:00:00Z; or use {"type": "text"}.'
         raise _unusable(name, "as a date", "A text is no date.", repr(values[wrong[0]])[:80], "ISO 8601", fix)
     column = measure_datetime(name, moments, parts)
-    words = {"days": "days since the first (standardized)"}
-    shown = ", ".join(words.get(part, f"{part.replace('_', ' ')} (on a circle)") for part in column.parts)
-    return column, f"date as {shown}" if shown else "date that does not vary"
+    days = "days since the first (standardized)" if column.deviation_days else "days (always the same, so they become 0)"
+    shown = ", ".join(days if part == "days" else f"{part.replace('_', ' ')} (on a circle)" for part in column.parts)
+    return column, f"date as {shown}"
 
 
 # Texts

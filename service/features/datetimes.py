@@ -56,12 +56,12 @@ def is_in_calendar(moments: Array) -> bool:
 
 
 def measure_datetime(name: str, moments: Array, parts: list[DatetimePart] | None) -> DatetimeColumn:
-    """The plan of a column, at least one value of which is not missing; the parts that vary where none are named."""
+    """The plan of a column, at least one value of which is not missing; the parts that vary where none are named, or the days."""
     present = present_in(moments)
     days, places = _days_of(present), _places_of(present)
     if parts is None:
         varying = {part: np.ptp(values) > 0 for part, values in places.items()}
-        parts = [part for part in DATETIME_PARTS if (varying[part] if part in varying else np.ptp(days) > 0)]
+        parts = [part for part in DATETIME_PARTS if varying.get(part, np.ptp(days) > 0)] or ["days"]
     since = (days - days.min()).astype(np.float64)
     return DatetimeColumn(
         column=name,

@@ -242,4 +242,5 @@ def _json_value(value: Any) -> Any:
         return value
     if math.isnan(value):
         return None
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    is_negative_zero = value == 0 and math.copysign(1, value) < 0
+    return int(value) if value.is_integer() and abs(value) < 2**53 and not is_negative_zero else value
