@@ -80,7 +80,7 @@ class _Measures(NamedTuple):
 def _plan_number(name: str, values: Array, kind: Kind, feature: NumberFeature) -> Planned:
     if kind not in ("number", "boolean"):
         fix = 'Use {"type": "datetime"}.' if kind == "date" else 'Use {"type": "category"} or {"type": "exclude"}.'
-        raise _unusable(name, "as a number", "The column holds no numbers.", kind, "numbers or booleans", fix)
+        raise _unusable(name, "as a number", "The column holds no numbers", kind, "numbers or booleans", fix)
     present = present_in(values).astype(np.float64, copy=False)
     measures = _measure(name, present)
     offset, divisor, words = _scaling(measures, feature.scale)
@@ -142,7 +142,7 @@ def _missing_in_words(values: Array, missing: str | float, value: float) -> str:
 def _plan_category(name: str, values: Array, kind: Kind, encoding: Literal["one_hot", "index"]) -> Planned:
     if kind not in ("number", "boolean", "text"):
         fix = 'Use {"type": "datetime"}.' if kind == "date" else 'Use {"type": "exclude"}.'
-        raise _unusable(name, "as a category", "The values have no names.", kind, "text, numbers or booleans", fix)
+        raise _unusable(name, "as a category", "The values have no names", kind, "text, numbers or booleans", fix)
     vocabulary = labels_of(values)
     if len(vocabulary) > MAX_CATEGORIES:
         problem = Problem(
@@ -162,14 +162,15 @@ def _plan_category(name: str, values: Array, kind: Kind, encoding: Literal["one_
 def _plan_datetime(name: str, values: Array, kind: Kind, parts: list[DatetimePart] | None) -> tuple[DatetimeColumn, str]:
     if kind not in ("date", "text"):
         fix = 'Use {"type": "number"} or {"type": "exclude"}.'
-        raise _unusable(name, "as a date", "The column holds no dates.", kind, "dates", fix)
+        raise _unusable(name, "as a date", "The column holds no dates", kind, "dates", fix)
     if kind == "date" and not is_in_calendar(values):
-        raise _unusable(name, "as a date", "A date is outside of the calendar.", "a year such as 0 or 10000", "years 1 to 9999")
+        fix = 'Correct it, or use {"type": "exclude"}.'
+        raise _unusable(name, "as a date", "A date is outside of the calendar", "another year", "years 1 to 9999", fix)
     moments = as_moments(values)
     wrong = np.flatnonzero(is_missing(moments) & ~is_missing(values))
     if len(wrong):
         fix = 'Write dates as 2026-01-31 or 2026-01-31T18:00:00Z; or use {"type": "text"}.'
-        raise _unusable(name, "as a date", "A text is no date.", repr(values[wrong[0]])[:80], "ISO 8601", fix)
+        raise _unusable(name, "as a date", "A text is no date", repr(values[wrong[0]])[:80], "ISO 8601", fix)
     column = measure_datetime(name, moments, parts)
     days = "days since the first (standardized)" if column.deviation_days else "days (always the same, so they become 0)"
     shown = ", ".join(days if part == "days" else f"{part.replace('_', ' ')} (on a circle)" for part in column.parts)
@@ -182,7 +183,7 @@ def _plan_datetime(name: str, values: Array, kind: Kind, parts: list[DatetimePar
 def _plan_text(name: str, values: Array, kind: Kind, feature: TextFeature) -> Planned:
     if kind != "text":
         fix = 'Use {"type": "category"}, {"type": "number"} or {"type": "datetime"}.'
-        raise _unusable(name, "as text", "The column holds no text.", kind, "text", fix)
+        raise _unusable(name, "as text", "The column holds no text", kind, "text", fix)
     vocabulary = most_frequent_words(values, feature.max_words)
     if feature.encoding == "multi_hot":
         return TextColumn(column=name, vocabulary=vocabulary, encoding="multi_hot"), f"which of {len(vocabulary)} words are in it"
@@ -191,9 +192,7 @@ def _plan_text(name: str, values: Array, kind: Kind, feature: TextFeature) -> Pl
     return column, f"its first {feature.length} words as numbers from 0 to {tokens - 1} (an Embedding with input_dim {tokens})"
 
 
-def _unusable(name: str, use: str, message: str, received: str, expected: str, fix: str | None = None) -> InvalidInput:
-    problem = Problem(f"/features/columns/{escape(name)}", message, received, expected, fix)
-    reason = f"it holds {received}" if received in ("number", "boolean", "text", "date", "other") else f"{message} {received}"
-    return InvalidInput(
-        f"Column '{name}' cannot be used {use}: {reason}. Expected {expected}." + (f" {fix}" if fix else ""), [problem]
-    )
+def _unusable(name: str, use: str, message: str, received: str, expected: str, fix: str) -> InvalidInput:
+    problem = Problem(f"/features/columns/{escape(name)}", f"{message}.", received, expected, fix)
+    reason = f"{message[0].lower()}{message[1:]}. Received {received}, expected {expected}. {fix}"
+    return InvalidInput(f"Column '{name}' cannot be used {use}: {reason}", [problem])

@@ -191,9 +191,12 @@ def test_numbers_can_be_scaled_from_zero_to_one():
 @pytest.mark.parametrize(
     ("features", "words"),
     [
-        (FeaturesSpec(columns={"x": NumberFeature()}), "cannot be used as a number: it holds text. Expected numbers"),
-        (FeaturesSpec(columns={"x": DatetimeFeature()}), "cannot be used as a date: A text is no date. 'a'"),
-        (FeaturesSpec(columns={"other": TextFeature()}), "cannot be used as text: it holds number"),
+        (
+            FeaturesSpec(columns={"x": NumberFeature()}),
+            "as a number: the column holds no numbers. Received text, expected numbers",
+        ),
+        (FeaturesSpec(columns={"x": DatetimeFeature()}), "as a date: a text is no date. Received 'a', expected ISO 8601"),
+        (FeaturesSpec(columns={"other": TextFeature()}), "as text: the column holds no text. Received number"),
         (FeaturesSpec(columns={"nobody": NumberFeature()}), "name no usable column"),
         (FeaturesSpec(columns={"y": NumberFeature()}), "name no usable column"),
     ],
