@@ -45,7 +45,7 @@ def encode_columns(plan: TableInput, columns: Mapping[str, Array]) -> Array:
         for start in range(0, rows, SCALED_ROWS):
             raw = np.stack([column[start : start + SCALED_ROWS] for column in values], axis=1)
             encoded[start : start + SCALED_ROWS, places] = _scale(measures, raw)
-    for column, start in zip(used, starts_of(used), strict=True):
+    for column, start in zip(used, _starts(used), strict=True):
         if not isinstance(column, NumberColumn):
             _write(column, columns[column.column], encoded[:, start : start + column.width])
     return encoded
@@ -121,7 +121,7 @@ def _write(column: CategoryColumn | DatetimeColumn | TextColumn, values: Array, 
         write_text(column, values, out)
 
 
-def starts_of(used: list[UsedColumn]) -> list[int]:
+def _starts(used: list[UsedColumn]) -> list[int]:
     """First place of each column in the tensor."""
     return [0, *accumulate(column.width for column in used)][:-1]
 
@@ -129,7 +129,7 @@ def starts_of(used: list[UsedColumn]) -> list[int]:
 def _places(used: list[UsedColumn], numbers: list[NumberColumn]) -> Any:
     if len(used) == len(numbers):
         return slice(None)
-    return [start for column, start in zip(used, starts_of(used), strict=True) if isinstance(column, NumberColumn)]
+    return [start for column, start in zip(used, _starts(used), strict=True) if isinstance(column, NumberColumn)]
 
 
 def _as_rows(values: Array) -> Array:
@@ -191,7 +191,7 @@ def _far_outside(numbers: list[NumberColumn], measures: Array, raw: Array) -> li
 def _not_finite(used: list[UsedColumn], rows: list[Any], encoded: Array, pointer: str) -> InvalidInput:
     """The error for numbers that float32 cannot hold once they are scaled."""
     problems = []
-    starts = {start: i for i, start in enumerate(starts_of(used))}
+    starts = {start: i for i, start in enumerate(_starts(used))}
     for row, place in np.argwhere(~np.isfinite(encoded))[:MAX_PROBLEMS].tolist():
         index = starts[place]
         name = used[index].column

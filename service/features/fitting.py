@@ -109,17 +109,23 @@ def _plan_columns(
             planned[name] = _Column(*exclude(name, "as you asked"))
             continue
         values = _chosen_rows(columns[name], training)
-        kind = kind_of(values)
-        if kind == "empty":
+        if kind_of(values) == "empty":
             empty.append(name)
-            continue
-        column, words = plan_column(name, values, kind, feature)
-        is_guarded = feature is None and not isinstance(column, ExcludedColumn | DatetimeColumn)
-        suspicion = suspicion_of(name, values, kind, truth, target.classes is not None) if is_guarded else None
-        planned[name] = _Column(column, words, suspicion)
+        elif feature is None:
+            planned[name] = _plan_automatically(name, values, truth, target)
+        else:
+            planned[name] = _Column(*plan_column(name, values, kind_of(values), feature))
     if empty:
         raise _no_values(empty)
     return planned
+
+
+def _plan_automatically(name: str, values: Array, truth: Array, target: Target) -> _Column:
+    kind = kind_of(values)
+    column, words = plan_column(name, values, kind, None)
+    if isinstance(column, ExcludedColumn | DatetimeColumn):
+        return _Column(column, words)
+    return _Column(column, words, suspicion_of(name, values, kind, truth, target.classes is not None))
 
 
 def _settle(planned: dict[str, _Column], features: FeaturesSpec) -> tuple[dict[str, _Column], list[str]]:
@@ -131,13 +137,11 @@ def _settle(planned: dict[str, _Column], features: FeaturesSpec) -> tuple[dict[s
     ]
     suspicious = {name: column.suspicion for name, column in planned.items() if column.suspicion is not None}
     if not any(column.planned.width for name, column in planned.items() if name not in suspicious):
-        used = [f"Column '{name}' is used because there is no other, but {reason}." for name, reason in suspicious.items()]
-        return planned, warnings + used
-    left_out = {name: _Column(*exclude(name, reason)) for name, reason in suspicious.items()}
-    return {**planned, **left_out}, warnings + [
-        f"Column '{name}' is left out: {reason}. {_way_to_use(name, planned[name].planned)}"
-        for name, reason in suspicious.items()
-    ]
+        warnings += [f"Column '{name}' is used because there is no other, but {why}." for name, why in suspicious.items()]
+        return planned, warnings
+    for name, why in suspicious.items():
+        warnings.append(f"Column '{name}' is left out: {why}. {_way_to_use(name, planned[name].planned)}")
+    return planned | {name: _Column(*exclude(name, why)) for name, why in suspicious.items()}, warnings
 
 
 def _way_to_use(name: str, column: PlannedColumn) -> str:

@@ -159,7 +159,10 @@ _SCHEMAS: Json = {
         "properties": {
             "value": {"description": "The predicted number, or a list of them where the model has several outputs."},
             "label": {"description": "The most probable class."},
-            "labels": {"description": "Where several may be true at once: those with a probability from 0.5 on.", "type": "array"},
+            "labels": {
+                "description": "Where several may be true at once: those with a probability from 0.5 on.",
+                "type": "array",
+            },
             "probabilities": {"description": "Probability of every class, from 0 to 1.", "type": "object"},
         },
     },
