@@ -182,9 +182,9 @@ def _far_outside(numbers: list[NumberColumn], measures: Array, raw: Array) -> li
     for place in np.flatnonzero(is_far.any(axis=0))[:MAX_WARNINGS].tolist():
         column, values = numbers[place], raw[is_far[:, place], place]
         if column.divisor:
-            more = f" (so are {len(values) - 1} more)" if len(values) > 1 else ""
-            training_range = f"{column.low:.6g} to {column.high:.6g} of column '{column.column[:80]}'"
-            warnings.append(f"{values[0]:.6g} is far outside of the training range {training_range}{more}.")
+            more = f" (and so are {len(values) - 1} more)" if len(values) > 1 else ""
+            known = f"the training range {column.low:.6g} to {column.high:.6g}"
+            warnings.append(f"Value {values[0]:.6g} of column '{column.column[:80]}' is far outside of {known}{more}.")
     return warnings
 
 

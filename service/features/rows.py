@@ -127,7 +127,8 @@ def _is_plain(column: UsedColumn, values: list[Any]) -> bool:
             return types <= {str, NoneType}
         case DatetimeColumn():
             return types <= {str, NoneType} and all(value is None or parse_moment(value) for value in values)
-    return types <= {int, float, NoneType} and all(map(_is_finite, filter(None, values)))
+    allowed = {int, float, NoneType, bool} if column.is_boolean else {int, float, NoneType}
+    return types <= allowed and all(map(_is_finite, filter(None, values)))
 
 
 def _fault(column: UsedColumn, value: Any) -> str | None:

@@ -160,7 +160,7 @@ FLAT = NumberColumn(column="flat", missing=3.0, offset=3.0, divisor=0.0, low=3.0
 @pytest.mark.parametrize("as_row", [lambda size: [size], lambda size: {"size": size}], ids=["list", "object"])
 def test_numbers_far_outside_of_the_training_range_are_a_warning(as_row):
     _, warnings = encode_rows(table(SIZE), [as_row(size) for size in (-16, 0, 7.5, 32, 900, -17)])
-    assert warnings == ["900 is far outside of the training range 0 to 16 of column 'size' (so are 1 more)."]
+    assert warnings == ["Value 900 of column 'size' is far outside of the training range 0 to 16 (and so are 1 more)."]
 
 
 def test_a_missing_number_and_one_that_cannot_matter_are_inside_of_the_training_range():
