@@ -8,13 +8,19 @@ from service.features.plan import FeaturePlan, Label, Target
 
 Array = np.ndarray[Any, Any]
 
+LIKELY = 0.5
+"""From this probability on a label is named."""
+
 
 def to_answers(plan: FeaturePlan, output: Array) -> list[dict[str, Any]]:
     """One answer per row of ``output``, ready for JSON.
 
-    Classes answer ``{"label": c, "probabilities": {"c": p, …}}``, numbers ``{"value": x}`` (a list where a row has several).
+    Classes answer ``{"label": c, "probabilities": {"c": p, …}}``, labels ``{"labels": [those from 0.5 on], "probabilities":
+    …}``, and numbers ``{"value": x}`` (a list where a row has several).
     """
     target = plan.target
+    if target is not None and target.labels is not None and output.shape[1:] == (len(target.labels),):
+        return _several_labels(target.labels, label_probabilities(target, output.astype(np.float64)))
     if target is None or target.classes is None or not is_class_output(target, output):
         return [{"value": value} for value in _one_value_per_row(output)]
     probabilities = class_probabilities(target, output.astype(np.float64))
@@ -39,6 +45,22 @@ def class_probabilities(target: Target, output: Array) -> Array:
         truth = _sigmoid(output[:, 0]) if target.from_logits else output[:, 0]
         return np.stack([1.0 - truth, truth], axis=1)
     return _softmax(output) if target.from_logits else output
+
+
+def label_probabilities(target: Target, output: Array) -> Array:
+    """The probability ``(rows, labels)`` of each label by itself."""
+    return _sigmoid(output) if target.from_logits else output
+
+
+def _several_labels(labels: list[Label], probabilities: Array) -> list[dict[str, Any]]:
+    names = [label_text(label) for label in labels]
+    return [
+        {
+            "labels": [label for label, probability in zip(labels, row, strict=True) if probability >= LIKELY],
+            "probabilities": dict(zip(names, row, strict=True)),
+        }
+        for row in probabilities.tolist()
+    ]
 
 
 def _labelled(classes: list[Label], probabilities: Array) -> list[dict[str, Any]]:

@@ -3,49 +3,51 @@
 ``encode_columns`` is the one implementation; rows of a request are first laid out as the same raw columns.
 """
 
-import math
-from collections.abc import Iterator, Mapping
-from itertools import accumulate, chain, repeat
-from types import NoneType
+from collections.abc import Mapping
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
 
 from service.errors import InvalidInput, Problem
+from service.features.categories import write_category
+from service.features.datetimes import write_datetime
 from service.features.plan import (
     ArrayInput,
     CategoryColumn,
+    DatetimeColumn,
     ExcludedColumn,
     FeaturePlan,
     NumberColumn,
     TableInput,
     Target,
+    TextColumn,
+    UsedColumn,
 )
+from service.features.raw import Array, escape
+from service.features.rows import MAX_PROBLEMS, MAX_WARNINGS, RowReader, shown
+from service.features.texts import write_text
 
-Array = np.ndarray[Any, Any]
-UsedColumn = NumberColumn | CategoryColumn
-
-MAX_PROBLEMS = 20
-MAX_WARNINGS = 20
 SCALED_ROWS = 1024
 """Rows that are scaled at once: as many as a processor's cache holds of some dozens of columns."""
 NUMBERS = frozenset({int, float})
 
 
 def encode_columns(plan: TableInput, columns: Mapping[str, Array]) -> Array:
-    """The tensor ``(rows, plan.width)`` of float32 for raw columns: numbers with NaN, or objects with None, as missing."""
+    """The tensor ``(rows, plan.width)`` of float32 for raw columns, as ``features.raw`` describes them."""
     used = used_columns(plan)
     rows = len(columns[used[0].column]) if used else 0
     encoded = np.zeros((rows, plan.width), dtype=np.float32)
     numbers = [column for column in used if isinstance(column, NumberColumn)]
     if numbers:
+        measures = _measures(numbers)
         values, places = [_as_float64(columns[column.column]) for column in numbers], _places(used, numbers)
         for start in range(0, rows, SCALED_ROWS):
             raw = np.stack([column[start : start + SCALED_ROWS] for column in values], axis=1)
-            encoded[start : start + SCALED_ROWS, places] = _scale(numbers, raw)
+            encoded[start : start + SCALED_ROWS, places] = _scale(measures, raw)
     for column, start in zip(used, _starts(used), strict=True):
-        if isinstance(column, CategoryColumn):
-            _write_category(column, columns[column.column], encoded[:, start : start + column.width])
+        if not isinstance(column, NumberColumn):
+            _write(column, columns[column.column], encoded[:, start : start + column.width])
     return encoded
 
 
@@ -95,11 +97,14 @@ def _as_float64(values: Array) -> Array:
     return values.astype(np.float64, copy=False)  # numpy turns None into NaN, and booleans into 0 and 1
 
 
-def _scale(numbers: list[NumberColumn], raw: Array) -> Array:
+def _measures(numbers: list[NumberColumn]) -> Array:
+    """``(5, numbers)``: missing, offset, divisor, low and high; what is not known is NaN."""
+    return np.array([(c.missing, c.offset, c.divisor, c.low, c.high) for c in numbers], dtype=np.float64).T
+
+
+def _scale(measures: Array, raw: Array) -> Array:
     """``(value - offset) / divisor`` in float64, then rounded once to float32; ``raw`` has one column per number."""
-    missing, offset, divisor = (
-        np.array([getattr(column, name) for column in numbers]) for name in ("missing", "offset", "divisor")
-    )
+    missing, offset, divisor = measures[:3]
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which encode_rows refuses
         filled = np.where(np.isnan(raw), missing, raw)
         scaled = np.divide(filled - offset, divisor, out=np.zeros_like(filled), where=divisor != 0)
@@ -107,18 +112,13 @@ def _scale(numbers: list[NumberColumn], raw: Array) -> Array:
     return rounded
 
 
-def _write_category(column: CategoryColumn, values: Array, out: Array) -> None:
-    places = _category_places(column, values.tolist())
-    if column.encoding == "index":
-        out[:, 0] = places
+def _write(column: CategoryColumn | DatetimeColumn | TextColumn, values: Array, out: Array) -> None:
+    if isinstance(column, CategoryColumn):
+        write_category(column, values, out)
+    elif isinstance(column, DatetimeColumn):
+        write_datetime(column, values, out)
     else:
-        out[np.arange(len(places)), places] = 1.0
-
-
-def _category_places(column: CategoryColumn, values: list[Any]) -> list[int]:
-    """Place of each value: 0 for missing and unseen ones. As in Python and JSON readers, 1, 1.0 and true are equal."""
-    place_of = {label: place for place, label in enumerate(column.vocabulary, start=1)}
-    return list(map(place_of.get, values, repeat(0)))
+        write_text(column, values, out)
 
 
 def _starts(used: list[UsedColumn]) -> list[int]:
@@ -141,20 +141,27 @@ def _as_rows(values: Array) -> Array:
 
 def _encode_table_rows(plan: TableInput, target: Target | None, rows: list[Any], pointer: str) -> tuple[Array, list[str]]:
     used = used_columns(plan)
+    numbers = [column for column in used if isinstance(column, NumberColumn)]
     warnings: list[str] = []
-    encoded = _encode_plain_numbers(used, rows)
-    if encoded is None:
-        columns, warnings = _RowReader(plan, used, target, pointer).read(rows)
+    raw = _plain_numbers(rows, len(used)) if len(numbers) == len(used) else None
+    if raw is not None:
+        measures = _measures(numbers)
+        encoded = _scale(measures, raw)
+        warnings = _far_outside(numbers, measures, raw)
+    else:
+        columns, warnings = RowReader(plan, used, target, pointer).read(rows)
         encoded = encode_columns(plan, columns)
+        if numbers:
+            values = np.stack([columns[column.column] for column in numbers], axis=1)
+            warnings += _far_outside(numbers, _measures(numbers), values)
     if not np.isfinite(encoded).all():
         raise _not_finite(used, rows, encoded, pointer)
-    return encoded, warnings
+    return encoded, warnings[:MAX_WARNINGS]
 
 
-def _encode_plain_numbers(used: list[UsedColumn], rows: list[Any]) -> Array | None:
+def _plain_numbers(rows: list[Any], width: int) -> Array | None:
     """The quick way for lists of plain numbers; None where the rows are anything else."""
-    numbers = [column for column in used if isinstance(column, NumberColumn)]
-    if len(numbers) != len(used) or not all(type(row) is list and len(row) == len(used) for row in rows):
+    if not all(type(row) is list and len(row) == width for row in rows):
         return None
     if not NUMBERS.issuperset(map(type, chain.from_iterable(rows))):
         return None
@@ -162,129 +169,23 @@ def _encode_plain_numbers(used: list[UsedColumn], rows: list[Any]) -> Array | No
         raw = np.array(rows, dtype=np.float64)
     except OverflowError:
         return None
-    return _scale(numbers, raw) if np.isfinite(raw).all() else None
+    return raw if np.isfinite(raw).all() else None
 
 
-class _RowReader:
-    """Lays rows out as raw columns and collects what is wrong with them."""
-
-    def __init__(self, plan: TableInput, used: list[UsedColumn], target: Target | None, pointer: str) -> None:
-        self._used = used
-        self._known = {column.column for column in plan.columns} | ({target.name} if target else set())
-        self._pointer = pointer
-        self._problems: list[Problem] = []
-        self._unknown: dict[str, None] = {}
-
-    def read(self, rows: list[Any]) -> tuple[dict[str, Array], list[str]]:
-        columns = self._plain_objects(rows) or self._cell_by_cell(rows)
-        raw = {column.column: _as_objects(values) for column, values in zip(self._used, columns, strict=True)}
-        return raw, self._warnings(raw)
-
-    def _plain_objects(self, rows: list[Any]) -> list[list[Any]] | None:
-        """The quick way for objects of plain values; None where anything needs a closer look."""
-        if not all(type(row) is dict and row.keys() <= self._known for row in rows):
-            return None
-        try:
-            columns = [[row[column.column] for row in rows] for column in self._used]
-        except KeyError:
-            return None
-        return columns if all(map(_is_plain, self._used, columns)) else None
-
-    def _cell_by_cell(self, rows: list[Any]) -> list[list[Any]]:
-        columns: list[list[Any]] = [[] for _ in self._used]
-        for index, row in enumerate(rows):
-            for values, value in zip(columns, self._cells(index, row), strict=True):
-                values.append(value)
-            if len(self._problems) >= MAX_PROBLEMS:
-                break
-        if self._problems:
-            message = f"{self._problems[0].pointer}: {self._problems[0].message}"
-            raise InvalidInput(f"Some rows cannot be used. {message}", self._problems[:MAX_PROBLEMS])
-        return columns
-
-    def _cells(self, index: int, row: Any) -> list[Any]:
-        where = f"{self._pointer}/{index}"
-        if isinstance(row, dict):
-            self._unknown.update(dict.fromkeys(name for name in row if name not in self._known))
-            return [self._cell(column, f"{where}/{_escape(column.column)}", row) for column in self._used]
-        if isinstance(row, list) and len(row) == len(self._used):
-            return [self._checked(column, f"{where}/{i}", row[i]) for i, column in enumerate(self._used)]
-        self._refuse_row(where, row)
-        return [None] * len(self._used)
-
-    def _refuse_row(self, where: str, row: Any) -> None:
-        names = ", ".join(column.column for column in self._used[:10]) + (", …" if len(self._used) > 10 else "")
-        if isinstance(row, list):
-            received, message = f"{len(row)} values", "The row has the wrong number of values."
-        else:
-            received, message = _shown(row), "This is no row."
-        expected = f"{len(self._used)} values in the order {names}, or an object by name"
-        self._problems.append(Problem(where, message, received, expected))
-
-    def _cell(self, column: UsedColumn, where: str, row: dict[str, Any]) -> Any:
-        if column.column in row:
-            return self._checked(column, where, row[column.column])
-        message = f"The row has no '{column.column}'."
-        self._problems.append(Problem(where, message, "nothing", _expected(column), "Add it, or send null if it is not known."))
-        return None
-
-    def _checked(self, column: UsedColumn, where: str, value: Any) -> Any:
-        fault = None if value is None else _fault(column, value)
-        if fault is not None:
-            self._problems.append(Problem(where, fault, _shown(value), _expected(column)))
-        return value
-
-    def _warnings(self, raw: dict[str, Array]) -> list[str]:
-        unknown = [f"'{name[:80]}' is no column of this model and was ignored." for name in self._unknown]
-        unseen = chain.from_iterable(
-            _unseen(column, raw[column.column]) for column in self._used if isinstance(column, CategoryColumn)
-        )
-        return [*unknown, *unseen][:MAX_WARNINGS]
-
-
-def _as_objects(values: list[Any]) -> Array:
-    raw = np.empty(len(values), dtype=object)
-    raw[:] = values
-    return raw
-
-
-def _is_plain(column: UsedColumn, values: list[Any]) -> bool:
-    """Whether a look at the types alone shows that nothing is wrong with a column."""
-    types = set(map(type, values))
-    if isinstance(column, CategoryColumn):
-        return types <= {str, int, float, bool, NoneType}
-    return types <= {int, float, NoneType} and all(map(_is_finite, filter(None, values)))
-
-
-def _fault(column: UsedColumn, value: Any) -> str | None:
-    """What is wrong with a value that is not null."""
-    if isinstance(column, CategoryColumn):
-        return None if isinstance(value, str | int | float) else "This is no category."
-    if isinstance(value, bool):
-        return None if column.is_boolean else "This is a boolean."
-    if not isinstance(value, int | float):
-        return "This is no number."
-    return None if _is_finite(value) else "This number is not finite."
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
-
-
-def _expected(column: UsedColumn) -> str:
-    if isinstance(column, CategoryColumn):
-        return "one of: " + ", ".join(str(label)[:40] for label in column.vocabulary[:10])
-    return "true, false, 0 or 1" if column.is_boolean else "a number"
-
-
-def _unseen(column: CategoryColumn, values: Array) -> Iterator[str]:
-    places = _category_places(column, values.tolist())
-    unseen = dict.fromkeys(value for value, place in zip(values, places, strict=True) if place == 0 and value is not None)
-    for value in unseen:
-        yield f"{_shown(value)} was not seen in column '{column.column}' in training; it counts as unknown."
+def _far_outside(numbers: list[NumberColumn], measures: Array, raw: Array) -> list[str]:
+    """One warning for each column with values that are further from the training range than it is wide."""
+    low, high = measures[3:]
+    is_far = np.abs(raw - (low + high) / 2) > 1.5 * (high - low)  # false where either is NaN
+    if not is_far.any():
+        return []
+    warnings = []
+    for place in np.flatnonzero(is_far.any(axis=0))[:MAX_WARNINGS].tolist():
+        column, values = numbers[place], raw[is_far[:, place], place]
+        if column.divisor:
+            more = f" (and so are {len(values) - 1} more)" if len(values) > 1 else ""
+            known = f"the training range {column.low:.6g} to {column.high:.6g}"
+            warnings.append(f"Value {values[0]:.6g} of column '{column.column[:80]}' is far outside of {known}{more}.")
+    return warnings
 
 
 def _not_finite(used: list[UsedColumn], rows: list[Any], encoded: Array, pointer: str) -> InvalidInput:
@@ -294,9 +195,9 @@ def _not_finite(used: list[UsedColumn], rows: list[Any], encoded: Array, pointer
     for row, place in np.argwhere(~np.isfinite(encoded))[:MAX_PROBLEMS].tolist():
         index = starts[place]
         name = used[index].column
-        value, key = (rows[row][name], _escape(name)) if isinstance(rows[row], dict) else (rows[row][index], str(index))
+        value, key = (rows[row][name], escape(name)) if isinstance(rows[row], dict) else (rows[row][index], str(index))
         problems.append(
-            Problem(f"{pointer}/{row}/{key}", "This number is too large.", _shown(value), "a number near the training data")
+            Problem(f"{pointer}/{row}/{key}", "This number is too large.", shown(value), "a number near the training data")
         )
     return InvalidInput(f"Some numbers are too large. {problems[0].pointer}: {problems[0].message}", problems)
 
@@ -346,7 +247,7 @@ def _bad_array_rows(plan: ArrayInput, rows: list[Any], pointer: str) -> InvalidI
                 Problem(
                     f"{pointer}/{index}",
                     "The row is ragged or holds something else than numbers.",
-                    _shown(row),
+                    shown(row),
                     expected,
                 )
             )
@@ -356,16 +257,3 @@ def _bad_array_rows(plan: ArrayInput, rows: list[Any], pointer: str) -> InvalidI
             break
     message = f"Every row must be {expected}."
     return InvalidInput(message, problems or [Problem(pointer, "The rows do not fit together.", None, expected)])
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list | dict):
-        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**40:
-        return "a very large integer"  # Python refuses to write out thousands of digits
-    return repr(value)[:80]
-
-
-def _escape(name: str) -> str:
-    """A name as a part of a JSON pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")

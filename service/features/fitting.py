@@ -1,22 +1,20 @@
 """Makes a feature plan from data: measures the training rows, and reads from the loss what the target must become.
 
-A raw column is a numpy array: numbers (NaN is missing), booleans, dates, or objects (None is missing).
 Knows no Keras, files or database.
 """
 
-import math
-import operator
 from collections.abc import Mapping
-from itertools import repeat
-from types import NoneType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from service.errors import InvalidInput, Problem
+from service.features.columns import MAX_CATEGORIES, exclude, plan_column
+from service.features.guards import suspicion_of
 from service.features.plan import (
     ArrayInput,
     CategoryColumn,
+    DatetimeColumn,
     ExcludedColumn,
     FeaturePlan,
     Label,
@@ -24,17 +22,14 @@ from service.features.plan import (
     PlannedColumn,
     TableInput,
     Target,
+    TextColumn,
 )
+from service.features.raw import Array, escape, is_missing, kind_of, labels_of
 from service.spec.base import suggest
 from service.spec.compile import LossBase
-from service.spec.features import CategoryFeature, ColumnFeature, ExcludedFeature, FeaturesSpec, NumberFeature
-
-Array = np.ndarray[Any, Any]
-Kind = Literal["number", "boolean", "text", "date", "empty", "other"]
+from service.spec.features import ExcludedFeature, FeaturesSpec
 
 INPUT_NAME = "input"
-MAX_AUTO_CATEGORIES = 50
-MAX_CATEGORIES = 10_000
 MAX_PROBLEMS = 20
 
 
@@ -44,6 +39,13 @@ class FittedPlan(NamedTuple):
     plan: FeaturePlan
     chosen: dict[str, str]
     warnings: list[str]
+
+
+class _Column(NamedTuple):
+    planned: PlannedColumn
+    words: str
+    suspicion: str | None = None
+    """Why the column should be left out; never set where the client has said how to use it."""
 
 
 def fit_table_plan(
@@ -56,16 +58,15 @@ def fit_table_plan(
     target_name = known_target(target, list(columns), "column")
     _check_named_columns(features, list(columns), target_name)
     planned_target = plan_target(target_name, columns[target_name], loss)
-    planned, chosen = _plan_columns([name for name in columns if name != target_name], columns, features, training)
-    if not any(column.width for column in planned):
+    names = [name for name in columns if name != target_name]
+    planned, warnings = _settle(_plan_columns(names, columns, features, training, planned_target), features)
+    chosen = {name: column.words for name, column in planned.items()}
+    if not any(column.planned.width for column in planned.values()):
         raise _nothing_to_learn_from(target_name, chosen)
+    _check_tokens(planned)
     chosen[target_name] = _describe_target(planned_target)
-    warnings = [
-        f"Column '{column.column}' is left out: {column.reason}."
-        for column in planned
-        if isinstance(column, ExcludedColumn) and column.column not in features.columns
-    ]
-    return FittedPlan(FeaturePlan(input=TableInput(name=INPUT_NAME, columns=planned), target=planned_target), chosen, warnings)
+    table = TableInput(name=INPUT_NAME, columns=[column.planned for column in planned.values()])
+    return FittedPlan(FeaturePlan(input=table, target=planned_target), chosen, warnings)
 
 
 def fit_array_plan(
@@ -92,67 +93,72 @@ def fit_array_plan(
     return FittedPlan(FeaturePlan(input=plan_input, target=planned_target), chosen, [])
 
 
-def kind_of(values: Array) -> Kind:
-    """What a raw column holds, missing values aside."""
-    by_dtype: dict[str, Kind] = {"i": "number", "u": "number", "b": "boolean", "M": "date", "m": "date"}
-    if values.dtype.kind == "f":
-        return "empty" if np.isnan(values).all() else "number"
-    if values.dtype.kind != "O":
-        return by_dtype.get(values.dtype.kind, "other")
-    types = set(map(type, values)) - {NoneType}
-    if not types:
-        return "empty"
-    by_type: dict[type, Kind] = {str: "text", bool: "boolean", int: "number"}
-    return by_type.get(types.pop(), "other") if len(types) == 1 else "other"
-
-
-def is_missing(values: Array) -> Array:
-    """One boolean per row of a raw column."""
-    if values.dtype.kind == "f":
-        return np.isnan(values)
-    if values.dtype.kind == "O":
-        return np.fromiter(map(operator.is_, values, repeat(None)), bool, len(values))
-    return np.zeros(len(values), dtype=bool)
-
-
-def labels_of(values: Array) -> list[Label]:
-    """The distinct values of a raw column in order, missing ones left out; whole numbers as integers."""
-    present = _present(values)
-    distinct = sorted(set(present.tolist())) if present.dtype.kind == "O" else np.unique(present).tolist()
-    if distinct and all(isinstance(value, float) and value.is_integer() for value in distinct):
-        return [int(value) for value in distinct]
-    return distinct
-
-
-def _present(values: Array) -> Array:
-    """The values that are not missing; no copy where none is."""
-    missing = is_missing(values)
-    return values[~missing] if missing.any() else values
-
-
 # Columns
 
 
 def _plan_columns(
-    names: list[str], columns: Mapping[str, Array], features: FeaturesSpec, training: Array
-) -> tuple[list[PlannedColumn], dict[str, str]]:
-    """What becomes of each column, and in words; one column is held at a time. Raises InvalidInput."""
-    planned, chosen, empty = [], {}, []
+    names: list[str], columns: Mapping[str, Array], features: FeaturesSpec, training: Array, target: Target
+) -> dict[str, _Column]:
+    """What becomes of each column; one is held at a time, beside the target. Raises InvalidInput."""
+    planned: dict[str, _Column] = {}
+    empty = []
+    truth = _chosen_rows(columns[target.name], training)
     for name in names:
         feature = features.columns.get(name)
         if isinstance(feature, ExcludedFeature):
-            column, chosen[name] = _exclude(name, "as you asked")
+            planned[name] = _Column(*exclude(name, "as you asked"))
+            continue
+        values = _chosen_rows(columns[name], training)
+        if kind_of(values) == "empty":
+            empty.append(name)
+        elif feature is None:
+            planned[name] = _plan_automatically(name, values, truth, target)
         else:
-            values = _chosen_rows(columns[name], training)
-            kind = kind_of(values)
-            if kind == "empty":
-                empty.append(name)
-                continue
-            column, chosen[name] = _plan_column(name, values, kind, feature)
-        planned.append(column)
+            planned[name] = _Column(*plan_column(name, values, kind_of(values), feature))
     if empty:
         raise _no_values(empty)
-    return planned, chosen
+    return planned
+
+
+def _plan_automatically(name: str, values: Array, truth: Array, target: Target) -> _Column:
+    kind = kind_of(values)
+    column, words = plan_column(name, values, kind, None)
+    if isinstance(column, ExcludedColumn | DatetimeColumn):
+        return _Column(column, words)
+    return _Column(column, words, suspicion_of(name, values, kind, truth, target.classes is not None))
+
+
+def _settle(planned: dict[str, _Column], features: FeaturesSpec) -> tuple[dict[str, _Column], list[str]]:
+    """Leave out what is suspicious, unless nothing else is left to learn from; and say so."""
+    warnings = [
+        f"Column '{name}' is left out: {column.planned.reason}."
+        for name, column in planned.items()
+        if isinstance(column.planned, ExcludedColumn) and name not in features.columns
+    ]
+    suspicious = {name: column.suspicion for name, column in planned.items() if column.suspicion is not None}
+    if not any(column.planned.width for name, column in planned.items() if name not in suspicious):
+        warnings += [f"Column '{name}' is used because there is no other, but {why}." for name, why in suspicious.items()]
+        return planned, warnings
+    for name, why in suspicious.items():
+        warnings.append(f"Column '{name}' is left out: {why}. {_way_to_use(name, planned[name].planned)}")
+    return planned | {name: _Column(*exclude(name, why)) for name, why in suspicious.items()}, warnings
+
+
+def _way_to_use(name: str, column: PlannedColumn) -> str:
+    setting = {NumberColumn: "number", CategoryColumn: "category"}.get(type(column), "text")
+    return f'To use it all the same, set "features": {{"columns": {{"{name}": {{"type": "{setting}"}}}}}}.'
+
+
+def _check_tokens(planned: dict[str, _Column]) -> None:
+    used = [name for name, column in planned.items() if column.planned.width]
+    for name in used:
+        column = planned[name].planned
+        if isinstance(column, TextColumn) and column.encoding == "tokens" and len(used) > 1:
+            others = [other for other in used if other != name]
+            message = f"Column '{name}' becomes tokens for an Embedding, which cannot share one input with other columns."
+            fix = f'Leave the others out with {{"type": "exclude"}} ({_shown(others)}), or use the encoding "multi_hot".'
+            problem = Problem(f"/features/columns/{escape(name)}/encoding", message, "tokens", "no other column", fix)
+            raise InvalidInput(f"{message} {fix}", [problem])
 
 
 def _chosen_rows(values: Array, chosen: Array) -> Array:
@@ -164,85 +170,13 @@ def _chosen_rows(values: Array, chosen: Array) -> Array:
 def _no_values(names: list[str]) -> InvalidInput:
     problems = [
         Problem(
-            f"/features/columns/{_escape(name)}", f"Column '{name}' has no values in the training rows.", "no values", "some",
+            f"/features/columns/{escape(name)}", f"Column '{name}' has no values in the training rows.", "no values", "some",
             f'Leave it out: "features": {{"columns": {{"{name}": {{"type": "exclude"}}}}}}; or fill it in.',
         )
         for name in names[:MAX_PROBLEMS]
     ]  # fmt: skip
     more = f" Neither have {len(names) - 1} others." if len(names) > 1 else ""
     return InvalidInput(f"{problems[0].message}{more} {problems[0].fix}", problems)
-
-
-def _plan_column(name: str, values: Array, kind: Kind, feature: ColumnFeature | None) -> tuple[PlannedColumn, str]:
-    if isinstance(feature, NumberFeature):
-        return _plan_number(name, values, kind, feature.scale)
-    if isinstance(feature, CategoryFeature):
-        return _plan_category(name, values, kind, feature.encoding)
-    return _plan_automatically(name, values, kind)
-
-
-def _plan_automatically(name: str, values: Array, kind: Kind) -> tuple[PlannedColumn, str]:
-    if kind == "number":
-        return _plan_number(name, values, kind, "standardize")
-    if kind == "boolean":
-        return _plan_number(name, values, kind, "none")
-    if kind == "date":
-        return _exclude(name, "dates cannot be used yet")
-    if kind == "other":
-        return _exclude(name, "its values are neither numbers, booleans nor text")
-    distinct = len(labels_of(values))
-    if distinct > MAX_AUTO_CATEGORIES:
-        return _exclude(name, f"it is text with {distinct} different values (more than {MAX_AUTO_CATEGORIES})")
-    return _plan_category(name, values, kind, "one_hot")
-
-
-def _exclude(name: str, reason: str) -> tuple[PlannedColumn, str]:
-    return ExcludedColumn(column=name, reason=reason), f"left out: {reason}"
-
-
-def _plan_number(name: str, values: Array, kind: Kind, scale: str) -> tuple[PlannedColumn, str]:
-    if kind not in ("number", "boolean"):
-        problem = Problem(
-            f"/features/columns/{_escape(name)}", "The column holds no numbers.", kind, "numbers or booleans",
-            'Use {"type": "category"} or {"type": "exclude"}.',
-        )  # fmt: skip
-        raise InvalidInput(f"Column '{name}' cannot be used as a number: it holds {kind}.", [problem])
-    present = _present(values).astype(np.float64, copy=False)
-    offset, divisor, words = _measure(name, present, scale)
-    column = NumberColumn(
-        column=name, missing=float(present.mean()), offset=offset, divisor=divisor, is_boolean=kind == "boolean"
-    )
-    return column, "0 or 1" if kind == "boolean" and scale == "none" else words
-
-
-def _measure(name: str, present: Array, scale: str) -> tuple[float, float, str]:
-    with np.errstate(over="ignore", invalid="ignore"):
-        low, high, mean, deviation = (float(f(present)) for f in (np.min, np.max, np.mean, np.std))
-    if not all(map(math.isfinite, (low, high, mean, deviation))):
-        problem = Problem(
-            f"/dataset/columns/{_escape(name)}", "A value is infinite or too large to measure.", f"{low:g} to {high:g}"
-        )
-        raise InvalidInput(f"Column '{name}' holds numbers that are too large to scale.", [problem])
-    if scale == "none":
-        return 0.0, 1.0, "number as it is"
-    if low == high:
-        return low, 0.0, f"number, always {low:g}, so it becomes 0"
-    if scale == "min_max":
-        return low, high - low, f"number, from {low:g} to {high:g} scaled to 0 to 1"
-    return mean, deviation, f"number, standardized (mean {mean:.4g}, deviation {deviation:.4g})"
-
-
-def _plan_category(name: str, values: Array, kind: Kind, encoding: Literal["one_hot", "index"]) -> tuple[PlannedColumn, str]:
-    pointer = f"/features/columns/{_escape(name)}"
-    if kind not in ("number", "boolean", "text"):
-        problem = Problem(pointer, "The values have no names.", kind, "text, numbers or booleans", 'Use {"type": "exclude"}.')
-        raise InvalidInput(f"Column '{name}' cannot be used as a category: it holds {kind}.", [problem])
-    vocabulary = labels_of(values)
-    if len(vocabulary) > MAX_CATEGORIES:
-        problem = Problem(pointer, "There are too many different values.", str(len(vocabulary)), f"at most {MAX_CATEGORIES}")
-        raise InvalidInput(f"Column '{name}' has {len(vocabulary)} different values, too many for a category.", [problem])
-    words = "one-hot" if encoding == "one_hot" else "as the value's place"
-    return CategoryColumn(column=name, vocabulary=vocabulary, encoding=encoding), f"one of {len(vocabulary)} values, {words}"
 
 
 # The target
@@ -252,6 +186,10 @@ def plan_target(name: str, values: Array, loss: LossBase) -> Target:
     """How raw target values ``(rows, …)`` become what the loss wants. Raises InvalidInput."""
     _check_complete(name, values)
     encoding = loss.target_encoding
+    from_logits = bool(getattr(loss, "from_logits", False))
+    if encoding == "binary" and _are_labels(values):
+        labels: list[Label] = list(range(values.shape[1]))
+        return Target(name=name, encoding="number", labels=labels, from_logits=from_logits)
     if encoding == "number":
         _check_numbers(name, values, loss)
         return Target(name=name, encoding=encoding)
@@ -261,7 +199,14 @@ def plan_target(name: str, values: Array, loss: LossBase) -> Target:
             name, f"it has {len(classes)} classes, and {loss.type} wants exactly 2", _shown(classes), "2 classes",
             "Use SparseCategoricalCrossentropy with one softmax unit per class." if len(classes) > 2 else None,
         )  # fmt: skip
-    return Target(name=name, encoding=encoding, classes=classes, from_logits=bool(getattr(loss, "from_logits", False)))
+    return Target(name=name, encoding=encoding, classes=classes, from_logits=from_logits)
+
+
+def _are_labels(values: Array) -> bool:
+    """Whether each row says of several labels which are true."""
+    if values.ndim != 2 or values.shape[1] < 2 or values.dtype.kind not in "biuf":
+        return False
+    return bool(((values == 0) | (values == 1)).all())
 
 
 def _is_one_hot(values: Array, encoding: str) -> bool:
@@ -273,6 +218,8 @@ def _classes(name: str, values: Array, loss: LossBase) -> list[Label]:
         fix = "Give each row the number or name of its class."
         if loss.target_encoding == "index":
             fix += " For one-hot rows use CategoricalCrossentropy."
+        elif loss.target_encoding == "binary":
+            fix += " Or give it rows of zeros and ones, one for each label."
         raise _bad_target(name, f"{loss.type} wants one class per row", f"shape {values.shape}", f"shape ({len(values)},)", fix)
     kind = kind_of(values.reshape(-1))
     if kind not in ("number", "boolean", "text"):
@@ -330,7 +277,7 @@ def known_target(target: str | None, names: list[str], noun: str) -> str:
 def _check_named_columns(features: FeaturesSpec, names: list[str], target: str | None) -> None:
     problems = []
     for name in features.columns:
-        pointer = f"/features/columns/{_escape(name)}"
+        pointer = f"/features/columns/{escape(name)}"
         if name == target:
             problems.append(Problem(pointer, "This is the target.", name, "a column other than the target", "Leave it out."))
         elif name not in names:
@@ -354,6 +301,8 @@ def _bad_target(name: str, reason: str, received: str, expected: str, fix: str |
 
 
 def _describe_target(target: Target) -> str:
+    if target.labels is not None:
+        return f"target: {len(target.labels)} labels, each true or not"
     if target.classes is None:
         return "target: the number itself"
     words = {"binary": "as 0 and 1", "index": "as the class's place", "one_hot": "as one-hot rows"}[target.encoding]
@@ -363,8 +312,3 @@ def _describe_target(target: Target) -> str:
 def _shown(values: list[Any]) -> str:
     shown = ", ".join(str(value)[:40] for value in values[:10])
     return f"{shown}, …" if len(values) > 10 else shown
-
-
-def _escape(name: str) -> str:
-    """A name as a part of a JSON pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")

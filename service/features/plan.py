@@ -19,6 +19,10 @@ class NumberColumn(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
     divisor: float
     is_boolean: bool = False
     """Whether the data held true and false; only then may a row hold them (beside 0 and 1)."""
+    low: float | None = None
+    """The least value of the training rows; None in plans that do not know it."""
+    high: float | None = None
+    """The greatest value of the training rows; None in plans that do not know it."""
 
     @property
     def width(self) -> int:
@@ -37,6 +41,47 @@ class CategoryColumn(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
         return len(self.vocabulary) + 1 if self.encoding == "one_hot" else 1
 
 
+DatetimePart = Literal["days", "hour_of_day", "day_of_week", "day_of_year"]
+DATETIME_PARTS: tuple[DatetimePart, ...] = ("days", "hour_of_day", "day_of_week", "day_of_year")
+
+
+class DatetimeColumn(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="datetime"):
+    """Moments in UTC as numbers, side by side: the day, standardized, and sine and cosine of each cycle.
+
+    A missing moment is 0 everywhere: the mean day, and the centre of every circle.
+    """
+
+    column: str
+    parts: list[DatetimePart]
+    first_day: int
+    """The first day of the training rows, in days since 1970-01-01; days are counted from here."""
+    mean_days: float
+    deviation_days: float
+    """0 where all training rows are of one day; every day becomes 0 then."""
+
+    @property
+    def width(self) -> int:
+        return sum(1 if part == "days" else 2 for part in self.parts)
+
+
+class TextColumn(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="text"):
+    """Lower-case words.
+
+    ``multi_hot``: a 0 or 1 for every word of ``vocabulary``, behind one for words that are not in it; a missing text is
+    all zeros. ``tokens``: the places of the first ``length`` words, counted from 2; 1 is an unknown word, 0 no word.
+    """
+
+    column: str
+    vocabulary: list[str]
+    encoding: Literal["multi_hot", "tokens"]
+    length: int = 0
+    """Places of a row with ``tokens``."""
+
+    @property
+    def width(self) -> int:
+        return self.length if self.encoding == "tokens" else len(self.vocabulary) + 1
+
+
 class ExcludedColumn(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="excluded"):
     """A column that the model does not see; a predict request may leave it out."""
 
@@ -48,7 +93,8 @@ class ExcludedColumn(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
         return 0
 
 
-PlannedColumn = NumberColumn | CategoryColumn | ExcludedColumn
+UsedColumn = NumberColumn | CategoryColumn | DatetimeColumn | TextColumn
+PlannedColumn = UsedColumn | ExcludedColumn
 
 
 class TableInput(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="table"):
@@ -81,7 +127,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     classes: list[Label] | None = None
     """The classes in their order; None where answers are numbers."""
     from_logits: bool = False
-    """Whether outputs still need the sigmoid (binary) or softmax (index, one_hot) to be probabilities."""
+    """Whether outputs still need the sigmoid (binary, labels) or softmax (index, one_hot) to be probabilities."""
+    labels: list[Label] | None = None
+    """The labels of rows of zeros and ones, of which any number may be true; None where the target is none such."""
 
 
 class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True):

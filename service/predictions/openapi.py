@@ -154,11 +154,15 @@ _SCHEMAS: Json = {
         },
     },
     "Prediction": {
-        "description": "The answer to one row: a `value`, or a `label` with the probability of every class.",
+        "description": "The answer to one row: a `value`, or a `label` or `labels` with the probability of every class.",
         "type": "object",
         "properties": {
             "value": {"description": "The predicted number, or a list of them where the model has several outputs."},
             "label": {"description": "The most probable class."},
+            "labels": {
+                "description": "Where several may be true at once: those with a probability from 0.5 on.",
+                "type": "array",
+            },
             "probabilities": {"description": "Probability of every class, from 0 to 1.", "type": "object"},
         },
     },

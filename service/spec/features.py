@@ -8,11 +8,13 @@ from service.spec.base import Spec
 
 
 class NumberFeature(Spec):
-    """Use a column as a number; missing values become the mean of the training rows."""
+    """Use a column as a number."""
 
     type: Literal["number"] = "number"
     scale: Literal["standardize", "min_max", "none"] = "standardize"
     """`standardize`: mean 0 and deviation 1; `min_max`: from 0 to 1; `none`: as it is. Measured on the training rows."""
+    missing: Literal["mean", "median"] | float = "mean"
+    """What a missing value counts as: the `mean` or `median` of the training rows, or a number."""
 
 
 class CategoryFeature(Spec):
@@ -23,13 +25,35 @@ class CategoryFeature(Spec):
     """`one_hot`: one 0-or-1 number per value; `index`: the number of the value, for an Embedding layer."""
 
 
+class DatetimeFeature(Spec):
+    """Use a column of dates or of texts such as `2026-01-31T18:00:00Z` by its parts; a time without zone is UTC."""
+
+    type: Literal["datetime"] = "datetime"
+    parts: Annotated[list[Literal["days", "hour_of_day", "day_of_week", "day_of_year"]], Field(min_length=1)] | None = None
+    """`days` since the first training row, standardized; the others as sine and cosine. Left out: those that vary."""
+
+
+class TextFeature(Spec):
+    """Use a column by its lower-case words, the most frequent ones of the training rows."""
+
+    type: Literal["text"] = "text"
+    encoding: Literal["multi_hot", "tokens"] = "multi_hot"
+    """`multi_hot`: one 0-or-1 number per word; `tokens`: the numbers of the words in order, for an Embedding layer."""
+    max_words: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    """How many different words are known."""
+    length: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """How many words of a text count with `tokens`."""
+
+
 class ExcludedFeature(Spec):
     """Leave a column out, e.g. an id."""
 
     type: Literal["exclude"] = "exclude"
 
 
-ColumnFeature = Annotated[NumberFeature | CategoryFeature | ExcludedFeature, Field(discriminator="type")]
+ColumnFeature = Annotated[
+    NumberFeature | CategoryFeature | DatetimeFeature | TextFeature | ExcludedFeature, Field(discriminator="type")
+]
 
 
 class FeaturesSpec(Spec):

@@ -7,12 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.errors import InvalidInput, Problem
+from service.features.datetimes import as_texts
 from service.features.encoding import encode_array, encode_columns, encode_target, used_columns
 from service.features.plan import FeaturePlan, TableInput
 from service.training.reading import Dataset
 
 Array = np.ndarray[Any, Any]
 
+ENCODED_BYTES = 64 * 1024 * 1024
+"""Of a table is encoded at a time."""
 MAX_EXACT_INTEGER = 2**24
 """Up to here float32 holds every integer."""
 SUM_TOLERANCE = 1e-3
@@ -59,7 +62,7 @@ class Encoder:
         names = self._names(dataset)
         self._check_columns(dataset, names)
         start = 0
-        for raw in dataset.blocks(names):
+        for raw in self._slices(dataset.blocks(names)):
             arrays = self._arrays(names, raw, start)
             yield Block(start, raw, arrays)
             start += len(arrays[0])
@@ -71,7 +74,7 @@ class Encoder:
             taken: list[Any] = (values.astype(np.int8) if values.dtype.kind == "b" else values).tolist()
             return taken
         names = [column.column for column in used_columns(self._input)]
-        cells = {name: [_json_value(value) for value in raw[name][rows].tolist()] for name in names}
+        cells = {name: _json_values(raw[name][rows]) for name in names}
         return [{name: cells[name][row] for name in names} for row in range(len(rows))]
 
     def _names(self, dataset: Dataset) -> list[str]:
@@ -94,6 +97,16 @@ class Encoder:
             noun = "column" if dataset.kind == "table" else "array"
             message = f"The {self._role.noun} has no {noun} '{missing[0][:80]}', which the model was fitted with."
             raise self._refused(message, None, "Choose a dataset of the same columns.")
+
+    def _slices(self, blocks: Iterator[Mapping[str, Array]]) -> Iterator[Mapping[str, Array]]:
+        """Fewer rows at a time where a table becomes wide, as it does with many words or categories."""
+        if not isinstance(self._input, TableInput):
+            yield from blocks
+            return
+        step = max(1, ENCODED_BYTES // (np.dtype(np.float32).itemsize * self._input.width))
+        for raw in blocks:
+            for start in range(0, len(raw[self._target.name]), step):
+                yield {name: values[start : start + step] for name, values in raw.items()}
 
     def _arrays(self, names: list[str], raw: Mapping[str, Array], start: int) -> tuple[Array, ...]:
         arrays = (self._encode_input(names[0], raw, start), self._encode_target(raw[self._target.name], start))
@@ -152,6 +165,8 @@ class Encoder:
             raise self._refused(message, None, "Remove such rows or fill them in.")
         if target.encoding == "one_hot" and encoded.shape == values.shape:
             self._check_shares(encoded, start)
+        if target.labels is not None:
+            self._check_labels(encoded, start)
         return encoded
 
     def _check_target_shape(self, values: Array) -> None:
@@ -179,6 +194,15 @@ class Encoder:
             row = start + int(np.argmax(is_wrong))
             message = f"Target '{self._target.name}' of the {self._role.noun} is no one-hot row: row {row} does not add up to 1."
             raise self._refused(message, None, "Give each row a single 1, or shares from 0 to 1 that add up to 1.")
+
+    def _check_labels(self, rows: Array, start: int) -> None:
+        is_wrong = ((rows != 0) & (rows != 1)).any(axis=1)
+        if is_wrong.any():
+            row = start + int(np.argmax(is_wrong))
+            message = (
+                f"Target '{self._target.name}' of the {self._role.noun} has something else than zeros and ones in row {row}."
+            )
+            raise self._refused(message, None, "Give each label a 1 where it is true, and a 0 where it is not.")
 
     def _refused(self, message: str, received: str | None, fix: str | None = None) -> InvalidInput:
         fix = fix or "Choose a dataset of the same form."
@@ -208,10 +232,15 @@ def _as_weights(values: Array) -> Array:
         return values.reshape(len(values)).astype(np.float32)
 
 
+def _json_values(values: Array) -> list[Any]:
+    return as_texts(values) if values.dtype.kind == "M" else [_json_value(value) for value in values.tolist()]
+
+
 def _json_value(value: Any) -> Any:
     """A missing number as null, and a whole one as it was before a missing neighbour made the column float."""
     if not isinstance(value, float):
         return value
     if math.isnan(value):
         return None
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    is_negative_zero = value == 0 and math.copysign(1, value) < 0
+    return int(value) if value.is_integer() and abs(value) < 2**53 and not is_negative_zero else value

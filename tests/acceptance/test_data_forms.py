@@ -19,7 +19,7 @@ def test_arrays_are_fitted_like_fit_x_y(fitserve: Fitserve) -> None:
 
 
 WEATHER = [
-    {"wind": kind, "temperature": None if number == 3 else temperature + number % 5, "rain": rain}
+    {"wind": "calm" if number == 7 else kind, "temperature": None if number == 3 else temperature + number % 5, "rain": rain}
     for number in range(20)
     for kind, temperature, rain in (("west", 8.0, "yes"), ("east", 24.0, "no"))
 ]

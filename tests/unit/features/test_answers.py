@@ -43,3 +43,10 @@ def test_boolean_classes_are_written_as_json_writes_them():
 @pytest.mark.parametrize(("output", "value"), [([[2.5]], 2.5), ([[1.0, 2.0]], [1.0, 2.0])])
 def test_numbers_are_values(output, value):
     assert answer(output, encoding="number") == [{"value": value}]
+
+
+@pytest.mark.parametrize(("output", "from_logits"), [([[0.5, 0.25, 1.0]], False), ([[0.0, -np.log(3), 1e4]], True)])
+def test_labels_answer_the_probability_of_each(output, from_logits):
+    (row,) = answer(output, encoding="number", labels=[0, 1, 2], from_logits=from_logits)
+    assert row["labels"] == [0, 2]
+    assert row["probabilities"] == pytest.approx({"0": 0.5, "1": 0.25, "2": 1.0})

@@ -153,6 +153,28 @@ def test_targets_become_what_the_loss_wants(target, values, expected):
     assert encode_target(target, np.array(values)).tolist() == expected
 
 
+SIZE = NumberColumn(column="size", missing=0.0, offset=0.0, divisor=1.0, low=0.0, high=16.0)
+FLAT = NumberColumn(column="flat", missing=3.0, offset=3.0, divisor=0.0, low=3.0, high=3.0)
+
+
+@pytest.mark.parametrize("as_row", [lambda size: [size], lambda size: {"size": size}], ids=["list", "object"])
+def test_numbers_far_outside_of_the_training_range_are_a_warning(as_row):
+    _, warnings = encode_rows(table(SIZE), [as_row(size) for size in (-16, 0, 7.5, 32, 900, -17)])
+    assert warnings == ["Value 900 of column 'size' is far outside of the training range 0 to 16 (and so are 1 more)."]
+
+
+def test_a_missing_number_and_one_that_cannot_matter_are_inside_of_the_training_range():
+    assert encode_rows(table(SIZE, FLAT), [[None, 4], [3, None]])[1] == []
+    assert encode_rows(table(SIZE, FLAT), [[3, 400]])[1] == []
+
+
+def test_at_most_twenty_warnings_are_told():
+    many = [NumberColumn(column=f"c{i}", missing=0.0, offset=0.0, divisor=1.0, low=0.0, high=1.0) for i in range(30)]
+    assert len(encode_rows(table(*many), [[9] * 30])[1]) == 20
+    _, warnings = encode_rows(table(CITY, *many), [[str(row), *[9] * 30] for row in range(30)])
+    assert len(warnings) == 20
+
+
 numbers = st.none() | st.floats(-1e9, 1e9) | st.integers(-(2**53), 2**53)
 cities = st.none() | st.sampled_from(["Rome", "Ulm", "Paris"])
 people = st.lists(st.tuples(numbers, st.none() | st.booleans(), cities), min_size=1, max_size=20)

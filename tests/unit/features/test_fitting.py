@@ -3,7 +3,7 @@ import pytest
 
 from service.errors import InvalidInput
 from service.features.fitting import fit_array_plan, fit_table_plan
-from service.features.plan import CategoryColumn, ExcludedColumn, NumberColumn, read_plan
+from service.features.plan import CategoryColumn, DatetimeColumn, ExcludedColumn, NumberColumn, read_plan
 from service.spec.compile import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -11,7 +11,14 @@ from service.spec.compile import (
     MeanSquaredError,
     SparseCategoricalCrossentropy,
 )
-from service.spec.features import CategoryFeature, ExcludedFeature, FeaturesSpec, NumberFeature
+from service.spec.features import (
+    CategoryFeature,
+    DatetimeFeature,
+    ExcludedFeature,
+    FeaturesSpec,
+    NumberFeature,
+    TextFeature,
+)
 
 AUTO = FeaturesSpec()
 
@@ -22,7 +29,7 @@ def texts(*values: str | None) -> np.ndarray:
 
 def plan_of(column: np.ndarray, features: FeaturesSpec = AUTO, train_rows: int | None = None):
     """The planned column 'x' beside a number that can always be used."""
-    columns = {"x": column, "other": np.arange(len(column)), "y": np.arange(len(column)) % 2}
+    columns = {"x": column, "other": np.arange(len(column)) % 7, "y": np.arange(len(column)) % 2}
     fitted = fit_table_plan(columns, features, "y", BinaryCrossentropy(), np.arange(len(column)) < (train_rows or len(column)))
     return fitted.plan.input.columns[0], fitted
 
@@ -34,7 +41,7 @@ def target_of(values: np.ndarray, loss: LossBase):
 
 def test_numbers_are_standardized_by_the_training_rows_alone():
     column, _ = plan_of(np.array([1.0, 3.0, 1000.0]), train_rows=2)
-    assert column == NumberColumn(column="x", missing=2.0, offset=2.0, divisor=1.0)
+    assert column == NumberColumn(column="x", missing=2.0, offset=2.0, divisor=1.0, low=1.0, high=3.0)
 
 
 def test_missing_numbers_are_left_out_of_the_measures():
@@ -59,16 +66,66 @@ def test_text_with_few_values_is_one_hot():
     assert fitted.warnings == []
 
 
-def test_text_with_many_values_is_left_out_with_a_warning():
-    column, fitted = plan_of(texts(*(f"word {i}" for i in range(51))))
-    assert isinstance(column, ExcludedColumn)
-    assert "'x' is left out" in fitted.warnings[0]
+def test_text_with_many_values_becomes_its_words():
+    column, fitted = plan_of(texts(*(f"Word {i}" for i in range(51)), "word 7"))
+    assert (column.encoding, column.width, column.vocabulary[:2]) == ("multi_hot", 53, ["word", "7"])
+    assert fitted.chosen["x"] == "which of 52 words are in it"
+    assert fitted.warnings == []
 
 
-def test_date_columns_are_left_out_with_a_warning():
-    planned, fitted = plan_of(np.array(["2026-01-01"] * 2, "M8[D]"))
+def test_at_most_a_thousand_words_are_known_and_the_setting_decides_otherwise():
+    column = texts(*(f"all {i} {i + 5000}" for i in range(2000)))
+    assert len(plan_of(column)[0].vocabulary) == 1000
+    planned, _ = plan_of(column, FeaturesSpec(columns={"x": TextFeature(max_words=2)}))
+    assert planned.vocabulary == ["all", "0"]
+
+
+def test_texts_without_words_are_left_out_with_a_warning():
+    planned, fitted = plan_of(texts(*("!" * i for i in range(60))), train_rows=55)
     assert isinstance(planned, ExcludedColumn)
-    assert len(fitted.warnings) == 1
+    assert fitted.warnings == ["Column 'x' is left out: its texts have no words."]
+
+
+def test_tokens_stand_alone_in_an_input():
+    column, tokens = texts("a b", "b", "c", "a"), TextFeature(encoding="tokens", length=3)
+    with pytest.raises(InvalidInput, match="cannot share one input") as caught:
+        plan_of(column, FeaturesSpec(columns={"x": tokens}))
+    assert caught.value.problems[0].pointer == "/features/columns/x/encoding"
+    planned, fitted = plan_of(column, FeaturesSpec(columns={"x": tokens, "other": ExcludedFeature()}))
+    assert (planned.width, planned.vocabulary) == (3, ["a", "b", "c"])
+    assert "input_dim 5" in fitted.chosen["x"]
+
+
+def test_dates_become_the_parts_that_vary():
+    column, fitted = plan_of(np.array(["2026-01-01", "2026-01-03"], "M8[D]"))
+    assert column == DatetimeColumn(
+        column="x", parts=["days", "day_of_week", "day_of_year"], first_day=20454, mean_days=1.0, deviation_days=1.0
+    )
+    assert "day of week (on a circle)" in fitted.chosen["x"]
+    assert fitted.warnings == []
+
+
+def test_texts_that_are_dates_are_dates():
+    column, _ = plan_of(texts("2026-01-01T10:00:00+01:00", None, "2026-01-01T21:00Z"))
+    assert column.parts == ["hour_of_day"]
+
+
+def test_the_setting_names_the_parts_of_a_date():
+    planned, _ = plan_of(texts("2026-01-01", "2026-01-01"), FeaturesSpec(columns={"x": DatetimeFeature(parts=["day_of_week"])}))
+    assert (planned.parts, planned.width) == (["day_of_week"], 2)
+
+
+def test_dates_that_do_not_vary_are_left_out_with_a_warning():
+    planned, fitted = plan_of(np.array(["2026-01-01", "2026-01-01", "NaT"], "M8[us]"))
+    assert isinstance(planned, ExcludedColumn)
+    assert fitted.warnings == ["Column 'x' is left out: its dates are all the same, to the minute."]
+
+
+def test_a_number_may_stand_for_missing_values():
+    column = np.array([1.0, np.nan, 2.0, 9.0])
+    median, fitted = plan_of(column, FeaturesSpec(columns={"x": NumberFeature(missing="median")}))
+    assert (median.missing, fitted.chosen["x"].partition("; ")[2]) == (2.0, "missing counts as the median, 2")
+    assert plan_of(column, FeaturesSpec(columns={"x": NumberFeature(missing=-1)}))[0].missing == -1.0
 
 
 @pytest.mark.parametrize("column", [texts(None, None), np.array([np.nan, np.nan])])
@@ -134,7 +191,12 @@ def test_numbers_can_be_scaled_from_zero_to_one():
 @pytest.mark.parametrize(
     ("features", "words"),
     [
-        (FeaturesSpec(columns={"x": NumberFeature()}), "cannot be used as a number"),
+        (
+            FeaturesSpec(columns={"x": NumberFeature()}),
+            "as a number: the column holds no numbers. Received text, expected numbers",
+        ),
+        (FeaturesSpec(columns={"x": DatetimeFeature()}), "as a date: a text is no date. Received 'a', expected ISO 8601"),
+        (FeaturesSpec(columns={"other": TextFeature()}), "as text: the column holds no text. Received number"),
         (FeaturesSpec(columns={"nobody": NumberFeature()}), "name no usable column"),
         (FeaturesSpec(columns={"y": NumberFeature()}), "name no usable column"),
     ],
@@ -181,13 +243,27 @@ def test_logits_are_remembered():
         (np.array([2.0, 2.0]), MeanSquaredError(), "the same in every row"),
         (np.array([1.0, np.inf]), SparseCategoricalCrossentropy(), "infinite"),
         (np.array([[0, 1], [1, 0]]), SparseCategoricalCrossentropy(), "For one-hot rows use CategoricalCrossentropy"),
-        (np.array([[0, 1], [1, 0]]), BinaryCrossentropy(), "one class per row"),
+        (np.array([[0, 2], [1, 0]]), BinaryCrossentropy(), "Or give it rows of zeros and ones"),
     ],
 )
 def test_a_target_that_does_not_fit_the_loss_is_refused(values, loss, words):
     with pytest.raises(InvalidInput, match=words) as caught:
         target_of(values, loss)
     assert caught.value.problems[0].pointer == "/target"
+
+
+def test_rows_of_zeros_and_ones_are_labels_for_binary_crossentropy():
+    arrays = {"x": np.zeros((2, 3)), "y": np.array([[0, 1, 1], [1, 0, 0]])}
+    fitted = fit_array_plan(arrays, AUTO, "y", BinaryCrossentropy(from_logits=True), np.ones(2, bool))
+    target = fitted.plan.target
+    assert (target.encoding, target.classes, target.labels, target.from_logits) == ("number", None, [0, 1, 2], True)
+    assert fitted.chosen["y"] == "target: 3 labels, each true or not"
+
+
+def test_several_numbers_can_be_predicted_at_once():
+    arrays = {"x": np.zeros((2, 3)), "y": np.array([[0.5, 2], [1, 0]])}
+    target = fit_array_plan(arrays, AUTO, "y", MeanSquaredError(), np.ones(2, bool)).plan.target
+    assert (target.encoding, target.labels) == ("number", None)
 
 
 @pytest.mark.parametrize(("target", "words"), [(None, "has no target"), ("Y", "Did you mean 'y'")])
