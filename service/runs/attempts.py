@@ -80,8 +80,8 @@ class ClaimedRun:
     compile: dict[str, Any]
     fit: dict[str, Any]
     features: dict[str, Any]
-    dataset_kind: Any
-    dataset_files: dict[str, str]
+    dataset: dict[str, Any]
+    """``{"kind", "files": {name: sha256}, "classes": {array: names}}``"""
     sources: dict[str, Any]
     """What it reads beside its dataset, as ``runs.sources`` describes it."""
     target: str | None
@@ -120,8 +120,7 @@ def _claimed(run: Run, owner: str) -> ClaimedRun:
         compile=run.compile,
         fit=run.fit,
         features=run.features,
-        dataset_kind=run.dataset_files["kind"],
-        dataset_files=run.dataset_files["files"],
+        dataset=run.dataset_files,
         sources=run.sources,
         target=run.target,
         seed=run.seed,

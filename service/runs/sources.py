@@ -1,6 +1,6 @@
 """What a run reads beside its dataset, as plain documents in its row.
 
-``validation`` and ``test``: ``{"id", "kind", "files": {name: sha256}}`` of a dataset.
+``validation`` and ``test``: the ``id`` of a dataset, and its ``dataset_document``.
 ``start``: ``{"run", "version", "take", "files": {name: sha256}}`` of the run that it continues.
 ``evaluated``: ``{"run", "version", "files": {name: sha256}}`` of the version that it measures.
 """
@@ -34,8 +34,10 @@ def dataset_source(dataset: Dataset) -> dict[str, Any]:
 
 
 def dataset_document(dataset: Dataset) -> dict[str, Any]:
-    """``{"kind", "files": {name: sha256}}``"""
-    return {"kind": dataset.kind, "files": {name: file["sha256"] for name, file in dataset.files.items()}}
+    """``{"kind", "files": {name: sha256}, "classes": {array: names}}``"""
+    classes = {array["name"]: array["classes"] for array in dataset.arrays if array.get("classes")}
+    files = {name: file["sha256"] for name, file in dataset.files.items()}
+    return {"kind": dataset.kind, "files": files, **({"classes": classes} if classes else {})}
 
 
 def version_source(version: Version, names: tuple[str, ...]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Run(Base):
     compile: Mapped[dict[str, Any]]
     dataset_id: Mapped[str] = mapped_column(String(40))
     dataset_files: Mapped[dict[str, Any]]
-    """``{"kind": …, "files": {name: sha256}}``"""
+    """``{"kind": …, "files": {name: sha256}, "classes": {array: names}}``"""
     sources: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """What it reads beside its dataset, as ``runs.sources`` describes it."""
     target: Mapped[str | None] = mapped_column(String(1024))

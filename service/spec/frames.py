@@ -37,6 +37,8 @@ class DatasetFiles(msgspec.Struct, frozen=True, kw_only=True):
     """Local path by name: ``{"table": …}``, or one per array, e.g. ``{"x": …, "y": …}``."""
     sha256: dict[str, str] = {}
     """SHA-256 of each file by the same names, where they are known."""
+    classes: dict[str, list[str]] = {}
+    """Names of the classes whose places an array holds, by the name of the array."""
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):

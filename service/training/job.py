@@ -106,7 +106,7 @@ class Story:
         job, fit_spec = self.job, self.specs.fit
         files = [job.dataset, *([job.validation_dataset] if job.validation_dataset else [])]
         return {
-            "files": [file.sha256 or file.files for file in files],
+            "files": [[file.sha256 or file.files, file.classes] for file in files],
             "features": self.specs.features.model_dump(mode="json"),
             "target": job.target,
             "loss": self.specs.compile.loss.model_dump(mode="json"),

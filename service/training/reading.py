@@ -44,7 +44,9 @@ def load(files: DatasetFiles) -> Dataset:
     """Open a stored dataset."""
     if files.kind == "table":
         return Table(Path(files.files["table"]))
-    return Arrays({name: np.load(path, mmap_mode="r", allow_pickle=False) for name, path in files.files.items()})
+    arrays = {name: np.load(path, mmap_mode="r", allow_pickle=False) for name, path in files.files.items()}
+    named = {name: np.array(classes, dtype=object)[arrays[name]] for name, classes in files.classes.items()}
+    return Arrays(arrays | named)
 
 
 class Table:

@@ -12,7 +12,7 @@ import msgspec
 from service.errors import InvalidInput, Problem
 from service.infra.disk import is_full_disk
 from service.spec.fit import FitSpec
-from service.spec.frames import FitJob, LogLine, Resumed, SnapshotTaken, Start
+from service.spec.frames import DatasetFiles, FitJob, LogLine, Resumed, SnapshotTaken, Start
 from service.training.callbacks import Report
 from service.training.environment import difference, environment
 from service.training.snapshots import Origin, Progressed, State, UnreadableSnapshot, read, write
@@ -128,13 +128,17 @@ def request_of(job: FitJob) -> dict[str, str]:
     others = {
         "definition": job.definition,
         "compile": job.compile,
-        "dataset": job.dataset.sha256,
-        "validation dataset": job.validation_dataset.sha256 if job.validation_dataset else None,
+        "dataset": _content(job.dataset),
+        "validation dataset": _content(job.validation_dataset) if job.validation_dataset else None,
         "target": job.target,
         "features": job.features,
         "seed": job.seed,
     }
     return {name: _hash(value) for name, value in {**others, **fit}.items()}
+
+
+def _content(dataset: DatasetFiles) -> list[Any]:
+    return [dataset.sha256, dataset.classes]
 
 
 def changes(before: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
@@ -156,7 +156,7 @@ class Pipeline:
             compile=run.compile,
             fit=run.fit,
             features=run.features,
-            dataset=self._files(run.dataset_kind, run.dataset_files),
+            dataset=self._files(run.dataset),
             target=run.target,
             seed=run.seed,
             publish=run.wants_version,
@@ -181,14 +181,14 @@ class Pipeline:
             model=str(self._artifacts.local_path(files[MODEL])),
             plan=orjson.loads(self._artifacts.read(files[PLAN])),
             baseline=orjson.loads(evaluation).get("baseline"),
-            dataset=self._files(run.dataset_kind, run.dataset_files),
+            dataset=self._files(run.dataset),
             batch_size=run.fit["batch_size"],
             sample_weight=run.fit.get("sample_weight"),
         )
 
     def _other_dataset(self, run: ClaimedRun, name: str) -> DatasetFiles | None:
         source = run.sources.get(name)
-        return self._files(source["kind"], source["files"]) if source else None
+        return self._files(source) if source else None
 
     def _start(self, run: ClaimedRun) -> Start | None:
         source = run.sources.get("start")
@@ -197,10 +197,11 @@ class Pipeline:
         files = {name: str(self._artifacts.local_path(sha256)) for name, sha256 in source["files"].items()}
         return Start(run_id=source["run"], take=source["take"], model=files[MODEL], state=files.get(STATE))
 
-    def _files(self, kind: Literal["table", "arrays"], sha256: dict[str, str]) -> DatasetFiles:
+    def _files(self, dataset: dict[str, Any]) -> DatasetFiles:
         """A dataset as local files. Raises FileNotFoundError."""
-        files = {name: str(self._artifacts.local_path(digest)) for name, digest in sha256.items()}
-        return DatasetFiles(kind=kind, files=files, sha256=sha256)
+        files = {name: str(self._artifacts.local_path(sha256)) for name, sha256 in dataset["files"].items()}
+        classes = dataset.get("classes", {})
+        return DatasetFiles(kind=dataset["kind"], files=files, sha256=dataset["files"], classes=classes)
 
     def _find_snapshots(self, run: ClaimedRun) -> list[str]:
         paths = []

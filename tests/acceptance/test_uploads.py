@@ -152,8 +152,8 @@ def test_a_zip_of_images_is_fitted_and_predicts_their_classes(fitserve: Fitserve
     fit = {"epochs": 20, "batch_size": 16, "validation_split": 0.2}
     fitserve.succeeded(fitserve.start(model, dataset["id"], fit))
     answer = accepted(fitserve.http.post(f"/api/models/{model}:predict", json={"rows": [row["x"] for row in rows]}))
-    labels = [y["classes"][prediction["label"]] for prediction in answer["predictions"]]
-    assert labels == [row["y"] for row in rows]
+    assert [prediction["label"] for prediction in answer["predictions"]] == [row["y"] for row in rows]
+    assert set(answer["predictions"][0]["probabilities"]) == set(colours)
 
 
 def test_images_are_resized_when_the_form_says_so(fitserve: Fitserve) -> None:
