@@ -23,6 +23,8 @@ class DataFacts:
 
     row_shape: tuple[int, ...] | None = None
     """Shape of one row as the model gets it."""
+    is_estimated: bool = False
+    """Whether a run may find another shape: it looks at the values of a table, and leaves out what says nothing of use."""
     target: str | None = None
     classes: int | None = None
     """Different values of a target column."""
@@ -41,26 +43,29 @@ def facts_of(dataset: Dataset, target: str | None, artifacts: ArtifactStore) -> 
         expected = f"one of: {', '.join(names[:20])}"
         return DataFacts(problems=[Problem("/target", message, (wanted or "")[:80] or None, expected, "Name one of them.")])
     if dataset.kind == "table":
-        return _table_facts(dataset.columns, wanted)
+        return _table_facts(dataset, wanted)
     return _array_facts(dataset, wanted, artifacts)
 
 
-def _table_facts(columns: list[dict[str, Any]], target: str) -> DataFacts:
-    inputs = [column for column in columns if column["name"] != target]
-    truth = next(column for column in columns if column["name"] == target)
+def _table_facts(dataset: Dataset, target: str) -> DataFacts:
+    inputs = [column for column in dataset.columns if column["name"] != target]
+    truth = next(column for column in dataset.columns if column["name"] == target)
     classes = truth["distinct"] if truth["type"] in CLASS_TYPES else None
-    widths = [_width(column) for column in inputs]
+    widths = [_width(column, dataset.rows) for column in inputs]
     if None in widths:
-        message = "How wide a row is can be told only when a run prepares the columns: some are texts or dates."
+        message = "How wide a row is can be told only when a run prepares the columns: some are texts, dates or ids."
         warning = Problem("/dataset", message, fix="Set input_shape in the definition to have the shapes checked.")
         return DataFacts(target=target, classes=classes, warnings=[warning])
-    return DataFacts(row_shape=(sum(width or 0 for width in widths),), target=target, classes=classes)
+    width = sum(width or 0 for width in widths)
+    return DataFacts(row_shape=(width,) if width else None, is_estimated=True, target=target, classes=classes)
 
 
-def _width(column: dict[str, Any]) -> int | None:
+def _width(column: dict[str, Any], rows: int) -> int | None:
     """Numbers that a column becomes by itself: one for a number, one per value and one for "other" for a category."""
     if column["distinct"] == 0:
         return 0
+    if column["type"] == "integer" and column["distinct"] == rows - column["nulls"]:
+        return None  # it may be an id
     return {"number": 1, "integer": 1, "boolean": 1, "category": column["distinct"] + 1}.get(column["type"])
 
 
@@ -69,7 +74,7 @@ def _array_facts(dataset: Dataset, target: str, artifacts: ArtifactStore) -> Dat
     if len(inputs) != 1:
         return DataFacts(target=target)
     largest = _largest(dataset.files[inputs[0]["name"]], artifacts)
-    return DataFacts(tuple(inputs[0]["shape"][1:]) or (1,), target, largest_input=largest)
+    return DataFacts(tuple(inputs[0]["shape"][1:]) or (1,), target=target, largest_input=largest)
 
 
 def _largest(file: dict[str, Any], artifacts: ArtifactStore) -> float | None:

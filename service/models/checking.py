@@ -68,11 +68,9 @@ def refuse(problems: Sequence[Problem]) -> ModelCheckRead:
 def _calculate(request: ModelCheck, facts: DataFacts, settings: Settings) -> Findings:
     row = first_row(request.definition, facts.row_shape)
     table, misfits = estimate(request.definition, row)
-    is_whole = not misfits
-    found = Findings(
-        row, table, is_whole, [*facts.problems, *_shape_problems(request.definition, facts), *misfits], [*facts.warnings]
-    )
-    found.errors += _limit_problems(request, found, settings)
+    found = Findings(row, table, is_whole=not misfits, errors=[*facts.problems], warnings=[*facts.warnings])
+    (found.warnings if facts.is_estimated else found.errors).extend(_shape_problems(request.definition, facts))
+    found.errors += [*misfits, *_limit_problems(request, found, settings)]
     return found
 
 

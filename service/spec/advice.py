@@ -9,10 +9,10 @@ from service.errors import Problem
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.layers import LayerBase
+from service.spec.losses import LossBase
 from service.spec.summary import LayerRow
 
 PROBABILITIES = ("sigmoid", "hard_sigmoid", "softmax", "sparsemax")
-CLASS_LOSSES = ("CategoricalCrossentropy", "SparseCategoricalCrossentropy")
 LAYER_ACTIVATIONS = {"Softmax": "softmax", "ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "PReLU": "prelu"}
 LINEAR = ("Dense", "Flatten", "Reshape", "Permute", "Dropout", "AlphaDropout", "GaussianDropout", "Identity")
 """Layers that are linear where they have no activation: several in a row say no more than one."""
@@ -45,11 +45,11 @@ def advise_on_classes(
         return []
     units, loss = table[-1].output.last, compile_spec.loss.type
     pointer = _last_pointer(definition)
-    if loss in CLASS_LOSSES and units != classes:
+    if _wants_a_unit_per_class(compile_spec.loss) and units != classes:
         message = f"The last layer has {units} unit(s), but the target '{target}' has {classes} different values."
         return [Problem(pointer, message, str(units), str(classes), f"Give the last layer {classes} units.")]
-    if loss == "BinaryCrossentropy" and classes != 2 and units == 1:
-        message = f"BinaryCrossentropy wants 2 classes, but the target '{target}' has {classes} different values."
+    if compile_spec.loss.target_encoding == "binary" and classes != 2 and units == 1:
+        message = f"{loss} wants 2 classes, but the target '{target}' has {classes} different values."
         fix = f"Use {classes} softmax units with SparseCategoricalCrossentropy, or a loss for numbers."
         return [Problem("/compile/loss", message, loss, "SparseCategoricalCrossentropy", fix)]
     return []
@@ -76,31 +76,46 @@ def _output_advice(definition: Definition, table: Sequence[LayerRow]) -> Iterato
 
 def _loss_advice(definition: Definition, compile_spec: CompileSpec, table: Sequence[LayerRow]) -> Iterator[Problem]:
     activation, loss = last_activation(definition), compile_spec.loss
-    pointer, place = _last_pointer(definition), f"The last layer ends with {activation}"
     if activation is None:
         return
-    if getattr(loss, "from_logits", False):
-        if activation in PROBABILITIES:
-            fix = "Leave out from_logits, or let the last layer have no activation."
-            yield Problem("/compile/loss", f"{place}, but loss {loss.type} has from_logits=true.", activation, "linear", fix)
-    elif loss.type in CLASS_LOSSES and activation in ("sigmoid", "hard_sigmoid"):
-        message = f"{place}, but {loss.type} wants probabilities that add up to 1."
-        fix = "Use softmax for one of several classes; sigmoid goes with BinaryCrossentropy."
-        yield Problem(pointer, message, activation, "softmax", fix)
-    elif loss.is_classification and hasattr(loss, "from_logits") and activation not in PROBABILITIES:
-        wanted = "sigmoid" if loss.type == "BinaryCrossentropy" else "softmax"
-        message = f"{place}, but {loss.type} wants probabilities."
-        yield Problem(pointer, message, activation, wanted, f"Give it the activation {wanted}, or set from_logits to true.")
-    elif loss.type == "BinaryCrossentropy" and activation == "softmax":
-        message = f"{place}, which is for one of several classes; BinaryCrossentropy is for yes or no."
-        fix = "Use CategoricalCrossentropy or SparseCategoricalCrossentropy, or sigmoid."
-        yield Problem("/compile/loss", message, loss.type, "SparseCategoricalCrossentropy", fix)
-    elif not loss.is_classification and activation == "softmax":
-        message = f"{place}, so its answers add up to 1, but {loss.type} is for numbers."
-        yield Problem(pointer, message, activation, "linear", "Leave the last activation out, or use a loss for classes.")
-    if loss.type in CLASS_LOSSES and table and table[-1].output.last == 1 and activation != "softmax":
+    found = _crossentropy_advice(definition, loss, activation)
+    if not loss.is_classification and activation == "softmax":
+        message = f"The last layer ends with softmax, so its answers add up to 1, but {loss.type} is for numbers."
+        fix = "Leave the last activation out, or use a loss for classes."
+        found = Problem(_last_pointer(definition), message, activation, "linear", fix)
+    if found is not None:
+        yield found
+    if _wants_a_unit_per_class(loss) and table and table[-1].output.last == 1 and activation != "softmax":
         message = f"{loss.type} wants one unit per class, but the last layer has 1."
-        yield Problem(pointer, message, "1", "one unit per class", "Use one unit per class, or BinaryCrossentropy.")
+        fix = "Use one unit per class, or BinaryCrossentropy."
+        yield Problem(_last_pointer(definition), message, "1", "one unit per class", fix)
+
+
+def _crossentropy_advice(definition: Definition, loss: LossBase, activation: str) -> Problem | None:
+    """Whether what the last layer ends with gives the probabilities, or the logits, that the loss wants."""
+    if "from_logits" not in type(loss).model_fields:
+        return None
+    pointer, ends = _last_pointer(definition), f"The last layer ends with {activation}"
+    wanted = "sigmoid" if loss.target_encoding == "binary" else "softmax"
+    if getattr(loss, "from_logits", False):
+        fix = "Leave out from_logits, or let the last layer have no activation."
+        message = f"{ends}, but loss {loss.type} has from_logits=true."
+        return Problem("/compile/loss", message, activation, "linear", fix) if activation in PROBABILITIES else None
+    if activation not in PROBABILITIES:
+        fix = f"Give it the activation {wanted}, or set from_logits to true."
+        return Problem(pointer, f"{ends}, but {loss.type} wants probabilities.", activation, wanted, fix)
+    if wanted == "softmax" and activation in ("sigmoid", "hard_sigmoid"):
+        fix = "Use softmax for one of several classes; sigmoid goes with BinaryCrossentropy."
+        return Problem(pointer, f"{ends}, but {loss.type} wants probabilities that add up to 1.", activation, "softmax", fix)
+    if wanted == "sigmoid" and activation == "softmax":
+        message = f"{ends}, which is for one of several classes; {loss.type} is for yes or no."
+        fix = "Use CategoricalCrossentropy or SparseCategoricalCrossentropy, or sigmoid."
+        return Problem("/compile/loss", message, loss.type, "SparseCategoricalCrossentropy", fix)
+    return None
+
+
+def _wants_a_unit_per_class(loss: LossBase) -> bool:
+    return loss.target_encoding in ("index", "one_hot")
 
 
 def _linear_advice(definition: Definition) -> Iterator[Problem]:

@@ -161,14 +161,16 @@ def _upsampling(axes: int) -> Callable[[Any, Row], Size]:
 
 
 def _reshape(layer: Any, row: Row) -> Size:
-    return Size(Row(tuple(None if length == -1 else length for length in layer.target_shape), is_whole=True))
+    rest = math.prod(length for length in layer.target_shape if length != -1)
+    free = at_least(row.dims) // rest if row.is_whole and None not in row.dims else None
+    return Size(Row(tuple(free if length == -1 else length for length in layer.target_shape), is_whole=True))
 
 
 def _normalisation(*names: str) -> Callable[[Any, Row], Size]:
     """Layers with a few numbers per feature; an axis other than the last has no rule."""
 
     def rule(layer: Any, row: Row) -> Size:
-        if layer.axis not in (-1, [-1]):
+        if layer.axis not in (-1, [-1]) or getattr(layer, "renorm", False):
             return Size(row, None)
         wanted = [name for name in names if {"gamma": layer.scale, "beta": layer.center}.get(name, True)]
         return Size(row, tuple(Weight(name, (row.last,), not name.startswith("moving_")) for name in wanted))

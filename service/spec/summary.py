@@ -116,7 +116,7 @@ def _copies(optimizer: OptimizerBase | None) -> int:
     if optimizer is None:
         return 0
     extra = ("momentum", "centered", "amsgrad") if optimizer.type in ("SGD", "RMSprop", "Adam", "AdamW") else ()
-    options = [bool(getattr(optimizer, name, False)) for name in (*extra, "use_ema")]
+    options = [bool(getattr(optimizer, name, False)) for name in (*extra, "use_ema", "gradient_accumulation_steps")]
     return COPIES.get(optimizer.type, 2) + sum(options)
 
 

@@ -1,6 +1,6 @@
 """Builds a model as far as Keras can without weights: shapes, names and refusals. Allocates nothing that a client can choose."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -32,10 +32,14 @@ def dry_build(job: CheckJob) -> Checked:
     ``StatelessScope`` lets Keras infer every shape, while no variable gets a value.
     """
     definition = Definition.model_validate(job.definition)
-    problems = [] if job.compile is None else _try_compile(CompileSpec.model_validate(job.compile))
+    compile_spec = None if job.compile is None else CompileSpec.model_validate(job.compile)
+    problems = [] if compile_spec is None else _refusals({"optimizer": compile_spec.optimizer})  # which takes no scope
     layers: list[BuiltLayer] | None = None
     try:
         with keras.StatelessScope(initialize_variables=False):
+            if compile_spec is not None:
+                problems += _refusals({"loss": compile_spec.loss})
+                problems += _refusals({f"metrics/{place}": metric for place, metric in enumerate(compile_spec.metrics)})
             layers = _build(definition, job.input_shape)
     except Refused as refusal:
         problems.append(refusal.problem)
@@ -49,31 +53,27 @@ def _build(definition: Definition, input_shape: list[int | None] | None) -> list
     layers = [_attempt(f"{POINTER}/{place}", partial(as_keras, spec)) for place, spec in enumerate(definition.layers)]
     if input_shape is None:
         return None
-    tensor = _attempt("/definition/input_shape", partial(keras.Input, tuple(input_shape)))
+    start = tensor = _attempt("/definition/input_shape", partial(keras.Input, tuple(input_shape)))
     built = []
     for place, layer in enumerate(layers):
         tensor = _attempt(f"{POINTER}/{place}", partial(layer, tensor))
         built.append(_describe(layer, tensor))
+    _attempt(POINTER, partial(keras.Model, start, tensor))
     return built
 
 
 def _describe(layer: keras.layers.Layer, output: Any) -> BuiltLayer:
     first = keras.tree.flatten(output)[0]
-    trained = {id(weight) for weight in layer.trainable_weights}
-    weights = [
-        BuiltWeight(name=weight.name, shape=list(weight.shape), is_trained=id(weight) in trained) for weight in layer.weights
-    ]
+    weights = [BuiltWeight(name=weight.name, shape=list(weight.shape), is_trained=weight.trainable) for weight in layer.weights]
     return BuiltLayer(name=layer.name, type=type(layer).__name__, output_shape=list(first.shape[1:]), weights=weights)
 
 
-def _try_compile(spec: CompileSpec) -> list[BuildProblem]:
-    """What Keras says of the optimizer, the loss and the metrics; each of them is small, whatever its arguments are."""
-    parts: dict[str, KerasObject] = {"optimizer": spec.optimizer, "loss": spec.loss}
-    parts |= {f"metrics/{place}": metric for place, metric in enumerate(spec.metrics)}
+def _refusals(parts: Mapping[str, KerasObject]) -> list[BuildProblem]:
+    """What Keras says of these arguments of ``compile``, by their places."""
     problems = []
-    for pointer, part in parts.items():
+    for place, part in parts.items():
         try:
-            _attempt(f"/compile/{pointer}", partial(as_keras, part))
+            _attempt(f"/compile/{place}", partial(as_keras, part))
         except Refused as refusal:
             problems.append(refusal.problem)
     return problems

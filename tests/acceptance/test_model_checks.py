@@ -109,8 +109,8 @@ def test_a_table_gives_the_shape_and_the_classes(http: httpx.Client) -> None:
     assert [warning["expected"] for warning in doubted["warnings"]] == ["2"]
 
     mistaken = check(http, three, [5], dataset=dataset)
-    assert pointers(mistaken["errors"]) == ["/definition/input_shape"]
-    assert mistaken["errors"][0]["expected"] == "[64]"
+    assert pointers(mistaken["warnings"]) == ["/definition/input_shape"]
+    assert mistaken["warnings"][0]["expected"] == "[64]"
 
     assert pointers(check(http, three, dataset=dataset, target="nothing")["errors"]) == ["/target"]
 
@@ -124,6 +124,19 @@ def test_arrays_give_the_shape_and_are_looked_at_for_their_scale(http: httpx.Cli
     assert answer["summary"][0]["output_shape"] == [None, 16]
     assert pointers(answer["warnings"]) == ["/definition/layers/0"]
     assert "not scaled" in answer["warnings"][0]["message"]
+    mistaken = check(http, [{"type": "Dense", "units": 1}], [5], dataset=dataset)
+    assert pointers(mistaken["errors"]) == ["/definition/input_shape"]
+    assert mistaken["errors"][0]["expected"] == "[4, 4]"
+
+
+def test_a_column_that_may_be_an_id_leaves_the_width_open(http: httpx.Client) -> None:
+    rows = [{"number": row, "size": row / 7, "y": row % 2} for row in range(30)]
+    dataset = accepted(http.post("/api/datasets", json={"name": "x", "rows": rows, "target": "y"}), 201)["id"]
+
+    answer = check(http, [{"type": "Dense", "units": 1}], dataset=dataset)
+
+    assert answer["ok"]
+    assert "ids" in answer["warnings"][0]["message"]
 
 
 def test_an_unknown_dataset_is_not_found(http: httpx.Client) -> None:

@@ -1,12 +1,11 @@
 """What arithmetic says of a layer, against the real Keras."""
 
-import inspect
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import keras
 import pytest
 
+from service.spec.layers import LAYERS, LayerBase
 from service.spec.sizes import RULES, UNCHANGED, UNKNOWN, DoesNotFit, Row, Size, Weight, at_least, size_of
 
 IMAGE, SERIES, VOLUME, FLAT = (11, 9, 4), (12, 6), (7, 8, 9, 2), (10,)
@@ -57,11 +56,10 @@ CASES: list[tuple[str, tuple[int | None, ...], dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-def described(layer_type: str, arguments: dict[str, Any]) -> Any:
-    """The layer as the catalogue describes it: every argument of Keras, by its name."""
-    parameters = inspect.signature(getattr(keras.layers, layer_type).__init__).parameters.values()
-    defaults = {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
-    return SimpleNamespace(**(defaults | arguments | {"type": layer_type}))
+def described(layer_type: str, arguments: dict[str, Any]) -> LayerBase:
+    """The layer as the catalogue describes it, whatever the bounds of its arguments are."""
+    layer_class = LAYERS.members[layer_type]
+    return cast(LayerBase, layer_class.model_construct(**arguments))
 
 
 @pytest.mark.parametrize(("layer_type", "shape", "arguments"), CASES, ids=lambda value: value if isinstance(value, str) else "")

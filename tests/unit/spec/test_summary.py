@@ -27,7 +27,11 @@ def definition(*layers: dict[str, Any], **fields: Any) -> Definition:
 
 @pytest.mark.parametrize(
     "optimizer",
-    [{"type": name} | options for name in OPTIMIZERS.members for options in [{}, {"use_ema": True}, *OPTIONS.get(name, [])]],
+    [
+        {"type": name} | options
+        for name in OPTIMIZERS.members
+        for options in [{}, {"use_ema": True}, {"gradient_accumulation_steps": 2}, *OPTIONS.get(name, [])]
+    ],
     ids=str,
 )
 def test_the_memory_of_an_optimizer_is_that_of_keras(optimizer: dict[str, Any]) -> None:
