@@ -128,7 +128,7 @@ def test_a_worn_out_process_answers_until_another_is_ready(checker: Checker, mon
     checker.check(JOB)
     (worn_out,) = processes()
     checker.check(JOB)
-    assert len(processes()) == 2, "its successor is being loaded"
+    wait_until(lambda: len(processes()) == 2, 10, "a successor that is being loaded")
 
     assert checker.check(JOB).problems == []
     assert worn_out.is_running()
@@ -142,7 +142,7 @@ def test_a_process_that_has_grown_gets_a_successor(checker: Checker, monkeypatch
     monkeypatch.setattr(checker_module, "resident_bytes", lambda pid: 2 * 1024**3)
     checker.check(JOB)
 
-    assert len(processes()) == 2
+    wait_until(lambda: len(processes()) == 2, 10, "a successor that is being loaded")
 
 
 def test_a_process_without_work_ends_and_the_next_check_starts_another(checker: Checker, monkeypatch: pytest.MonkeyPatch) -> None:
