@@ -77,7 +77,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         "data_folder_out": str(folders["messages"]),
         "control_folder": str(folders["control"]),
         "processed_folder": str(folders["processed"]),
-        "polling_interval": 0.1,
+        "polling_interval": 0.05,
     }
 
 

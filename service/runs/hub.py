@@ -15,7 +15,7 @@ from service.runs.tables import Run
 
 log = get_logger(__name__)
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def test_running_out_of_memory_is_told_as_such(error):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_and_a_used_up_quota_are_told_as_such(number):
-    failed = describe_failure(OSError(number, os.strerror(number), "/work/run/model.keras"))
+    failed = describe_failure(OSError(number, os.strerror(number), "/srv/run/model.keras"))
     assert failed.type == "disk_full"
     assert "/work" not in failed.message + failed.hint
 
