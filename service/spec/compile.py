@@ -33,7 +33,8 @@ class CompileSpec(Spec):
     metrics: Annotated[list[Metric], Field(max_length=32)] = []
     """Further numbers to report after every epoch."""
     jit_compile: bool = False
-    """Whether to compile with XLA; it takes time at the start and pays off only for long runs."""
+    """Whether to compile with XLA; it takes time at the start and pays off only for long runs on a GPU. Keras does not do it
+    where results are exact, which is on every CPU."""
 
 
 def metric_names(spec: CompileSpec) -> list[str]:

@@ -90,7 +90,7 @@ def _check_last_layer(layers: list[_Layer], compile_spec: CompileSpec, examples:
     if activation in ONE_OF_SEVERAL and layer.built.output.shape[-1] == 1:
         message = f"Layer '{layer.name}' is a {activation} of a single unit, which always answers 1."
         raise layer.refused(message, f"{activation} of 1 unit", "Use sigmoid for yes or no, or one unit per class.")
-    if examples.target.classes is None:
+    if examples.target.classes is None and examples.target.labels is None:
         _check_range(layer, activation, examples)
     elif compile_spec.loss.type.endswith("Crossentropy"):
         _check_probabilities(layer, activation, compile_spec.loss.type, examples.target)
@@ -113,15 +113,20 @@ def _activation_of(layer: LayerBase) -> str | None:
 
 
 def _check_probabilities(layer: _Layer, activation: str, loss: str, target: Target) -> None:
-    wanted = "sigmoid" if target.encoding == "binary" else "softmax"
+    wanted = "sigmoid" if _is_yes_or_no(target) else "softmax"
     if target.from_logits:
         _check_logits(layer, activation, loss, target)
     elif activation not in YES_OR_NO + ONE_OF_SEVERAL:
         message = f"Loss {loss} wants probabilities, but layer '{layer.name}' ends with {activation}."
         raise layer.refused(message, activation, f"Give it the activation {wanted}, or set from_logits to true in the loss.")
-    elif activation in YES_OR_NO and target.encoding != "binary":
+    elif activation in YES_OR_NO and not _is_yes_or_no(target):
         message = f"Loss {loss} wants probabilities that add up to 1, but layer '{layer.name}' ends with {activation}."
         raise layer.refused(message, activation, "Give it the activation softmax.")
+
+
+def _is_yes_or_no(target: Target) -> bool:
+    """Whether each output answers a question of its own."""
+    return target.encoding == "binary" or target.labels is not None
 
 
 def _check_logits(layer: _Layer, activation: str, loss: str, target: Target) -> None:
@@ -132,7 +137,7 @@ def _check_logits(layer: _Layer, activation: str, loss: str, target: Target) -> 
         )
         raise layer.refused(message, activation, fix)
     low, high = RANGES.get(activation, (-np.inf, np.inf))
-    if target.encoding == "binary" and (low >= 0 or high <= 0):
+    if _is_yes_or_no(target) and (low >= 0 or high <= 0):
         message = (
             f"Layer '{layer.name}' ends with {activation}: its logits have one sign only, so it always answers the same class."
         )

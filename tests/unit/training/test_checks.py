@@ -349,3 +349,27 @@ def test_rows_that_all_weigh_nothing_are_refused():
     with pytest.raises(InvalidInput, match="Every training row has weight 0"):
         check([dense(1)], SQUARED, NUMBERS, sample_weight=np.zeros(ROWS, np.float32))
     check([dense(1)], SQUARED, NUMBERS, sample_weight=np.eye(1, ROWS, dtype=np.float32)[0])
+
+
+# Several labels
+
+LABELS = np.array([[row % 2, row % 3 == 0, 1] for row in range(ROWS)], dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("layer", "loss", "words"),
+    [
+        (dense(3), BINARY, "sigmoid"),
+        (dense(3, "relu"), BINARY, "sigmoid"),
+        (dense(3, "sigmoid"), logits(BINARY), "from_logits"),
+        (dense(3, "relu"), logits(BINARY), "one sign"),
+    ],
+)
+def test_labels_want_a_probability_each(layer, loss, words):
+    with pytest.raises(InvalidInput, match=words):
+        check([layer], loss, LABELS)
+
+
+def test_labels_with_probabilities_or_logits_are_fitted():
+    check([dense(3, "sigmoid")], BINARY, LABELS)
+    check([dense(3)], logits(BINARY), LABELS)
