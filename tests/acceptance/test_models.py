@@ -1,5 +1,7 @@
 """Models change by revisions, guarded by ETags."""
 
+import json
+
 from tests.acceptance.client import TUTORIAL_COMPILE, TUTORIAL_LAYERS, Fitserve, accepted, refused
 
 SMALLER = {"definition": {"layers": TUTORIAL_LAYERS[1:]}, "compile": TUTORIAL_COMPILE}
@@ -35,3 +37,19 @@ def test_the_code_of_a_model_is_a_script_that_compiles(fitserve: Fitserve) -> No
     response = fitserve.http.get(f"/api/models/{name}/code")
     assert response.headers["content-type"].startswith("text/x-python")
     compile(response.text, name, "exec")
+
+
+def test_a_model_of_keras_is_taken_over_as_it_is_and_fitted(fitserve: Fitserve) -> None:
+    settings = [{name: value for name, value in layer.items() if name != "type"} for layer in TUTORIAL_LAYERS]
+    dense = [{"module": "keras.layers", "class_name": "Dense", "config": config, "registered_name": None} for config in settings]
+    first = {"module": "keras.layers", "class_name": "InputLayer", "config": {"batch_shape": [None, 64], "dtype": "float32"}}
+    document = {"module": "keras", "class_name": "Sequential", "config": {"name": "mine", "layers": [first, *dense]}}
+    body = {"name": "from_keras", "definition": {"keras": json.dumps(document)}, "compile": TUTORIAL_COMPILE}
+    created = accepted(fitserve.http.post("/api/models", json=body), 201)
+    assert created["definition"]["input_shape"] == [64]
+    assert [layer["name"] for layer in created["definition"]["layers"]] == ["layer1", "layer2", "layer3"]
+    run = fitserve.succeeded(fitserve.start("from_keras", fitserve.upload_digits(), {"epochs": 1}))
+    assert run["version"] == 1
+    refused(
+        fitserve.http.post("/api/models", json=body | {"name": "f", "definition": {"keras": {"class_name": "Functional"}}}), 422
+    )
