@@ -98,6 +98,7 @@ def create_app(settings: Settings | None = None, metrics: PredictionMetrics | No
     drain = Drain()
     hub = RunHub(database, settings.max_event_streams)
     sweeper = Sweeper(database, doorbell, artifacts, settings)
+    datasets = DatasetService(artifacts, settings)
     checker = Checker(settings.check_seconds, settings.check_memory_bytes)
     predictions = PredictionApp(
         settings, DatabaseVersionSource(database), artifacts, workspace_of, metrics or PredictionMetrics()
@@ -113,13 +114,14 @@ def create_app(settings: Settings | None = None, metrics: PredictionMetrics | No
         await anyio.to_thread.run_sync(sweeper.stop)
         await anyio.to_thread.run_sync(doorbell.close)
         await anyio.to_thread.run_sync(checker.close)
+        await anyio.to_thread.run_sync(datasets.close)
         database.close()
 
     api = _make_api(lifespan)
     api.state.settings = settings
     api.state.database = database
     api.state.artifacts = artifacts
-    api.state.datasets = DatasetService(artifacts, settings)
+    api.state.datasets = datasets
     api.state.doorbell = doorbell
     api.state.checker = checker
     api.state.hub = hub

@@ -73,6 +73,13 @@ class DatasetService:
         with self._scratch.folder("upload") as folder:
             yield folder
 
+    def close(self) -> None:
+        """Remove the folder of uploads."""
+        with self._lock:
+            if self._scratch is not None:
+                self._scratch.close()
+                self._scratch = None
+
     def prepare(self, upload: Upload) -> PreparedDataset:
         """Parse and store an upload, whose folder is gone then; needs no transaction.
 

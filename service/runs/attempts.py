@@ -208,7 +208,8 @@ def complete(database: Database, claim: Claim, finished: Finished, files: Sequen
     with database.write() as session:
         run = repository.get_owned(session, claim)
         is_cancelled = run.cancel_requested_at is not None
-        snapshots = _snapshot_hashes(run)
+        kept = {file.sha256 for file in files}  # a snapshot of the last epoch's end is the very file of the final state
+        snapshots = [sha256 for sha256 in _snapshot_hashes(run) if sha256 not in kept]
         for file in files:
             session.add(RunArtifact(run_id=run.id, **vars(file)))
         run.metrics = finished.metrics or run.metrics

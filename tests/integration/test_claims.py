@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from service.infra.database import Database
 from service.runs import attempts, repository, workers
-from service.runs.attempts import ClaimedRun, Failure, StoredSnapshot
+from service.runs.attempts import ClaimedRun, Failure, StoredFile, StoredSnapshot
 from service.runs.errors import AttemptReplaced
 from service.runs.sweeper import sweep
 from service.runs.tables import Epoch, Run, RunEvent
@@ -238,6 +238,15 @@ def test_the_last_two_snapshots_are_kept_until_the_run_ends(database: Database, 
     outcome = attempts.complete(database, second.claim, FINISHED, [])
     assert outcome.snapshots == ["c" * 64, "b" * 64]
     assert read(database, run_id).snapshots == []
+
+
+def test_a_snapshot_that_is_a_file_of_the_result_as_well_stays(database: Database) -> None:
+    """One that was taken at the very end has the bytes of the final state, and so its address."""
+    queue_run(database)
+    mine = claim(database).claim
+    attempts.record(database, mine, [StoredSnapshot(letter * 64, 10, epoch=3, step=0) for letter in "ab"])
+    outcome = attempts.complete(database, mine, FINISHED, [StoredFile("state.npz", "b" * 64, 10, "application/zip")])
+    assert outcome.snapshots == ["a" * 64]
 
 
 def test_every_attempt_leaves_its_cause(database: Database, settings: Settings) -> None:
