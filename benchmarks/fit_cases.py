@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from service.infra.npy import write_header
+
 Array = np.ndarray[Any, Any]
 Layers = list[dict[str, Any]]
 
@@ -53,8 +55,8 @@ class Case:
         folder.mkdir()
         y_dtype = np.dtype("float32" if self.classes == 2 else "int64")
         with (folder / "x.npy").open("wb") as x_file, (folder / "y.npy").open("wb") as y_file:
-            _write_header(x_file, (self.rows, *self.row_shape), np.dtype("float32"))
-            _write_header(y_file, (self.rows, 1), y_dtype)
+            write_header(x_file, (self.rows, *self.row_shape), np.dtype("float32"))
+            write_header(y_file, (self.rows, 1), y_dtype)
             for x in self._blocks():
                 x.tofile(x_file)
                 self._classes_of(x).astype(y_dtype).tofile(y_file)
@@ -72,11 +74,6 @@ class Case:
         product = numbers[:, 0] * numbers[:, 1]
         places: Array = np.floor(self.classes * (0.5 + np.arctan(product) / np.pi))
         return places
-
-
-def _write_header(file: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
 
 
 def dense(*sizes_and_activations: tuple[int, str]) -> Layers:

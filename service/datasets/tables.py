@@ -34,6 +34,16 @@ class Dataset(Base):
     """Name, shape and dtype of each array."""
     created_at: Mapped[datetime] = mapped_column(default=now)
 
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """What describes each of its columns or arrays."""
+        return self.columns if self.kind == "table" else self.arrays
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its columns or arrays."""
+        return [entry["name"] for entry in self.entries]
+
 
 class DatasetHold(Base):
     """A run that still needs a dataset. Deleting looks only here."""

@@ -37,10 +37,9 @@ class DataFacts:
 def facts_of(dataset: Dataset, target: str | None, artifacts: ArtifactStore) -> DataFacts:
     """What the dataset tells. Tables are scaled by the feature plan, so only arrays can be too large."""
     wanted = target or dataset.target
-    names = [entry["name"] for entry in (dataset.columns if dataset.kind == "table" else dataset.arrays)]
-    if wanted is None or wanted not in names:
+    if wanted is None or wanted not in dataset.names:
         message = "The dataset has no such target." if wanted else "Neither the check nor the dataset names a target."
-        expected = f"one of: {', '.join(names[:20])}"
+        expected = f"one of: {', '.join(dataset.names[:20])}"
         return DataFacts(problems=[Problem("/target", message, (wanted or "")[:80] or None, expected, "Name one of them.")])
     if dataset.kind == "table":
         return _table_facts(dataset, wanted)

@@ -8,6 +8,7 @@ from service.models.schemas import TUTORIAL_MODEL
 from service.spec.base import ResourceName, Spec
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
+from service.web.routing import ProblemEntry
 
 TUTORIAL_CHECK: dict[str, Any] = {
     "name": TUTORIAL_MODEL["name"],
@@ -46,21 +47,6 @@ class ModelCheck(Spec):
     """Column or array that the model shall predict; the dataset's own if left out."""
     batch_size: Annotated[int, Field(ge=1, le=10_000_000)] = 32
     """Rows of a batch, for the memory that the outputs of the layers take."""
-
-
-class CheckProblem(Spec):
-    """One thing that is wrong, or worth a second look."""
-
-    pointer: str
-    """JSON pointer to the place in your document."""
-    message: str
-    """What is the matter."""
-    received: str | None
-    """A short picture of what was received."""
-    expected: str | None
-    """What would be right."""
-    fix: str | None
-    """How to mend it."""
 
 
 class LayerSummary(Spec):
@@ -154,9 +140,9 @@ class ModelCheckRead(Spec):
     """Number of weights and biases; `null`: not known without the data."""
     memory_bytes: MemoryEstimate | None
     """What a fit needs; `null`: not known without the data."""
-    errors: list[CheckProblem]
+    errors: list[ProblemEntry]
     """What has to be mended."""
-    warnings: list[CheckProblem]
+    warnings: list[ProblemEntry]
     """What would work, but is most likely not meant."""
     code: str | None
     """The same model as a Keras script; `null` where the definition cannot be read."""

@@ -5,15 +5,16 @@ from dataclasses import asdict, dataclass, field
 
 from service.errors import Problem
 from service.models.check_data import DataFacts
-from service.models.check_schemas import CheckProblem, LayerSummary, MemoryEstimate, ModelCheck, ModelCheckRead
+from service.models.check_schemas import LayerSummary, MemoryEstimate, ModelCheck, ModelCheckRead
 from service.models.checker import Cause, Checker, NotChecked
 from service.settings import Settings
 from service.spec.advice import advise, advise_on_classes, advise_on_inputs
 from service.spec.check_frames import BuiltLayer, CheckJob
 from service.spec.definition import Definition
 from service.spec.script import keras_script
-from service.spec.sizes import Row, Weight
+from service.spec.sizes import Row, Weight, agree
 from service.spec.summary import LayerRow, estimate, first_row, in_words, memory_of, size_problems
+from service.web.routing import ProblemEntry
 
 MAX_ENTRIES = 20
 REASONS: dict[Cause, Problem] = {
@@ -110,9 +111,7 @@ def _table(layers: Sequence[BuiltLayer]) -> list[LayerRow]:
 
 def _shape_problems(definition: Definition, facts: DataFacts) -> list[Problem]:
     wanted, given = definition.input_shape, facts.row_shape
-    if wanted is None or given is None:
-        return []
-    if len(wanted) == len(given) and all(a in (None, b) for a, b in zip(wanted, given, strict=True)):
+    if wanted is None or given is None or agree(wanted, given):
         return []
     fix = f"Set input_shape to {list(given)}, or leave it out."
     return [Problem("/definition/input_shape", "The data has rows of another shape.", str(wanted), str(list(given)), fix)]
@@ -163,5 +162,5 @@ def _memory(request: ModelCheck, found: Findings) -> MemoryEstimate:
     return MemoryEstimate(**asdict(memory), batch_size=request.batch_size, total=memory.total)
 
 
-def _entries(problems: Sequence[Problem]) -> list[CheckProblem]:
-    return [CheckProblem(**asdict(problem)) for problem in problems[:MAX_ENTRIES]]
+def _entries(problems: Sequence[Problem]) -> list[ProblemEntry]:
+    return [ProblemEntry(**asdict(problem)) for problem in problems[:MAX_ENTRIES]]

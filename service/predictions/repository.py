@@ -6,9 +6,8 @@ from service.infra.database import Database
 from service.models import repository as models
 from service.models.tables import Model, Version
 from service.predictions.versions import Selector, ServableVersion
+from service.spec.artifacts import GRAPH
 from service.spec.frames import TensorSpec
-
-ONNX_FILE = "model.onnx"
 
 
 class DatabaseVersionSource:
@@ -34,6 +33,6 @@ def _servable(model: Model, version: Version) -> ServableVersion:
         inputs=msgspec.convert(version.inputs, list[TensorSpec]),
         outputs=msgspec.convert(version.outputs, list[TensorSpec]),
         example=version.example,
-        onnx_sha256=version.files.get(ONNX_FILE, {}).get("sha256"),
+        onnx_sha256=version.files.get(GRAPH, {}).get("sha256"),
         parameters=version.parameters,
     )

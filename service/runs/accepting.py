@@ -20,11 +20,12 @@ from service.infra.queue import Doorbell
 from service.models import repository as models
 from service.models.tables import Model
 from service.runs import repository
-from service.runs.checks import names_of, problems_of
+from service.runs.checks import problems_of
 from service.runs.errors import KeyInFlight
 from service.runs.schemas import Accepted, EvaluationCreate, RunCreate
-from service.runs.sources import EVALUATION, MODEL, PLAN, dataset_document, dataset_source, seed_of, start_source, version_source
+from service.runs.sources import dataset_document, dataset_source, seed_of, start_source, version_source
 from service.runs.tables import Run, RunTag
+from service.spec.artifacts import EVALUATION, MODEL, PLAN
 from service.spec.compile import CompileSpec
 
 ROOM_RETRY_SECONDS = 10
@@ -138,8 +139,7 @@ def _new_fit(session: Session, workspace_id: str, request: RunCreate) -> Run:
     if problems:
         raise InvalidInput("The run does not fit its dataset.", problems)
     start = start_source(session, model, revision, request)
-    names = {"/fit/validation_dataset": "validation", "/test_dataset": "test"}
-    sources = {names[field]: dataset_source(other) for field, other in others.items()} | ({"start": start} if start else {})
+    sources = {role: dataset_source(other) for role, other in others.items()} | ({"start": start} if start else {})
     return _new_run(
         model,
         dataset,
@@ -162,8 +162,8 @@ def _first_known(*seeds: int | None) -> int:
 
 
 def _other_datasets(session: Session, workspace_id: str, request: RunCreate) -> dict[str, Dataset]:
-    wanted = {"/fit/validation_dataset": request.fit.validation_dataset, "/test_dataset": request.test_dataset}
-    return {field: datasets.get(session, workspace_id, name, lock=True) for field, name in wanted.items() if name is not None}
+    wanted = {"validation": request.fit.validation_dataset, "test": request.test_dataset}
+    return {role: datasets.get(session, workspace_id, name, lock=True) for role, name in wanted.items() if name is not None}
 
 
 def _new_evaluation(session: Session, workspace_id: str, request: EvaluationCreate) -> Run:
@@ -194,9 +194,9 @@ def _new_evaluation(session: Session, workspace_id: str, request: EvaluationCrea
 def _check_names(dataset: Dataset, target: str, sample_weight: str | None) -> None:
     wanted = [("/dataset", target, "the target that the version predicts"), ("/sample_weight", sample_weight, "this column")]
     problems = [
-        Problem(pointer, f"The dataset has no '{name[:80]}', {what}.", expected=f"one of: {', '.join(names_of(dataset)[:20])}")
+        Problem(pointer, f"The dataset has no '{name[:80]}', {what}.", expected=f"one of: {', '.join(dataset.names[:20])}")
         for pointer, name, what in wanted
-        if name is not None and name not in names_of(dataset)
+        if name is not None and name not in dataset.names
     ]
     if problems:
         raise InvalidInput("The version cannot be evaluated on this dataset.", problems)

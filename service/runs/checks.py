@@ -1,7 +1,6 @@
 """Looks for what cannot work about a run before it is accepted, from what the database knows of its data."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from service.datasets.tables import Dataset
 from service.errors import Problem
@@ -14,32 +13,25 @@ from service.spec.features import ExcludedFeature
 from service.spec.schedules import ScheduleBase
 
 MAX_PROBLEMS = 20
+POINTERS = {"validation": "/fit/validation_dataset", "test": "/test_dataset"}
+"""Where a request names the datasets to measure with."""
 
 
 def problems_of(dataset: Dataset, others: dict[str, Dataset], request: RunCreate, compile_spec: CompileSpec) -> list[Problem]:
-    """Everything that is wrong with a request; ``others`` are further datasets by the field that names them."""
+    """Everything that is wrong with a request; ``others`` are further datasets by what they are for."""
     found = [
         *_target_problems(dataset, request),
         *_feature_problems(dataset, request),
         *_rows_problems(dataset, request),
         *_weight_problems(dataset, request, compile_spec),
         *_callback_problems(request, compile_spec),
-        *(problem for field, other in others.items() for problem in _other_problems(dataset, field, other, request)),
+        *(problem for role, other in others.items() for problem in _other_problems(dataset, POINTERS[role], other, request)),
     ]
     return found[:MAX_PROBLEMS]
 
 
-def names_of(dataset: Dataset) -> list[str]:
-    """Names of its columns or arrays."""
-    return [entry["name"] for entry in _entries(dataset)]
-
-
-def _entries(dataset: Dataset) -> list[dict[str, Any]]:
-    return dataset.columns if dataset.kind == "table" else dataset.arrays
-
-
 def _target_problems(dataset: Dataset, request: RunCreate) -> Iterator[Problem]:
-    target, names = request.target or dataset.target, names_of(dataset)
+    target, names = request.target or dataset.target, dataset.names
     expected = f"one of: {', '.join(names[:20])}"
     if target is None:
         yield Problem("/target", "Neither the run nor the dataset names a target.", expected=expected, fix="Name one.")
@@ -48,7 +40,7 @@ def _target_problems(dataset: Dataset, request: RunCreate) -> Iterator[Problem]:
 
 
 def _feature_problems(dataset: Dataset, request: RunCreate) -> Iterator[Problem]:
-    for name in sorted(set(request.features.columns) - set(names_of(dataset))):
+    for name in sorted(set(request.features.columns) - set(dataset.names)):
         yield Problem(
             f"/features/columns/{name[:80]}", "The dataset has no such column.", fix="Correct the name or leave it out."
         )
@@ -66,7 +58,7 @@ def _rows_problems(dataset: Dataset, request: RunCreate) -> Iterator[Problem]:
 
 
 def _weight_problems(dataset: Dataset, request: RunCreate, compile_spec: CompileSpec) -> Iterator[Problem]:
-    fit, names = request.fit, names_of(dataset)
+    fit, names = request.fit, dataset.names
     if fit.sample_weight is not None:
         if fit.sample_weight not in names:
             fix = suggest(fit.sample_weight[:80], names[:50])
@@ -107,18 +99,18 @@ def _unknown_monitor(pointer: str, callback: MonitoringCallback, known: list[str
     return Problem(f"{pointer}/monitor", message, callback.monitor, f"one of: {', '.join(known)}", fix)
 
 
-def _other_problems(dataset: Dataset, field: str, other: Dataset, request: RunCreate) -> Iterator[Problem]:
+def _other_problems(dataset: Dataset, pointer: str, other: Dataset, request: RunCreate) -> Iterator[Problem]:
     """What a dataset to measure with lacks of the one to train on."""
     if other.kind != dataset.kind:
-        yield Problem(field, "It is of another kind than the training data.", other.kind, dataset.kind)
+        yield Problem(pointer, "It is of another kind than the training data.", other.kind, dataset.kind)
         return
     excluded = {name for name, feature in request.features.columns.items() if isinstance(feature, ExcludedFeature)}
-    entries = {entry["name"]: entry for entry in _entries(other)}
-    for entry in _entries(dataset):
+    entries = {entry["name"]: entry for entry in other.entries}
+    for entry in dataset.entries:
         name = entry["name"]
         if name not in entries and name not in excluded:
             fix = "Add it, or exclude the column from the features."
-            yield Problem(field, f"The dataset has no '{name[:80]}', which the training data has.", fix=fix)
+            yield Problem(pointer, f"The dataset has no '{name[:80]}', which the training data has.", fix=fix)
         elif "shape" in entry and name in entries and entries[name]["shape"][1:] != entry["shape"][1:]:
             received, expected = str(entries[name]["shape"][1:]), str(entry["shape"][1:])
-            yield Problem(field, f"Its array '{name[:80]}' has rows of another shape.", received, expected)
+            yield Problem(pointer, f"Its array '{name[:80]}' has rows of another shape.", received, expected)

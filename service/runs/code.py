@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.runs.errors import ResultNotFound, ScriptNotReady
 from service.runs.tables import Run, RunArtifact
+from service.spec.artifacts import ENCODED
 from service.spec.callbacks import EarlyStopping
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
@@ -15,7 +16,6 @@ from service.spec.fit import FitSpec
 from service.spec.frames import Planned
 from service.spec.run_script import Recipe, run_script
 
-ENCODED = "encoded.npz"
 MAX_MESSAGE_CHARACTERS = 300
 
 

@@ -76,18 +76,23 @@ def _settings_of(request: Request) -> Settings:
 CurrentSettings = Annotated[Settings, Depends(_settings_of)]
 
 
+def _admission(settings: CurrentSettings, workspace_id: CurrentWorkspace, idempotency_key: IdempotencyKey = None) -> Admission:
+    return Admission(workspace_id, idempotency_key, settings.max_queued_runs)
+
+
+CurrentAdmission = Annotated[Admission, Depends(_admission)]
+
+
 @router.post("/runs", status_code=202, responses=problems(400, 404, 409, 413, 415, 422, 429))
 def create_run(
     http: Request,
     session: WriteSession,
     settings: CurrentSettings,
-    workspace_id: CurrentWorkspace,
+    admission: CurrentAdmission,
     request: RunCreate,
     response: Response,
-    idempotency_key: IdempotencyKey = None,
 ) -> RunRead:
     """Fit a model on a dataset; the answer comes at once, and a worker does the work."""
-    admission = Admission(workspace_id, idempotency_key, settings.max_queued_runs)
     run = accepting.create(session, _doorbell_of(http), admission, request)
     response.headers["Location"] = f"/api/runs/{run.id}"
     return read_run(session, settings, run)
@@ -98,13 +103,11 @@ def create_evaluation(
     http: Request,
     session: WriteSession,
     settings: CurrentSettings,
-    workspace_id: CurrentWorkspace,
+    admission: CurrentAdmission,
     request: EvaluationCreate,
     response: Response,
-    idempotency_key: IdempotencyKey = None,
 ) -> RunRead:
     """Measure a version on a dataset, as a run of kind `evaluate`; its scores are at `/api/runs/{run_id}/evaluation`."""
-    admission = Admission(workspace_id, idempotency_key, settings.max_queued_runs)
     run = accepting.create_evaluation(session, _doorbell_of(http), admission, request)
     response.headers["Location"] = f"/api/runs/{run.id}"
     return read_run(session, settings, run)

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from service.infra.artifacts import ArtifactStore
 from service.runs.result_schemas import EvaluationRead
 from service.runs.results import find_result
-from service.runs.sources import EVALUATION
 from service.runs.tables import Run
+from service.spec.artifacts import EVALUATION
 
 
 def read_evaluation(session: Session, store: ArtifactStore, run: Run) -> EvaluationRead:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
@@ -47,6 +47,7 @@ def _read(run: Run, queue: Queue | None, position: int | None) -> RunRead:
         evaluates=run.sources.get("evaluated", {}).get("version"),
         chosen_features=plan.get("features"),
         warnings=plan.get("warnings", []),
+        row_order=_read_order(plan),
         tags=[tag.tag for tag in run.tags],
         attempts=[_read_attempt(attempt) for attempt in run.attempts],
         progress=read_progress(run),
@@ -57,6 +58,12 @@ def _read(run: Run, queue: Queue | None, position: int | None) -> RunRead:
         failure=FailureRead.model_validate(run.failure) if run.failure else None,
         publish=_read_publish(run),
     )
+
+
+def _read_order(plan: dict[str, Any]) -> Literal["whole", "windows"] | None:
+    if "chunk_rows" not in plan:
+        return None
+    return "windows" if plan["chunk_rows"] else "whole"
 
 
 def _read_start(start: dict[str, Any] | None) -> ContinuesRead | None:

@@ -208,6 +208,7 @@ class RunRead(Spec):
                     "features": {},
                     "chosen_features": {"petal_length": "number, standardized (mean 3.475, deviation 2.099)"},
                     "warnings": [],
+                    "row_order": "whole",
                     "fit": {"epochs": 50, "batch_size": 4, "validation_split": 0.2},
                     "seed": 1,
                     "priority": 0,
@@ -282,6 +283,9 @@ class RunRead(Spec):
     """What becomes of each column, in words; known once the data is loaded."""
     warnings: list[str]
     """What the service noticed about the data."""
+    row_order: Literal["whole", "windows"] | None
+    """How the rows are shuffled: as a `whole`, or window by window where they are larger than the memory for it; `null` before
+    the data is loaded."""
     fit: dict[str, Any]
     """The arguments of `model.fit`."""
     seed: int

@@ -17,8 +17,8 @@ from service.models.tables import Model, Revision, Version
 from service.runs import repository
 from service.runs.schemas import ContinueFrom, RunCreate
 from service.runs.tables import Run
+from service.spec.artifacts import MODEL, STATE
 
-MODEL, STATE, PLAN, EVALUATION = "model.keras", "state.npz", "plan.json", "evaluation.json"
 WEIGHTS_ONLY = 'Use the weights alone: "take": "weights".'
 
 

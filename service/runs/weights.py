@@ -14,8 +14,9 @@ from service.infra.artifacts import ArtifactStore
 from service.runs.results import find_result
 from service.runs.tables import Run
 from service.runs.weight_schemas import LayerRead, RunWeights, WeightRead
+from service.spec.artifacts import WEIGHTS
 from service.spec.base import suggest
-from service.spec.weights import DOCUMENT, WEIGHTS, LayerSummary, WeightSummary, entry_name
+from service.spec.weights import DOCUMENT, LayerSummary, WeightSummary, entry_name
 
 MAX_TOTAL_VALUES = 1_000_000
 """Numbers of one answer, all weights together."""

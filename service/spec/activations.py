@@ -51,6 +51,12 @@ ACTIVATIONS: dict[str, str] = {
 """What each function does, in a sentence, the usual ones first."""
 
 
+YES_OR_NO = ("sigmoid", "hard_sigmoid", "sparse_sigmoid")
+"""Functions that make a probability of each sum by itself."""
+ONE_OF_SEVERAL = ("softmax", "sparsemax")
+"""Functions that make probabilities which add up to 1."""
+
+
 def _known(value: Any) -> Any:
     if isinstance(value, str) and value not in ACTIVATIONS:
         message = "Unknown activation '{name}'. {suggestion}"

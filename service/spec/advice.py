@@ -6,13 +6,13 @@ Knows no Keras. What cannot work at all is refused elsewhere.
 from collections.abc import Iterator, Sequence
 
 from service.errors import Problem
+from service.spec.activations import ONE_OF_SEVERAL, YES_OR_NO
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.layers import LayerBase
 from service.spec.losses import LossBase
 from service.spec.summary import LayerRow
 
-PROBABILITIES = ("sigmoid", "hard_sigmoid", "softmax", "sparsemax")
 LAYER_ACTIVATIONS = {"Softmax": "softmax", "ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "PReLU": "prelu"}
 LINEAR = ("Dense", "Flatten", "Reshape", "Permute", "Dropout", "AlphaDropout", "GaussianDropout", "Identity")
 """Layers that are linear where they have no activation: several in a row say no more than one."""
@@ -100,11 +100,11 @@ def _crossentropy_advice(definition: Definition, loss: LossBase, activation: str
     if getattr(loss, "from_logits", False):
         fix = "Leave out from_logits, or let the last layer have no activation."
         message = f"{ends}, but loss {loss.type} has from_logits=true."
-        return Problem("/compile/loss", message, activation, "linear", fix) if activation in PROBABILITIES else None
-    if activation not in PROBABILITIES:
+        return Problem("/compile/loss", message, activation, "linear", fix) if activation in YES_OR_NO + ONE_OF_SEVERAL else None
+    if activation not in YES_OR_NO + ONE_OF_SEVERAL:
         fix = f"Give it the activation {wanted}, or set from_logits to true."
         return Problem(pointer, f"{ends}, but {loss.type} wants probabilities.", activation, wanted, fix)
-    if wanted == "softmax" and activation in ("sigmoid", "hard_sigmoid"):
+    if wanted == "softmax" and activation in YES_OR_NO:
         fix = "Use softmax for one of several classes; sigmoid goes with BinaryCrossentropy."
         return Problem(pointer, f"{ends}, but {loss.type} wants probabilities that add up to 1.", activation, "softmax", fix)
     if wanted == "sigmoid" and activation == "softmax":

@@ -148,11 +148,11 @@ class Planned(Frame, frozen=True, kw_only=True, tag="planned"):
     parameters: int
     initial_epoch: int
     """Epochs that count as done before the first one."""
-    order: Literal["exact", "windows"]
-    """Whether the rows are shuffled as a whole, or window by window because they are larger than the memory for it."""
     chunk_rows: int | None
-    """Rows of a chunk, and chunks of a window, where the order is ``windows``."""
+    """Rows of a chunk where they are shuffled window by window, because all together are larger than the memory for it; None
+    where they are shuffled as a whole."""
     window_chunks: int | None
+    """Chunks of a window."""
     input_shape: list[int | None]
     """Shape of one encoded row."""
     threads: int

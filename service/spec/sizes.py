@@ -72,6 +72,11 @@ def size_of(layer: KerasObject, row: Row) -> Size:
     return rule(layer, row)
 
 
+def agree(wanted: Sequence[int | None], given: Sequence[int | None]) -> bool:
+    """Whether rows of the shape ``given`` may come where ``wanted`` is asked for; None stands for any length."""
+    return len(wanted) == len(given) and all(a in (None, b) for a, b in zip(wanted, given, strict=True))
+
+
 def at_least(shape: Sequence[int | None]) -> int:
     """Number of values in an array of this shape; an unknown length counts as 1."""
     return math.prod(1 if length is None else length for length in shape)

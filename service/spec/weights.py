@@ -1,4 +1,4 @@
-"""The file that holds what a model has learnt: a trainer writes it, and whoever reads it needs no Keras.
+"""The file ``artifacts.WEIGHTS``, which holds what a model has learnt: a trainer writes it, and whoever reads it needs no Keras.
 
 It is a NumPy ``.npz`` without pickles: one entry per weight, named by ``entry_name``, and the entry ``DOCUMENT``, which is the
 JSON of a list of ``LayerSummary`` in the model's order.
@@ -6,7 +6,6 @@ JSON of a list of ``LayerSummary`` in the model's order.
 
 import msgspec
 
-WEIGHTS = "weights.npz"
 WEIGHTS_MEDIA_TYPE = "application/vnd.numpy.npz"
 DOCUMENT = "document"
 

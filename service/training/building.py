@@ -11,6 +11,7 @@ from service.features.plan import Target
 from service.spec.base import KerasObject
 from service.spec.compile import AccuracyByLoss, CompileSpec
 from service.spec.definition import Definition
+from service.spec.sizes import agree
 
 Shape = tuple[int | None, ...]
 
@@ -92,8 +93,7 @@ def input_shape(definition: Definition, data_shape: Shape) -> Shape:
     if definition.input_shape is None:
         return data_shape
     wanted = tuple(definition.input_shape)
-    fits = len(wanted) == len(data_shape) and all(a in (None, b) for a, b in zip(wanted, data_shape, strict=True))
-    if not fits:
+    if not agree(wanted, data_shape):
         fix = f"Set input_shape to {list(data_shape)}, or leave it out."
         message = f"The data has rows of shape {data_shape}. Received input_shape={wanted}. {fix}"
         raise InvalidInput(message, [Problem("/definition/input_shape", message, str(wanted), str(data_shape), fix)])
@@ -116,8 +116,7 @@ def check_output(model: keras.Model, target: Target, truth_shape: Shape) -> None
     """
     expected = (len(target.classes or []),) if target.encoding == "index" else truth_shape
     received = tuple(model.output_shape[1:])
-    fits = len(received) == len(expected) and all(a in (None, b) for a, b in zip(received, expected, strict=True))
-    if fits:
+    if agree(received, expected):
         return
     name = model.layers[-1].name
     wants = f"{len(target.classes)} classes" if target.classes and target.encoding != "binary" else f"shape {expected} per row"

@@ -11,6 +11,8 @@ import numpy as np
 
 from service.errors import InvalidInput, Problem
 from service.features.plan import ArrayInput, Target
+from service.infra.npy import release_pages
+from service.spec.activations import ONE_OF_SEVERAL, YES_OR_NO
 from service.spec.compile import CompileSpec, MetricBase
 from service.spec.definition import Definition
 from service.spec.layers import (
@@ -27,17 +29,14 @@ from service.spec.layers import (
     Softmax,
 )
 from service.training.examples import Array, Examples
-from service.training.reading import release_pages
 
 RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("sigmoid", "hard_sigmoid", "sparse_sigmoid", "softmax", "sparsemax"), (0.0, 1.0)),
+    **dict.fromkeys(YES_OR_NO + ONE_OF_SEVERAL, (0.0, 1.0)),
     "tanh": (-1.0, 1.0), "hard_tanh": (-1.0, 1.0), "softsign": (-1.0, 1.0), "relu": (0.0, np.inf), "relu6": (0.0, 6.0),
     "softplus": (0.0, np.inf), "sparse_plus": (0.0, np.inf), "squareplus": (0.0, np.inf), "exponential": (0.0, np.inf),
     "log_sigmoid": (-np.inf, 0.0), "log_softmax": (-np.inf, 0.0),
 }  # fmt: skip
 """What the outputs of an activation function lie between; functions that are not named have no such bounds."""
-YES_OR_NO = ("sigmoid", "hard_sigmoid", "sparse_sigmoid")
-ONE_OF_SEVERAL = ("softmax", "sparsemax")
 PASSING_ON = (Dropout, Flatten)
 """Layers that change no number, in use at least."""
 RESHAPING = (Flatten,)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from service.features.plan import read_plan
+from service.spec.artifacts import EVALUATION
 from service.spec.frames import EvaluateJob, Finished, PhaseStarted, Suspended
 from service.training import outputs
 from service.training.building import check_output, load_saved, reset_keras
@@ -44,6 +45,6 @@ def _evaluate(job: EvaluateJob, report: Report, wishes: Wishes) -> Finished:
     report(PhaseStarted(phase="evaluating"))
     baseline = read_baseline(job.baseline) if job.baseline else baseline_of(plan.target, part.y)
     scores = measure(model, part, job.batch_size, plan.target, baseline, wishes)
-    outputs.write_json(directory / outputs.EVALUATION, {"baseline": baseline.as_document(), "test": scores})
+    outputs.write_json(directory / EVALUATION, {"baseline": baseline.as_document(), "test": scores})
     metrics = {name: value for name, value in scores["metrics"].items() if value is not None}
     return Finished(outcome="completed", metrics=metrics, files=outputs.files(directory), publication=None, publish_reason=None)

@@ -19,7 +19,7 @@ from sklearn.metrics import (
 
 from service.features.answers import is_class_output
 from service.features.plan import Target
-from service.training.reading import release_pages
+from service.infra.npy import release_pages
 from service.training.scores import BLOCK_CELLS, KERAS_EPSILON, class_scores
 
 Array = np.ndarray[Any, Any]

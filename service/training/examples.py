@@ -12,6 +12,7 @@ import numpy as np
 from service.errors import InvalidInput, Problem
 from service.features.fitting import FittedPlan, fit_array_plan, fit_table_plan, known_target, plan_target
 from service.features.plan import FeaturePlan, Target
+from service.infra.npy import write_header, write_rows
 from service.spec.compile import LossBase
 from service.spec.features import ExcludedFeature, FeaturesSpec
 from service.spec.fit import FitSpec
@@ -244,11 +245,10 @@ class _Files:
     def append_to(self, name: str, rows: int, array: Array) -> None:
         """Add rows to one array, which will have so many altogether. Raises OSError."""
         file = self._open.get(name) or self._begin(name, (rows, *array.shape[1:]), array.dtype)
-        file.write(np.ascontiguousarray(array).data)  # ``tofile`` does not tell a full disk from other errors
+        write_rows(file, array)
 
     def _begin(self, name: str, shape: tuple[int, ...], dtype: Any) -> BinaryIO:
         file = self._stack.enter_context((self._folder / f"{name}.npy").open("wb"))
-        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
+        write_header(file, shape, dtype)
         self._open[name] = file
         return file

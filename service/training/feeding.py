@@ -9,9 +9,9 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from service.infra.npy import release_pages
 from service.training.examples import Array, Part
 from service.training.order import Order, Window
-from service.training.reading import release_pages
 
 T = TypeVar("T")
 
@@ -60,13 +60,18 @@ def _segments(first: int, count: int, passes_steps: int) -> Iterator[_Segment]:
         first, count = first + taken, count - taken
 
 
+def steps_of(rows: int, batch_size: int) -> int:
+    """Batches that rows make; the last one may be smaller."""
+    return math.ceil(rows / batch_size)
+
+
 def training_blocks(part: Part, order: Order, pace: Pace, epoch: int, step: int) -> Iterator[list[Block]]:
     """The blocks of every execution from a step of an epoch on (both counted from 0), without end.
 
     Mostly an execution is one block; it is two where a pass through the rows ends within it.
     """
     reader = _Windows(part, order) if order.chunk_rows else _Memory(part, order)
-    batch_size, passes_steps = pace.batch_size, math.ceil(part.rows / pace.batch_size)
+    batch_size, passes_steps = pace.batch_size, steps_of(part.rows, pace.batch_size)
     for segments in pace.executions(passes_steps, epoch, step):
         yield [reader.read(number, first * batch_size, (first + count) * batch_size) for number, first, count in segments]
 

@@ -27,7 +27,7 @@ from service.training.callbacks import (
     StopWhenAsked,
 )
 from service.training.examples import Examples, Part
-from service.training.feeding import Pace, blocks_in_order, feed, training_blocks
+from service.training.feeding import Pace, blocks_in_order, feed, steps_of, training_blocks
 from service.training.keras_callbacks import Best, Resumable, make_callbacks
 from service.training.order import Order, order_of
 from service.training.snapshots import (
@@ -40,7 +40,7 @@ from service.training.snapshots import (
     values_of,
     variables_of,
 )
-from service.training.stepping import BlockFunction, block_function, nothing, steps_of, test_function, train_function
+from service.training.stepping import BlockFunction, block_function, nothing, test_function, train_function
 from service.training.wishes import StopAsked, Wishes
 
 EXECUTION_SECONDS = 0.1

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from service.errors import InvalidInput, Problem
+from service.spec import artifacts
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.features import FeaturesSpec
@@ -137,7 +138,6 @@ class Story:
             validation_rows=examples.validation.rows if examples.validation else 0,
             parameters=int(model.count_params()),
             initial_epoch=fit_spec.initial_epoch,
-            order="windows" if order.chunk_rows else "exact",
             chunk_rows=order.chunk_rows,
             window_chunks=WINDOW_CHUNKS if order.chunk_rows else None,
             input_shape=list(train.x.shape[1:]),
@@ -149,7 +149,7 @@ class Story:
     def _fit(self, model: keras.Model, examples: Examples, snapshots: JobSnapshots) -> Fitted:
         """Fit from the best snapshot on, or from where another run has ended, or from the beginning."""
         job, budget = self.job, Budget(self.job.snapshot_seconds, size_of(model))
-        tensorboard = Path(job.directory, outputs.TENSORBOARD)
+        tensorboard = Path(job.directory, outputs.LOGS)
         whole = Fit(model, examples, self.specs.fit, job.seed, self.report, self.wishes, snapshots.save, budget, tensorboard)
         state = snapshots.find(whole.check)
         if state is None and job.start is not None:
@@ -160,8 +160,8 @@ class Story:
 
     def _finish(self, model: keras.Model, examples: Examples, fitted: Fitted, snapshots: JobSnapshots) -> Finished:
         directory = Path(self.job.directory)
-        outputs.write_json(directory / outputs.PLAN, examples.plan.as_document())
-        outputs.write_json(directory / outputs.HISTORY, outputs.history(fitted.epochs))
+        outputs.write_json(directory / artifacts.PLAN, examples.plan.as_document())
+        outputs.write_json(directory / artifacts.HISTORY, outputs.history(fitted.epochs))
         publication = None
         if fitted.stopped != "none":
             try:
@@ -202,7 +202,7 @@ class Story:
             folder.mkdir()
             test = encode_rows_of(load(job.test_dataset), examples.plan, self.specs.fit.sample_weight, folder)
             document["test"] = measure(model, test, batch_size, target, baseline, self.wishes)
-        outputs.write_json(Path(job.directory, outputs.EVALUATION), document)
+        outputs.write_json(Path(job.directory, artifacts.EVALUATION), document)
 
     def _publish(self, model: keras.Model, examples: Examples, fitted: Fitted, snapshots: JobSnapshots) -> Publication | None:
         """Save what was learnt, and make it servable where that is asked for. Raises StopAsked when nothing is to be kept."""
@@ -213,7 +213,7 @@ class Story:
         if fitted.stopped is None:
             outputs.save_for_others(model, directory, examples, fitted, snapshots.origin)
         self.wishes.check_kept()
-        saved, graph = directory / outputs.MODEL, directory / outputs.GRAPH
+        saved, graph = directory / artifacts.MODEL, directory / artifacts.GRAPH
         return publish(model, saved, graph, examples) if self.job.publish else None
 
     def _publish_reason(self, fitted: Fitted) -> str | None:

@@ -6,12 +6,12 @@ import keras
 import numpy as np
 
 from service.features.plan import Target
+from service.infra.npy import release_pages
 from service.training.callbacks import BeforeEvaluation, finite_or_none
 from service.training.evaluation import Baseline, evaluate
 from service.training.examples import Array, Part
-from service.training.feeding import blocks_in_order
-from service.training.reading import release_pages
-from service.training.stepping import nothing, steps_of, test_function
+from service.training.feeding import blocks_in_order, steps_of
+from service.training.stepping import nothing, test_function
 from service.training.wishes import Wishes
 
 MAX_SCORED_ROWS = 1_000_000

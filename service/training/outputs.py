@@ -7,18 +7,30 @@ from typing import IO, Any
 
 import keras
 import msgspec
-import numpy as np
 
+from service.infra.npy import release_pages, write_header, write_rows
+from service.spec.artifacts import (
+    BEST,
+    ENCODED,
+    EVALUATION,
+    GRAPH,
+    HISTORY,
+    MODEL,
+    PLAN,
+    STATE,
+    TENSORBOARD,
+    WEIGHTS,
+)
 from service.spec.frames import EpochEnded, OutputFile
-from service.spec.weights import WEIGHTS, WEIGHTS_MEDIA_TYPE
+from service.spec.weights import WEIGHTS_MEDIA_TYPE
 from service.training.examples import NAMES, TRAINING, VALIDATION, Array, Examples
 from service.training.fitting import Fitted
-from service.training.reading import release_pages
+from service.training.keras_callbacks import Best
 from service.training.snapshots import Origin, write
 from service.training.weights import write_weights
 
-MODEL, GRAPH, PLAN, HISTORY, EVALUATION = "model.keras", "model.onnx", "plan.json", "history.json", "evaluation.json"
-ENCODED, STATE, BEST, TENSORBOARD = "encoded.npz", "state.npz", "best.keras", "tensorboard"
+LOGS = "tensorboard"
+"""Folder that the logs for TensorBoard are written into."""
 BLOCK_BYTES = 4 * 1024 * 1024
 """Encoded rows that are copied at a time."""
 MEDIA_TYPES = {
@@ -31,7 +43,7 @@ MEDIA_TYPES = {
     ENCODED: "application/zip",
     STATE: "application/zip",
     BEST: "application/vnd.keras",
-    f"{TENSORBOARD}.zip": "application/zip",
+    TENSORBOARD: "application/zip",
 }
 
 
@@ -47,14 +59,14 @@ def save_for_others(model: keras.Model, directory: Path, examples: Examples, fit
     if fitted.state is not None:
         write(directory / STATE, fitted.state, origin)
     if fitted.best is not None:
-        _save_best(model, directory, fitted)
-    if (directory / TENSORBOARD).exists():
-        shutil.make_archive(str(directory / TENSORBOARD), "zip", directory / TENSORBOARD)
+        _save_best(model, directory / BEST, fitted.best)
+    if (directory / LOGS).exists():
+        shutil.make_archive(str((directory / TENSORBOARD).with_suffix("")), "zip", directory / LOGS)
 
 
 def forget_weights(directory: Path) -> None:
     """Remove every file that shows what was learnt."""
-    for name in (MODEL, WEIGHTS, GRAPH, BEST, STATE, EVALUATION, ENCODED):
+    for name in (MODEL, WEIGHTS, GRAPH, BEST, STATE, EVALUATION, ENCODED, TENSORBOARD):
         (directory / name).unlink(missing_ok=True)
 
 
@@ -89,17 +101,16 @@ def _write_encoded(path: Path, examples: Examples) -> None:
 
 
 def _write_array(entry: IO[bytes], array: Array) -> None:
-    np.lib.format.write_array_header_1_0(entry, np.lib.format.header_data_from_array_1_0(array[:0]) | {"shape": array.shape})
+    write_header(entry, array.shape, array.dtype)
     rows = max(1, BLOCK_BYTES // max(1, array[:1].nbytes))
     for start in range(0, len(array), rows):
-        entry.write(np.ascontiguousarray(array[start : start + rows]).data)
+        write_rows(entry, array[start : start + rows])
         release_pages([array])
 
 
-def _save_best(model: keras.Model, directory: Path, fitted: Fitted) -> None:
-    assert fitted.best is not None
+def _save_best(model: keras.Model, path: Path, best: Best) -> None:
     last = model.get_weights()
-    if fitted.best.best_weights is not None:
-        model.set_weights(fitted.best.best_weights)
-        model.save(directory / BEST)
+    if best.best_weights is not None:
+        model.set_weights(best.best_weights)
+        model.save(path)
         model.set_weights(last)

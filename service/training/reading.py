@@ -1,7 +1,6 @@
 """Reads stored datasets, one column or one block of rows at a time. Knows no plan and no Keras."""
 
-import mmap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from service.infra.npy import release_pages
 from service.spec.frames import DatasetFiles
 
 Array = np.ndarray[Any, Any]
@@ -106,14 +106,6 @@ class Arrays:
         for start in range(0, self.rows, BLOCK_ROWS):
             yield {name: self.columns[name][start : start + BLOCK_ROWS] for name in names}
             release_pages(self.columns.values())
-
-
-def release_pages(arrays: Iterable[Array]) -> None:
-    """Let go of the pages that were read of mapped files, which would fill the memory otherwise as long as there is any."""
-    for array in arrays:
-        mapped = getattr(array, "_mmap", None)
-        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _raw(column: pa.Array | pa.ChunkedArray) -> Array:

@@ -4,7 +4,6 @@ Keras's own function takes a batch at a time from a ``tf.data`` iterator, and ru
 multiple of ``steps_per_execution``. These take blocks of batches, which end where the epoch does.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,11 +17,6 @@ Step = Callable[[tuple[Any, ...]], Any]
 Logs = dict[str, Any]
 BlockFunction = Callable[..., Logs]
 """Does one step for each batch of a block, and gives the metrics so far."""
-
-
-def steps_of(rows: int, batch_size: int) -> int:
-    """Batches that rows make; the last one may be smaller."""
-    return math.ceil(rows / batch_size)
 
 
 def nothing() -> tf.data.Dataset:

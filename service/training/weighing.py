@@ -8,7 +8,7 @@ import numpy as np
 from service.errors import InvalidInput, Problem
 from service.features.answers import label_text
 from service.features.plan import Target
-from service.training.reading import release_pages
+from service.infra.npy import release_pages
 
 Array = np.ndarray[Any, Any]
 

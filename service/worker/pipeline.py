@@ -20,8 +20,8 @@ from service.infra.scratch import Scratch
 from service.runs import attempts
 from service.runs.attempts import ClaimedRun, Failure, Observation, Outcome, StoredFile, StoredSnapshot
 from service.runs.errors import AttemptReplaced
-from service.runs.sources import EVALUATION, MODEL, PLAN, STATE
 from service.settings import Settings
+from service.spec.artifacts import EVALUATION, MODEL, PLAN, STATE
 from service.spec.frames import (
     DatasetFiles,
     EvaluateJob,

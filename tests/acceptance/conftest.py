@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.client import Fitserve
+from tests.acceptance.client import ENDLESS_FIT, Fitserve
 from tests.acceptance.running import SHORT_TIMES, RunningService, environment
 from tests.servers import new_database
 
@@ -38,3 +38,13 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def fitserve(running: RunningService) -> Fitserve:
     """A client of the running service."""
     return Fitserve(running.http)
+
+
+@pytest.fixture
+def busy_slot(fitserve: Fitserve) -> Iterator[str]:
+    """An endless run that occupies the only slot; cancelled at the end."""
+    run_id = fitserve.start_digits(ENDLESS_FIT, publish=False)
+    fitserve.wait_for_epoch(run_id, 1)
+    yield run_id
+    fitserve.cancel(run_id)
+    assert fitserve.ended(run_id)["state"] == "cancelled"

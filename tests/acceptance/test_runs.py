@@ -2,7 +2,6 @@
 
 import time
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,16 +15,6 @@ from tests.acceptance.client import (
 )
 
 SHORT_FIT = {"epochs": 2, "batch_size": 16}
-
-
-@pytest.fixture
-def busy_slot(fitserve: Fitserve) -> Iterator[str]:
-    """An endless run that occupies the only slot; cancelled at the end."""
-    run_id = fitserve.start_digits(ENDLESS_FIT, publish=False)
-    fitserve.wait_for_epoch(run_id, 1)
-    yield run_id
-    fitserve.cancel(run_id)
-    assert fitserve.ended(run_id)["state"] == "cancelled"
 
 
 def test_the_same_key_makes_a_run_only_once(fitserve: Fitserve) -> None:

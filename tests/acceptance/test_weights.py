@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +29,6 @@ def run_id(running: RunningService) -> str:
     run_id = fitserve.start_digits(SHORT_FIT)
     fitserve.succeeded(run_id)
     return run_id
-
-
-@pytest.fixture
-def active_run(fitserve: Fitserve) -> Iterator[str]:
-    """An endless run that occupies the only slot; cancelled at the end."""
-    run_id = fitserve.start_digits(ENDLESS_FIT, publish=False)
-    fitserve.wait_for_epoch(run_id, 1)
-    yield run_id
-    fitserve.cancel(run_id)
-    fitserve.ended(run_id)
 
 
 def ask(fitserve: Fitserve, run_id: str, **query: Any) -> httpx.Response:
@@ -132,8 +121,8 @@ def test_the_same_seed_gives_the_same_file_of_weights(fitserve: Fitserve, run_id
     assert sha256(again) == sha256(run_id)
 
 
-def test_a_run_that_has_not_ended_has_no_weights_yet(fitserve: Fitserve, active_run: str) -> None:
-    assert "is running" in refused(ask(fitserve, active_run), 409)["detail"]
+def test_a_run_that_has_not_ended_has_no_weights_yet(fitserve: Fitserve, busy_slot: str) -> None:
+    assert "is running" in refused(ask(fitserve, busy_slot), 409)["detail"]
     queued = fitserve.start_digits(SHORT_FIT)
     assert "is queued" in refused(ask(fitserve, queued), 409)["detail"]
     fitserve.cancel(queued)

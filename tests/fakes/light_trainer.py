@@ -86,7 +86,6 @@ class LightFit:
                 validation_rows=0,
                 parameters=1,
                 initial_epoch=0,
-                order="exact",
                 chunk_rows=None,
                 window_chunks=None,
                 input_shape=[1],

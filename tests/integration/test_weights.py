@@ -11,7 +11,8 @@ from service.infra.artifacts import LocalArtifactStore
 from service.infra.database import Database, now
 from service.runs.tables import RunArtifact
 from service.runs.weights import Wanted, read_weights
-from service.spec.weights import DOCUMENT, WEIGHTS, WEIGHTS_MEDIA_TYPE
+from service.spec.artifacts import WEIGHTS
+from service.spec.weights import DOCUMENT, WEIGHTS_MEDIA_TYPE
 from tests.factories import new_run
 
 SUCCEEDED: dict[str, Any] = {"state": "succeeded", "queued_at": None, "finished_at": now()}

@@ -1,7 +1,6 @@
 """Stores arrays as ``.npy`` files in 32 bits, block by block, and measures them on the way."""
 
-import mmap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from service.datasets.parsing.measuring import Moments
 from service.datasets.parsing.request import ParseRequest
 from service.errors import InvalidInput, Problem
+from service.infra.npy import release_pages, write_npy
 
 Array = np.ndarray[Any, Any]
 
@@ -53,21 +53,9 @@ def blocks_of(array: Array) -> Iterator[Array]:
     """The rows of an array, some at a time; the pages of a mapped file are given back once they were read."""
     row_bytes = max(1, array[:1].nbytes)
     rows = max(1, BLOCK_BYTES // row_bytes)
-    mapped = getattr(array, "_mmap", None)
     for start in range(0, len(array), rows):
         yield array[start : start + rows]
-        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-            mapped.madvise(mmap.MADV_DONTNEED)
-
-
-def write_npy(path: Path, shape: tuple[int, ...], dtype: Any, blocks: Iterable[Array]) -> None:
-    """Write an ``.npy`` file of blocks of its rows (numpy's NEP 1)."""
-    native = np.dtype(dtype)
-    header = {"descr": np.lib.format.dtype_to_descr(native), "fortran_order": False, "shape": shape}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for block in blocks:
-            file.write(np.ascontiguousarray(block, dtype=native).data)
+        release_pages([array])
 
 
 class _StoredArray:
@@ -83,7 +71,7 @@ class _StoredArray:
     def _store_texts(self, array: Array, pointer: str) -> None:
         classes = class_names(array, self.name, pointer)
         places = (np.searchsorted(np.array(classes), block) for block in blocks_of(array))
-        write_npy(self.path, array.shape, np.int32, places)
+        write_npy(self.path, array.shape, np.dtype(np.int32), places)
         self.description |= {"dtype": "int32", "classes": classes}
 
     def _store_numbers(self, array: Array, pointer: str) -> None:
@@ -101,12 +89,13 @@ def class_names(array: Array, name: str, pointer: str) -> list[str]:
             found.update(np.unique(block).tolist())
         except (ValueError, SystemError) as error:  # four bytes that are no character
             raise _no_classes(name, pointer) from error
-        if len(found) > MAX_CLASSES or not all(map(_is_class_name, found)):
+        if len(found) > MAX_CLASSES or not all(map(is_class_name, found)):
             raise _no_classes(name, pointer)
     return sorted(found)
 
 
-def _is_class_name(text: str) -> bool:
+def is_class_name(text: str) -> bool:
+    """Whether a text may name a class."""
     return len(text) <= MAX_CLASS_CHARACTERS and text.isprintable()
 
 

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from service.datasets.parsing.array_writer import MAX_CLASSES, Array, write_npy
+from service.datasets.parsing.array_writer import MAX_CLASS_CHARACTERS, MAX_CLASSES, Array, is_class_name
 from service.datasets.parsing.measuring import Moments
 from service.datasets.parsing.request import Budget, ParseRequest
 from service.datasets.parsing.unpacking import open_member, open_zip, refused_member, shown, unpacked
 from service.errors import InvalidInput, Problem
+from service.infra.npy import write_npy
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 32 * 1024 * 1024
-MAX_CLASS_CHARACTERS = 200
 GREY_MODES = ("1", "L", "LA")
 NOT_MEANT = ("__MACOSX/",)
 NOT_MEANT_NAMES = ("thumbs.db", "desktop.ini")
@@ -87,7 +87,7 @@ def _check_classes(classes: list[str]) -> None:
         problem = Problem("file", "There are too many folders.", str(len(classes)), f"at most {MAX_CLASSES}")
         raise InvalidInput("The ZIP file has too many classes.", [problem])
     for name in classes:
-        if len(name) > MAX_CLASS_CHARACTERS or not name.isprintable():
+        if not is_class_name(name):
             raise refused_member(name, "a class cannot have this name.", f"1 to {MAX_CLASS_CHARACTERS} printable characters")
 
 
@@ -126,7 +126,7 @@ def _store(
     paths = {"x": request.beside("x.npy"), "y": request.beside("y.npy")}
     budget, moments = request.budget(), Moments()
     pixels = (_decode(archive, entry, form, budget) for entry in entries)
-    write_npy(paths["x"], shape, np.uint8, moments.passing(pixels))
+    write_npy(paths["x"], shape, np.dtype(np.uint8), moments.passing(pixels))
     place_of = {name: place for place, name in enumerate(classes)}
     np.save(paths["y"], np.array([place_of[_class_of(entry)] for entry in entries], dtype=np.int32), allow_pickle=False)
     x = {"name": "x", "shape": list(shape), "dtype": "uint8"} | moments.describe()

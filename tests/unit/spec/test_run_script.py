@@ -45,7 +45,6 @@ def planned(**fields: Any) -> Planned:
         "validation_rows": 0,
         "parameters": 2031,
         "initial_epoch": 0,
-        "order": "exact",
         "chunk_rows": None,
         "window_chunks": None,
         "input_shape": [64],

@@ -30,6 +30,7 @@ from service.spec.frames import (
     report_decoder,
     write_frame,
 )
+from service.training import fitting
 from service.training.examples import About, Examples, Part
 
 TUTORIAL_LAYERS = [
@@ -88,6 +89,12 @@ class TrainerProcess:
             self.process.wait()
             self.process.stdout.close()
             self._log.close()
+
+
+@pytest.fixture
+def one_step_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Executions of a single step, so that a snapshot may come after every one of them."""
+    monkeypatch.setattr(fitting, "steps_per_execution", lambda *_: 1)
 
 
 @pytest.fixture(scope="session")

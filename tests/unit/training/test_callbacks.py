@@ -22,6 +22,8 @@ from service.training.order import Order
 from service.training.wishes import Wishes
 from tests.unit.training.trials import (
     BATCH_SIZE,
+    HASTY,
+    HASTY_AVERAGING,
     NOISY,
     QUIET,
     SEED,
@@ -35,8 +37,6 @@ from tests.unit.training.trials import (
 
 pytestmark = QUIET
 
-HASTY = {"type": "Adam", "learning_rate": 0.05}
-AVERAGING = HASTY | {"use_ema": True, "ema_momentum": 0.9}
 EPOCHS = 8
 
 
@@ -83,7 +83,7 @@ CASES = {
 
 
 @pytest.mark.filterwarnings("ignore:.*which is not available")
-@pytest.mark.parametrize("optimizer", [HASTY, AVERAGING], ids=["", "with averages"])
+@pytest.mark.parametrize("optimizer", [HASTY, HASTY_AVERAGING], ids=["", "with averages"])
 @pytest.mark.parametrize("name", CASES)
 def test_a_callback_does_what_keras_does(name, optimizer):
     """The same epochs with the same metrics, the learning rate among them, and the same weights at the end."""
@@ -105,7 +105,7 @@ def test_a_schedule_of_epochs_does_what_keras_does():
     assert same(ours.model.get_weights(), weights)
 
 
-@pytest.mark.parametrize("optimizer", [HASTY, AVERAGING], ids=["", "with averages"])
+@pytest.mark.parametrize("optimizer", [HASTY, HASTY_AVERAGING], ids=["", "with averages"])
 def test_a_checkpoint_keeps_what_keras_saves(optimizer, tmp_path):
     """With averaged weights, too, Keras saves those of the epoch and not their averages."""
     path = tmp_path / "best.keras"
@@ -195,7 +195,7 @@ def test_a_metric_that_is_no_number_is_left_out():
 def stopped(keep: str, after: int, monkeypatch) -> tuple[Trial, Fitted]:
     """A fit with averages that is stopped after so many batches, of training or validation; -1: before the first."""
     monkeypatch.setattr(fitting, "steps_per_execution", lambda *_: 1)
-    trial = Trial(optimizer=AVERAGING)
+    trial = Trial(optimizer=HASTY_AVERAGING)
     asked = iter([None] * (1 + after))
     fit = replace(trial.prepare(), wishes=Wishes(stop=lambda: next(asked, keep)))
     return trial, fit.run(None)

@@ -10,14 +10,14 @@ import pytest
 
 from service.errors import InvalidInput
 from service.spec.frames import DatasetFiles, EpochEnded, Finished, Frame, Planned, Resumed, SnapshotTaken, Start, Suspended
-from service.training import fitting, snapshots
+from service.training import snapshots
 from service.training.job import fit
 from service.training.wishes import Wishes
 from tests.unit.training.conftest import make_job, store_arrays
-from tests.unit.training.trials import QUIET, assert_same_state, same
+from tests.unit.training.trials import QUIET, STEP_BY_STEP, assert_same_state, same
 
 # Keras saves with calls at which NumPy 2 warns.
-pytestmark = [QUIET, pytest.mark.filterwarnings("ignore:In the future `np.object` will be defined:FutureWarning")]
+pytestmark = [QUIET, STEP_BY_STEP, pytest.mark.filterwarnings("ignore:In the future `np.object` will be defined:FutureWarning")]
 
 LAYERS = [
     {"type": "Dense", "units": 5, "activation": "relu", "name": "hidden"},
@@ -36,12 +36,6 @@ def numbers(tmp_path_factory) -> DatasetFiles:
     noise = np.random.default_rng(0)
     x, y = noise.normal(size=(ROWS, 3)).astype(np.float32), noise.normal(size=(ROWS, 1)).astype(np.float32)
     return store_arrays(tmp_path_factory.mktemp("numbers"), x=x, y=y)
-
-
-@pytest.fixture(autouse=True)
-def one_step_at_a_time(monkeypatch):
-    """A job may be suspended after every step."""
-    monkeypatch.setattr(fitting, "steps_per_execution", lambda *_: 1)
 
 
 @dataclass

@@ -2,9 +2,11 @@
 
 import pytest
 
-from service.training import fitting
 from tests.unit.training.trials import (
+    HASTY,
+    HASTY_AVERAGING,
     QUIET,
+    STEP_BY_STEP,
     STEPS,
     Always,
     Trial,
@@ -14,11 +16,8 @@ from tests.unit.training.trials import (
     passed_through_a_file,
 )
 
-pytestmark = QUIET
+pytestmark = [QUIET, STEP_BY_STEP]
 
-HASTY = {"type": "Adam", "learning_rate": 0.05}
-"""The validation loss is the smallest after the second epoch."""
-AVERAGING = HASTY | {"use_ema": True, "ema_momentum": 0.9}
 STOPPING = {"type": "EarlyStopping", "patience": 2, "restore_best_weights": True}
 REDUCING = {"type": "ReduceLROnPlateau", "patience": 1, "factor": 0.5, "cooldown": 1}
 CHECKPOINT = {"type": "ModelCheckpoint"}
@@ -26,17 +25,11 @@ TABLE = {"type": "table", "epochs": [0, 2, 3], "learning_rates": [0.01, 0.05, 0.
 COSINE = {"type": "cosine", "initial_learning_rate": 0.05, "epochs": 4}
 
 
-@pytest.fixture(autouse=True)
-def one_step_at_a_time(monkeypatch):
-    """A snapshot may come after every step."""
-    monkeypatch.setattr(fitting, "steps_per_execution", lambda *_: 1)
-
-
 def losses(trial: Trial) -> list[float]:
     return [epoch["val_loss"] for epoch in trial.epochs if "val_loss" in epoch]
 
 
-@pytest.mark.parametrize("optimizer", [HASTY, AVERAGING], ids=["", "with averages"])
+@pytest.mark.parametrize("optimizer", [HASTY, HASTY_AVERAGING], ids=["", "with averages"])
 def test_a_fit_that_a_callback_ends_is_ended_in_the_same_epoch_with_the_same_weights(optimizer, tmp_path):
     """Killed while it waits, in the very epoch in which it stops, right before its end and right after it."""
     places = [(2, 3), (3, 0), (3, 5), (4, 0)]
@@ -69,7 +62,7 @@ def test_a_schedule_of_epochs_goes_on(schedule, tmp_path):
     assert len({epoch["learning_rate"] for epoch in whole.epochs}) >= 3
 
 
-@pytest.mark.parametrize("optimizer", [HASTY, AVERAGING], ids=["", "with averages"])
+@pytest.mark.parametrize("optimizer", [HASTY, HASTY_AVERAGING], ids=["", "with averages"])
 def test_the_checkpoint_of_an_earlier_attempt_is_kept(optimizer, tmp_path):
     """The best epoch is the second one, so that an attempt that begins in the third cannot find it again."""
     whole = assert_exact(tmp_path, [(2, 1), (3, 0), (4, 0)], optimizer=optimizer, fit={"callbacks": [CHECKPOINT]})
@@ -87,7 +80,7 @@ def test_all_of_it_at_once_goes_on(tmp_path):
         "dtype_policy": "mixed_float16",
         "callbacks": [STOPPING | {"min_delta": 1000}, REDUCING | {"min_delta": 1000}, CHECKPOINT, {"type": "TensorBoard"}],
     }
-    kind = {"optimizer": AVERAGING, "is_weighted": True, "size": 100.0, "fit": fit}
+    kind = {"optimizer": HASTY_AVERAGING, "is_weighted": True, "size": 100.0, "fit": fit}
     whole = assert_exact(tmp_path, [(1, 2), (4, 0), (5, 3)], **kind)
     assert whole.fitted.state.progressed.is_over
     assert "val_loss" not in whole.epochs[-2]

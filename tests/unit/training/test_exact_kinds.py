@@ -2,8 +2,10 @@
 
 import pytest
 
-from service.training import fitting, order
-from tests.unit.training.trials import AVERAGING, EPOCHS, STEPS, assert_exact
+from service.training import order
+from tests.unit.training.trials import AVERAGING, EPOCHS, STEP_BY_STEP, STEPS, assert_exact
+
+pytestmark = STEP_BY_STEP
 
 WARMED_UP = {
     "type": "CosineDecay",
@@ -46,12 +48,6 @@ KINDS = {
     "bfloat16": {"fit": {"dtype_policy": "mixed_bfloat16"}, "optimizer": AVERAGING},
 }
 PLACES = [(1, 5), (EPOCHS - 1, 0)]
-
-
-@pytest.fixture(autouse=True)
-def one_step_at_a_time(monkeypatch):
-    """A snapshot may come after every step."""
-    monkeypatch.setattr(fitting, "steps_per_execution", lambda *_: 1)
 
 
 @pytest.mark.parametrize("name", KINDS)

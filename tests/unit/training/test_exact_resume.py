@@ -14,6 +14,7 @@ from tests.unit.training.trials import (
     AVERAGING,
     EPOCHS,
     NOISY,
+    STEP_BY_STEP,
     STEPS,
     Always,
     Trial,
@@ -24,11 +25,7 @@ from tests.unit.training.trials import (
     same,
 )
 
-
-@pytest.fixture(autouse=True)
-def one_step_at_a_time(monkeypatch):
-    """A snapshot may come after every step."""
-    monkeypatch.setattr(fitting, "steps_per_execution", lambda *_: 1)
+pytestmark = STEP_BY_STEP
 
 
 def test_a_suspended_fit_goes_on_as_if_nothing_had_happened(tmp_path):

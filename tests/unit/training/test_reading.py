@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from service.infra.npy import release_pages
 from service.spec.frames import DatasetFiles
 from service.training import reading
 from service.training.reading import Dataset, Table, load
@@ -130,5 +131,5 @@ def test_released_pages_are_read_again_from_the_file(tmp_path):
     x = np.arange(100_000)
     mapped = load(store_arrays(tmp_path, x=x)).columns["x"]
     assert (mapped == x).all()
-    reading.release_pages([mapped, x])
+    release_pages([mapped, x])
     assert (mapped == x).all()

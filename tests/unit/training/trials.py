@@ -32,6 +32,9 @@ NOISY = [
 ]
 ADAM = {"type": "Adam"}
 AVERAGING = {"type": "AdamW", "learning_rate": 0.01, "use_ema": True, "ema_momentum": 0.9}
+HASTY = {"type": "Adam", "learning_rate": 0.05}
+"""The validation loss is the smallest after the second epoch."""
+HASTY_AVERAGING = HASTY | {"use_ema": True, "ema_momentum": 0.9}
 ROWS, TRAIN_ROWS, BATCH_SIZE, EPOCHS = 50, 43, 6, 4
 STEPS = 8
 """The last batch has one row."""
@@ -39,6 +42,8 @@ SEED = 5
 
 QUIET = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 """Keras reads a learning rate, and saves, with calls at which NumPy 2 warns."""
+STEP_BY_STEP = pytest.mark.usefixtures("one_step_at_a_time")
+"""A snapshot may come after every step."""
 
 tf.config.experimental.enable_op_determinism()  # as in a trainer
 gc.freeze()  # likewise: otherwise half of a trial's time would go into looking through TensorFlow's own objects
