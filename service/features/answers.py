@@ -1,5 +1,6 @@
 """Turns a model's output into answers: labels with probabilities, or numbers. Knows no engine and no wire protocol."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,28 @@ LIKELY = 0.5
 """From this probability on a label is named."""
 
 
-def to_answers(plan: FeaturePlan, output: Array) -> list[dict[str, Any]]:
-    """One answer per row of ``output``, ready for JSON.
+def to_answers(plan: FeaturePlan, outputs: Sequence[Array]) -> list[dict[str, Any]]:
+    """One answer per row, ready for JSON; ``outputs`` are in the order of the plan's targets.
 
     Classes answer ``{"label": c, "probabilities": {"c": p, …}}``, labels ``{"labels": [those from 0.5 on], "probabilities":
-    …}``, and numbers ``{"value": x}`` (a list where a row has several).
+    …}``, and numbers ``{"value": x}``: a list where a row has several, or an object where they are columns. The answers of
+    several outputs are ``{"outputs": {name: answer, …}}``.
     """
-    target = plan.target
+    if len(outputs) == 1:
+        return _answers_of(plan.targets[0] if plan.targets else None, outputs[0])
+    names = [target.output for target in plan.targets]
+    answers = [_answers_of(target, output) for target, output in zip(plan.targets, outputs, strict=True)]
+    return [{"outputs": dict(zip(names, row, strict=True))} for row in zip(*answers, strict=True)]
+
+
+def _answers_of(target: Target | None, output: Array) -> list[dict[str, Any]]:
     if target is not None and target.labels is not None and output.shape[1:] == (len(target.labels),):
         return _several_labels(target.labels, label_probabilities(target, output.astype(np.float64)))
     if target is None or target.classes is None or not is_class_output(target, output):
-        return [{"value": value} for value in _one_value_per_row(output)]
+        values = _one_value_per_row(output)
+        if target is not None and output.shape[1:] == (len(target.columns),) and len(target.columns) > 1:
+            values = [dict(zip(target.columns, row, strict=True)) for row in values]
+        return [{"value": value} for value in values]
     probabilities = class_probabilities(target, output.astype(np.float64))
     return _labelled(target.classes, probabilities)
 

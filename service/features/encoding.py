@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from service.errors import InvalidInput, Problem
+from service.features.array_rows import encode_array_rows
 from service.features.categories import write_category
 from service.features.datetimes import write_datetime
 from service.features.plan import (
-    ArrayInput,
     CategoryColumn,
     DatetimeColumn,
     ExcludedColumn,
@@ -64,30 +64,30 @@ def encode_target(target: Target, values: Array) -> Array:
     return places[:, None] if target.encoding == "index" else places[:, None].astype(np.float32)
 
 
-def encode_array(plan: ArrayInput, values: Array) -> Array:
-    """The tensor ``(rows, *plan.shape)`` of an array."""
-    return np.ascontiguousarray(values, dtype=plan.dtype).reshape(-1, *plan.shape)
-
-
-def encode_rows(plan: FeaturePlan, rows: list[Any], pointer: str = "/rows") -> tuple[Array, list[str]]:
-    """The tensor for the rows of a request, and warnings.
+def encode_rows(plan: FeaturePlan, rows: list[Any], pointer: str = "/rows") -> tuple[list[Array], list[str]]:
+    """The tensors of the inputs for the rows of a request, and warnings.
 
     A row of a table is an object by column name, or a list in the order of the plan's used columns; null is missing.
-    A boolean counts as 0 or 1 only in a column that held booleans in training. A row of an array is nested lists of
-    numbers. Raises InvalidInput with at most 20 problems; ``pointer`` says where
-    the rows stand in the client's document.
+    A boolean counts as 0 or 1 only in a column that held booleans in training. A row of arrays is an object by the names of
+    the inputs; of a single one its nested lists of numbers may stand alone. Raises InvalidInput with at most 20 problems;
+    ``pointer`` says where the rows stand in the client's document.
     """
     if not rows:
         problem = Problem(pointer, "There are no rows.", "an empty list", "at least one row")
         raise InvalidInput("There are no rows to predict.", [problem])
-    if isinstance(plan.input, ArrayInput):
-        return _encode_array_rows(plan.input, rows, pointer), []
-    return _encode_table_rows(plan.input, plan.target, rows, pointer)
+    if not plan.is_of_table:
+        return encode_array_rows(plan.array_inputs, rows, pointer), []
+    return _encode_table_rows(plan, rows, pointer)
 
 
-def used_columns(plan: TableInput) -> list[UsedColumn]:
-    """The columns that the model sees, in their order."""
-    return [column for column in plan.columns if not isinstance(column, ExcludedColumn)]
+def used_columns(table: TableInput) -> list[UsedColumn]:
+    """The columns that an input sees, in their order."""
+    return [column for column in table.columns if not isinstance(column, ExcludedColumn)]
+
+
+def columns_of(plan: FeaturePlan) -> list[UsedColumn]:
+    """The columns that a model of a table sees, in their order; one that goes into several inputs counts once."""
+    return list({column.column: column for table in plan.table_inputs for column in used_columns(table)}.values())
 
 
 # Columns to numbers
@@ -139,24 +139,32 @@ def _as_rows(values: Array) -> Array:
 # Rows of a table
 
 
-def _encode_table_rows(plan: TableInput, target: Target | None, rows: list[Any], pointer: str) -> tuple[Array, list[str]]:
-    used = used_columns(plan)
+def _encode_table_rows(plan: FeaturePlan, rows: list[Any], pointer: str) -> tuple[list[Array], list[str]]:
+    used = columns_of(plan)
     numbers = [column for column in used if isinstance(column, NumberColumn)]
-    warnings: list[str] = []
     raw = _plain_numbers(rows, len(used)) if len(numbers) == len(used) else None
     if raw is not None:
         measures = _measures(numbers)
-        encoded = _scale(measures, raw)
+        tensors = _shared_out(plan, used, _scale(measures, raw))
         warnings = _far_outside(numbers, measures, raw)
     else:
-        columns, warnings = RowReader(plan, used, target, pointer).read(rows)
-        encoded = encode_columns(plan, columns)
+        columns, warnings = RowReader(plan, used, pointer).read(rows)
+        tensors = [encode_columns(table, columns) for table in plan.table_inputs]
         if numbers:
             values = np.stack([columns[column.column] for column in numbers], axis=1)
             warnings += _far_outside(numbers, _measures(numbers), values)
-    if not np.isfinite(encoded).all():
-        raise _not_finite(used, rows, encoded, pointer)
-    return encoded, warnings[:MAX_WARNINGS]
+    for table, encoded in zip(plan.table_inputs, tensors, strict=True):
+        if not np.isfinite(encoded).all():
+            raise _not_finite(used, used_columns(table), rows, encoded, pointer)
+    return tensors, warnings[:MAX_WARNINGS]
+
+
+def _shared_out(plan: FeaturePlan, used: list[UsedColumn], scaled: Array) -> list[Array]:
+    """The part of each input of numbers that are scaled all at once."""
+    if len(plan.inputs) == 1:
+        return [scaled]
+    places = {column.column: place for place, column in enumerate(used)}
+    return [scaled[:, [places[column.column] for column in used_columns(table)]] for table in plan.table_inputs]
 
 
 def _plain_numbers(rows: list[Any], width: int) -> Array | None:
@@ -188,72 +196,17 @@ def _far_outside(numbers: list[NumberColumn], measures: Array, raw: Array) -> li
     return warnings
 
 
-def _not_finite(used: list[UsedColumn], rows: list[Any], encoded: Array, pointer: str) -> InvalidInput:
-    """The error for numbers that float32 cannot hold once they are scaled."""
+def _not_finite(
+    used: list[UsedColumn], of_input: list[UsedColumn], rows: list[Any], encoded: Array, pointer: str
+) -> InvalidInput:
+    """The error for numbers that float32 cannot hold once they are scaled; ``of_input``: the columns of ``encoded``."""
     problems = []
-    starts = {start: i for i, start in enumerate(_starts(used))}
+    starts = {start: column.column for start, column in zip(_starts(of_input), of_input, strict=True)}
+    places = {column.column: place for place, column in enumerate(used)}
     for row, place in np.argwhere(~np.isfinite(encoded))[:MAX_PROBLEMS].tolist():
-        index = starts[place]
-        name = used[index].column
-        value, key = (rows[row][name], escape(name)) if isinstance(rows[row], dict) else (rows[row][index], str(index))
+        name = starts[place]
+        key, value = (escape(name), rows[row][name]) if isinstance(rows[row], dict) else (places[name], rows[row][places[name]])
         problems.append(
             Problem(f"{pointer}/{row}/{key}", "This number is too large.", shown(value), "a number near the training data")
         )
     return InvalidInput(f"Some numbers are too large. {problems[0].pointer}: {problems[0].message}", problems)
-
-
-# Rows of an array
-
-
-def _encode_array_rows(plan: ArrayInput, rows: list[Any], pointer: str) -> Array:
-    values = _as_numbers(rows)
-    if values is None or values.shape[1:] != tuple(plan.shape):
-        raise _bad_array_rows(plan, rows, pointer)
-    with np.errstate(over="ignore"):
-        encoded = values.astype(plan.dtype)
-    if not np.isfinite(encoded).all():
-        row = int(np.argwhere(~np.isfinite(encoded))[0][0])
-        problem = Problem(f"{pointer}/{row}", "A number is not finite or too large.", expected=f"finite {plan.dtype} numbers")
-        raise InvalidInput(f"Row {row} holds a number that is not finite.", [problem])
-    return encoded
-
-
-def _as_numbers(values: Any) -> Array | None:
-    """Nested lists as an array of numbers; None when they are ragged or hold anything else, booleans too."""
-    if _holds_booleans(values):
-        return None
-    try:
-        array = np.array(values)
-    except (ValueError, OverflowError):
-        return None
-    return array if array.dtype.kind in "iuf" else None
-
-
-def _holds_booleans(values: Any) -> bool:
-    """Whether numpy would quietly turn a boolean into a number; whole lists are looked at, since single items are slow."""
-    if not isinstance(values, list):
-        return isinstance(values, bool)
-    kinds = set(map(type, values))
-    return bool in kinds or (list in kinds and any(map(_holds_booleans, values)))
-
-
-def _bad_array_rows(plan: ArrayInput, rows: list[Any], pointer: str) -> InvalidInput:
-    expected = f"numbers of shape {tuple(plan.shape)}"
-    problems = []
-    for index, row in enumerate(rows):
-        values = _as_numbers(row)
-        if values is None:
-            problems.append(
-                Problem(
-                    f"{pointer}/{index}",
-                    "The row is ragged or holds something else than numbers.",
-                    shown(row),
-                    expected,
-                )
-            )
-        elif values.shape != tuple(plan.shape):
-            problems.append(Problem(f"{pointer}/{index}", "The row has the wrong shape.", f"shape {values.shape}", expected))
-        if len(problems) == MAX_PROBLEMS:
-            break
-    message = f"Every row must be {expected}."
-    return InvalidInput(message, problems or [Problem(pointer, "The rows do not fit together.", None, expected)])

@@ -4,15 +4,15 @@ Knows no Keras, files or database.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from service.errors import InvalidInput, Problem
+from service.features.arrays import plan_array
 from service.features.columns import MAX_CATEGORIES, exclude, plan_column
 from service.features.guards import suspicion_of
 from service.features.plan import (
-    ArrayInput,
     CategoryColumn,
     DatetimeColumn,
     ExcludedColumn,
@@ -25,11 +25,11 @@ from service.features.plan import (
     TextColumn,
 )
 from service.features.raw import Array, escape, is_missing, kind_of, labels_of
+from service.features.roles import Kind, Roles, shown
 from service.spec.base import suggest
 from service.spec.compile import LossBase
-from service.spec.features import ExcludedFeature, FeaturesSpec
+from service.spec.features import ArrayFeature, ExcludedFeature, FeaturesSpec
 
-INPUT_NAME = "input"
 MAX_PROBLEMS = 20
 
 
@@ -49,60 +49,68 @@ class _Column(NamedTuple):
 
 
 def fit_table_plan(
-    columns: Mapping[str, Array], features: FeaturesSpec, target: str | None, loss: LossBase, training: Array
+    columns: Mapping[str, Array], features: FeaturesSpec, roles: Roles, losses: Mapping[str, LossBase], training: Array
 ) -> FittedPlan:
     """Plan a table; measures only the rows of which ``training`` (one boolean each) is true, but for the target's classes.
 
-    Raises InvalidInput when the target does not fit the loss, a column has no values, or none can be used.
+    ``losses`` are those of the outputs. Raises InvalidInput when a target does not fit its loss, a column has no values, or
+    none can be used.
     """
-    target_name = known_target(target, list(columns), "column")
-    _check_named_columns(features, list(columns), target_name)
-    planned_target = plan_target(target_name, columns[target_name], loss)
-    names = [name for name in columns if name != target_name]
-    planned, warnings = _settle(_plan_columns(names, columns, features, training, planned_target), features)
-    chosen = {name: column.words for name, column in planned.items()}
-    if not any(column.planned.width for column in planned.values()):
-        raise _nothing_to_learn_from(target_name, chosen)
-    _check_tokens(planned)
-    chosen[target_name] = _describe_target(planned_target)
-    table = TableInput(name=INPUT_NAME, columns=[column.planned for column in planned.values()])
-    return FittedPlan(FeaturePlan(input=table, target=planned_target), chosen, warnings)
+    _check_settings(features, list(columns), roles, "table")
+    targets = _plan_targets(columns, roles, losses)
+    names = list(dict.fromkeys(name for taken in roles.inputs.values() for name in taken))
+    planned, warnings = _settle(_plan_columns(names, columns, features, training, targets), features, roles)
+    chosen = {name: _words_for(name, planned[name].words, roles) for name in names}
+    for taken in roles.inputs.values():
+        if not any(planned[name].planned.width for name in taken):
+            raise _nothing_to_learn_from(targets[0], {name: planned[name].words for name in taken})
+        _check_tokens({name: planned[name] for name in taken})
+    used = {*names, *roles.target_names}
+    unused = [ExcludedColumn(column=name, reason="no input takes it") for name in columns if name not in used]
+    chosen |= {column.column: f"left out: {column.reason}" for column in unused} | _describe_targets(targets)
+    tables = [TableInput(name=name, columns=[planned[n].planned for n in taken]) for name, taken in roles.inputs.items()]
+    return FittedPlan(FeaturePlan(inputs=[*tables], targets=targets, unused=unused), chosen, warnings)
 
 
 def fit_array_plan(
-    arrays: Mapping[str, Array], features: FeaturesSpec, target: str | None, loss: LossBase, training: Array
+    arrays: Mapping[str, Array], features: FeaturesSpec, roles: Roles, losses: Mapping[str, LossBase], training: Array
 ) -> FittedPlan:
-    """Plan named arrays of shape ``(rows, …)``: one is the target and the other the input.
+    """Plan named arrays of shape ``(rows, …)``; measures only the rows of which ``training`` (one boolean each) is true.
 
-    Nothing is measured, so ``training`` (one boolean per row) only has to leave something to train on. Raises InvalidInput.
+    Raises InvalidInput.
     """
     assert training.any(), "there is nothing to train on"
-    _check_named_columns(features, [], None)
-    target_name = known_target(target, list(arrays), "array")
-    inputs = [name for name in arrays if name != target_name]
-    if len(inputs) != 1:
-        problem = Problem("/dataset", "The model has one input.", ", ".join(inputs) or "no array", "one array beside the target")
-        raise InvalidInput(f"The dataset has {len(inputs)} arrays beside the target '{target_name}'. Expected one.", [problem])
-    planned_target = plan_target(target_name, arrays[target_name], loss)
-    values = arrays[inputs[0]]
-    plan_input = ArrayInput(name=INPUT_NAME, shape=list(values.shape[1:]) or [1], dtype="float32")
-    chosen = {
-        inputs[0]: f"numbers as they are, shape {tuple(plan_input.shape)} per row",
-        target_name: _describe_target(planned_target),
-    }
-    return FittedPlan(FeaturePlan(input=plan_input, target=planned_target), chosen, [])
+    _check_settings(features, list(arrays), roles, "arrays")
+    targets = _plan_targets(arrays, roles, losses)
+    inputs, chosen = [], {}
+    for name, (array,) in roles.inputs.items():
+        feature = features.arrays.get(array, ArrayFeature())
+        planned, words = plan_array(name, array, arrays[array], feature, training)
+        inputs.append(planned)
+        chosen[array] = _words_for(array, words, roles)
+    used = {*chosen, *roles.target_names}
+    chosen |= {name: "left out: no input takes it" for name in arrays if name not in used} | _describe_targets(targets)
+    return FittedPlan(FeaturePlan(inputs=[*inputs], targets=targets), chosen, [])
+
+
+def _words_for(name: str, words: str, roles: Roles) -> str:
+    """What becomes of a column, and of several inputs which one takes it."""
+    takers = [f"'{taker}'" for taker, taken in roles.inputs.items() if name in taken]
+    return f"{words}; for input {' and '.join(takers)}" if len(roles.inputs) > 1 else words
 
 
 # Columns
 
 
 def _plan_columns(
-    names: list[str], columns: Mapping[str, Array], features: FeaturesSpec, training: Array, target: Target
+    names: list[str], columns: Mapping[str, Array], features: FeaturesSpec, training: Array, targets: list[Target]
 ) -> dict[str, _Column]:
-    """What becomes of each column; one is held at a time, beside the target. Raises InvalidInput."""
+    """What becomes of each column; one is held at a time, beside the targets. Raises InvalidInput."""
     planned: dict[str, _Column] = {}
     empty = []
-    truth = _chosen_rows(columns[target.name], training)
+    truths = [
+        _Truth(_chosen_rows(columns[name], training), target.classes is not None) for target in targets for name in target.columns
+    ]
     for name in names:
         feature = features.columns.get(name)
         if isinstance(feature, ExcludedFeature):
@@ -112,7 +120,7 @@ def _plan_columns(
         if kind_of(values) == "empty":
             empty.append(name)
         elif feature is None:
-            planned[name] = _plan_automatically(name, values, truth, target)
+            planned[name] = _plan_automatically(name, values, truths)
         else:
             planned[name] = _Column(*plan_column(name, values, kind_of(values), feature))
     if empty:
@@ -120,25 +128,36 @@ def _plan_columns(
     return planned
 
 
-def _plan_automatically(name: str, values: Array, truth: Array, target: Target) -> _Column:
+class _Truth(NamedTuple):
+    """The training rows of a target column, and whether it is no measured number."""
+
+    values: Array
+    has_classes: bool
+
+
+def _plan_automatically(name: str, values: Array, truths: list[_Truth]) -> _Column:
     kind = kind_of(values)
     column, words = plan_column(name, values, kind, None)
     if isinstance(column, ExcludedColumn | DatetimeColumn):
         return _Column(column, words)
-    return _Column(column, words, suspicion_of(name, values, kind, truth, target.classes is not None))
+    found = (suspicion_of(name, values, kind, *truth) for truth in truths)
+    return _Column(column, words, next((suspicion for suspicion in found if suspicion is not None), None))
 
 
-def _settle(planned: dict[str, _Column], features: FeaturesSpec) -> tuple[dict[str, _Column], list[str]]:
-    """Leave out what is suspicious, unless nothing else is left to learn from; and say so."""
+def _settle(planned: dict[str, _Column], features: FeaturesSpec, roles: Roles) -> tuple[dict[str, _Column], list[str]]:
+    """Leave out what is suspicious, unless an input has nothing else to learn from; and say so."""
     warnings = [
         f"Column '{name}' is left out: {column.planned.reason}."
         for name, column in planned.items()
         if isinstance(column.planned, ExcludedColumn) and name not in features.columns
     ]
     suspicious = {name: column.suspicion for name, column in planned.items() if column.suspicion is not None}
-    if not any(column.planned.width for name, column in planned.items() if name not in suspicious):
-        warnings += [f"Column '{name}' is used because there is no other, but {why}." for name, why in suspicious.items()]
-        return planned, warnings
+    for taken in roles.inputs.values():
+        if not any(planned[name].planned.width for name in taken if name not in suspicious):
+            for name in taken:
+                why = suspicious.pop(name, None)
+                if why is not None:
+                    warnings.append(f"Column '{name}' is used because there is no other, but {why}.")
     for name, why in suspicious.items():
         warnings.append(f"Column '{name}' is left out: {why}. {_way_to_use(name, planned[name].planned)}")
     return planned | {name: _Column(*exclude(name, why)) for name, why in suspicious.items()}, warnings
@@ -156,7 +175,7 @@ def _check_tokens(planned: dict[str, _Column]) -> None:
         if isinstance(column, TextColumn) and column.encoding == "tokens" and len(used) > 1:
             others = [other for other in used if other != name]
             message = f"Column '{name}' becomes tokens for an Embedding, which cannot share one input with other columns."
-            fix = f'Leave the others out with {{"type": "exclude"}} ({_shown(others)}), or use the encoding "multi_hot".'
+            fix = f'Leave the others out with {{"type": "exclude"}} ({shown(others)}), or use the encoding "multi_hot".'
             problem = Problem(f"/features/columns/{escape(name)}/encoding", message, "tokens", "no other column", fix)
             raise InvalidInput(f"{message} {fix}", [problem])
 
@@ -179,27 +198,52 @@ def _no_values(names: list[str]) -> InvalidInput:
     return InvalidInput(f"{problems[0].message}{more} {problems[0].fix}", problems)
 
 
-# The target
+# The targets
 
 
-def plan_target(name: str, values: Array, loss: LossBase) -> Target:
+def _plan_targets(columns: Mapping[str, Array], roles: Roles, losses: Mapping[str, LossBase]) -> list[Target]:
+    return [plan_target(output, names, raw_target(columns, names), losses[output]) for output, names in roles.targets.items()]
+
+
+def raw_target(columns: Mapping[str, Array], names: list[str]) -> Array:
+    """The raw values of a target: ``(rows, …)`` as they are, or several columns side by side as ``(rows, columns)``.
+
+    Raises InvalidInput where one of several holds no numbers.
+    """
+    if len(names) == 1:
+        return columns[names[0]]
+    values = [columns[name] for name in names]
+    for name, column in zip(names, values, strict=True):
+        _check_complete(name, column)
+        if column.dtype.kind not in "biuf":
+            raise _bad_target(
+                name, "it shall be predicted together with others, and holds no numbers", kind_of(column), "numbers or booleans",
+                "Give it an output of its own.",
+            )  # fmt: skip
+    return np.stack(values, axis=1)
+
+
+def plan_target(output: str, columns: list[str], values: Array, loss: LossBase) -> Target:
     """How raw target values ``(rows, …)`` become what the loss wants. Raises InvalidInput."""
+    name = ", ".join(columns)
     _check_complete(name, values)
     encoding = loss.target_encoding
     from_logits = bool(getattr(loss, "from_logits", False))
     if encoding == "binary" and _are_labels(values):
-        labels: list[Label] = list(range(values.shape[1]))
-        return Target(name=name, encoding="number", labels=labels, from_logits=from_logits)
+        labels: list[Label] = [*columns] if len(columns) > 1 else list(range(values.shape[1]))
+        return Target(output=output, columns=columns, encoding="number", labels=labels, from_logits=from_logits)
     if encoding == "number":
         _check_numbers(name, values, loss)
-        return Target(name=name, encoding=encoding)
+        return Target(output=output, columns=columns, encoding=encoding)
     classes: list[Label] = list(range(values.shape[1])) if _is_one_hot(values, encoding) else _classes(name, values, loss)
+    if encoding == "one_hot" and len(columns) > 1:
+        classes = [*columns]
     if encoding == "binary" and len(classes) != 2:
         raise _bad_target(
-            name, f"it has {len(classes)} classes, and {loss.type} wants exactly 2", _shown(classes), "2 classes",
+            name, f"it has {len(classes)} classes, and {loss.type} wants exactly 2", shown(classes), "2 classes",
             "Use SparseCategoricalCrossentropy with one softmax unit per class." if len(classes) > 2 else None,
         )  # fmt: skip
-    return Target(name=name, encoding=encoding, classes=classes, from_logits=from_logits)
+    return Target(output=output, columns=columns, encoding=encoding, classes=classes, from_logits=from_logits)
 
 
 def _are_labels(values: Array) -> bool:
@@ -228,7 +272,7 @@ def _classes(name: str, values: Array, loss: LossBase) -> list[Label]:
         raise _bad_target(name, "it holds infinite numbers", "infinity", "finite numbers", None)
     classes = labels_of(values.reshape(-1))
     if len(classes) < 2:
-        raise _bad_target(name, "it is the same in every row", _shown(classes), "at least 2 classes", "Choose another target.")
+        raise _bad_target(name, "it is the same in every row", shown(classes), "at least 2 classes", "Choose another target.")
     if len(classes) > MAX_CATEGORIES:
         raise _bad_target(
             name, f"it has {len(classes)} different values, too many for classes", str(len(classes)), f"at most {MAX_CATEGORIES}",
@@ -259,37 +303,26 @@ def _check_numbers(name: str, values: Array, loss: LossBase) -> None:
         )
 
 
-def known_target(target: str | None, names: list[str], noun: str) -> str:
-    """The target's name, which is one of the names of columns or arrays. Raises InvalidInput."""
-    if target is None:
-        problem = Problem(
-            "/target", "Nothing says what to predict.", "null", f"one of: {_shown(names)}", f"Name a {noun} as target."
-        )
-        raise InvalidInput(f"The run has no target: say which {noun} the model shall predict.", [problem])
-    if target not in names:
-        problem = Problem(
-            "/target", f"There is no such {noun}.", target[:80], f"one of: {_shown(names)}", suggest(target[:80], names)
-        )
-        raise InvalidInput(f"The dataset has no {noun} '{target[:80]}'. {suggest(target[:80], names[:50])}", [problem])
-    return target
-
-
-def _check_named_columns(features: FeaturesSpec, names: list[str], target: str | None) -> None:
+def _check_settings(features: FeaturesSpec, names: list[str], roles: Roles, kind: Kind) -> None:
+    """Refuse settings of columns or arrays that are not there, or that are targets."""
+    noun = "column" if kind == "table" else "array"
     problems = []
-    for name in features.columns:
-        pointer = f"/features/columns/{escape(name)}"
-        if name == target:
-            problems.append(Problem(pointer, "This is the target.", name, "a column other than the target", "Leave it out."))
-        elif name not in names:
-            fix = suggest(name[:80], names[:50]) if names else "Leave it out: settings by column are for tables."
-            problems.append(Problem(pointer, "There is no such column.", name[:80], None, fix))
+    for setting, of_noun in [(name, "column") for name in features.columns] + [(name, "array") for name in features.arrays]:
+        pointer = f"/features/{of_noun}s/{escape(setting)}"
+        if of_noun != noun:
+            fix = f"Leave it out: settings by {of_noun} are for {'tables' if of_noun == 'column' else 'arrays'}."
+            problems.append(Problem(pointer, f"There is no such {of_noun}.", setting[:80], None, fix))
+        elif setting in roles.target_names:
+            problems.append(Problem(pointer, "This is the target.", setting, f"another {noun} than the target", "Leave it out."))
+        elif setting not in names:
+            problems.append(Problem(pointer, f"There is no such {noun}.", setting[:80], None, suggest(setting[:80], names[:50])))
     if problems:
-        raise InvalidInput("Some settings in 'features' name no usable column.", problems[:20])
+        raise InvalidInput(f"Some settings in 'features' name no usable {noun}.", problems[:MAX_PROBLEMS])
 
 
-def _nothing_to_learn_from(target: str, chosen: dict[str, str]) -> InvalidInput:
+def _nothing_to_learn_from(target: Target, chosen: dict[str, str]) -> InvalidInput:
     reasons = "; ".join(f"'{name}' is {words}" for name, words in list(chosen.items())[:5])
-    message = f"No column is left to learn '{target}' from" + (f": {reasons}." if reasons else ".")
+    message = f"No column is left to learn '{target.name}' from" + (f": {reasons}." if reasons else ".")
     return InvalidInput(
         message, [Problem("/features", message, fix="Add a column with numbers, booleans or few different texts.")]
     )
@@ -300,15 +333,19 @@ def _bad_target(name: str, reason: str, received: str, expected: str, fix: str |
     return InvalidInput(message, [Problem("/target", f"{reason[0].upper()}{reason[1:]}.", received, expected, fix)])
 
 
+def _describe_targets(targets: list[Target]) -> dict[str, str]:
+    """What becomes of each target column, in words."""
+    words: dict[str, str] = {}
+    for target in targets:
+        of_output = f"; for output '{target.output}'" if len(targets) > 1 else ""
+        words |= dict.fromkeys(target.columns, _describe_target(target) + of_output)
+    return words
+
+
 def _describe_target(target: Target) -> str:
     if target.labels is not None:
         return f"target: {len(target.labels)} labels, each true or not"
     if target.classes is None:
         return "target: the number itself"
     words = {"binary": "as 0 and 1", "index": "as the class's place", "one_hot": "as one-hot rows"}[target.encoding]
-    return f"target: {len(target.classes)} classes ({_shown(target.classes)}) {words}"
-
-
-def _shown(values: list[Any]) -> str:
-    shown = ", ".join(str(value)[:40] for value in values[:10])
-    return f"{shown}, …" if len(values) > 10 else shown
+    return f"target: {len(target.classes)} classes ({shown(target.classes)}) {words}"

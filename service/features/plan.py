@@ -109,20 +109,30 @@ class TableInput(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
 
 
 class ArrayInput(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="array"):
-    """One tensor that is taken as it comes: ``shape`` is that of one row, ``dtype`` a numpy name."""
+    """One tensor made of an array: ``shape`` is that of one row, ``dtype`` a numpy name.
+
+    Numbers become ``(value - offset) / divisor`` where these are given: one for all, or one for each place of the last axis.
+    A divisor of 0 stands for numbers that are always the same, and become 0.
+    """
 
     name: str
+    array: str
     shape: list[int]
     dtype: str
+    offset: list[float] = []
+    divisor: list[float] = []
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """How the truth becomes numbers for the loss, and how outputs become answers again.
+    """How the truth becomes numbers for the loss, and how an output's answers become words again.
 
     ``binary`` 0.0 or 1.0, ``index`` the class's place, ``one_hot`` a row with a single 1, ``number`` the value itself.
     """
 
-    name: str
+    output: str
+    """The output of the model that predicts it."""
+    columns: list[str]
+    """The array or column, or the columns side by side."""
     encoding: Literal["number", "binary", "index", "one_hot"]
     classes: list[Label] | None = None
     """The classes in their order; None where answers are numbers."""
@@ -131,12 +141,39 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     labels: list[Label] | None = None
     """The labels of rows of zeros and ones, of which any number may be true; None where the target is none such."""
 
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return ", ".join(self.columns)
+
 
 class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole plan of a model with one input."""
+    """The whole plan of a model: all inputs are made of the columns of a table, or all of arrays."""
 
-    input: TableInput | ArrayInput
-    target: Target | None
+    inputs: list[TableInput | ArrayInput]
+    targets: list[Target]
+    unused: list[ExcludedColumn] = []
+    """Columns that no input takes."""
+
+    @property
+    def table_inputs(self) -> list[TableInput]:
+        """The inputs that are made of columns; none where the model takes arrays."""
+        return [entry for entry in self.inputs if isinstance(entry, TableInput)]
+
+    @property
+    def array_inputs(self) -> list[ArrayInput]:
+        """The inputs that are made of arrays; none where the model takes a table."""
+        return [entry for entry in self.inputs if isinstance(entry, ArrayInput)]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the model's outputs, in the order of the targets."""
+        return [target.output for target in self.targets]
+
+    @property
+    def is_of_table(self) -> bool:
+        """Whether rows are objects of columns."""
+        return bool(self.table_inputs)
 
     def as_document(self) -> dict[str, Any]:
         """Plain JSON data."""

@@ -14,9 +14,8 @@ from service.features.datetimes import as_moments, parse_moment
 from service.features.plan import (
     CategoryColumn,
     DatetimeColumn,
+    FeaturePlan,
     NumberColumn,
-    TableInput,
-    Target,
     TextColumn,
     UsedColumn,
 )
@@ -32,9 +31,10 @@ class RowReader:
     A row is an object by column name, or a list in the order of the used columns; null is missing.
     """
 
-    def __init__(self, plan: TableInput, used: list[UsedColumn], target: Target | None, pointer: str) -> None:
+    def __init__(self, plan: FeaturePlan, used: list[UsedColumn], pointer: str) -> None:
         self._used = used
-        self._known = {column.column for column in plan.columns} | ({target.name} if target else set())
+        self._known = {column.column for table in plan.table_inputs for column in table.columns}
+        self._known |= {column.column for column in plan.unused} | {name for target in plan.targets for name in target.columns}
         self._pointer = pointer
         self._problems: list[Problem] = []
         self._unknown: dict[str, None] = {}

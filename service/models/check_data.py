@@ -1,14 +1,16 @@
 """What a dataset tells about a model before a run: the shape of a row, the classes of the target, the size of the numbers."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from service.datasets.tables import Dataset
-from service.errors import Problem
+from service.errors import InvalidInput, Problem
+from service.features.roles import Kind, Roles, assign_roles
 from service.infra.artifacts import ArtifactStore
+from service.models.check_schemas import ModelCheck
 
 SAMPLE_ROWS = 256
 SAMPLE_NUMBERS = 1_000_000
@@ -19,44 +21,51 @@ CLASS_TYPES = ("category", "boolean", "integer")
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What is known of the data that a model shall be fitted on; None where it is not."""
+    """What is known of the data that a model shall be fitted on."""
 
-    row_shape: tuple[int, ...] | None = None
-    """Shape of one row as the model gets it."""
+    row_shapes: Sequence[tuple[int, ...] | None] | None = None
+    """Shape of one row of each input as the model gets it; None where it is not known."""
     is_estimated: bool = False
-    """Whether a run may find another shape: it looks at the values of a table, and leaves out what says nothing of use."""
-    target: str | None = None
-    classes: int | None = None
-    """Different values of a target column."""
-    largest_input: float | None = None
-    """Largest absolute value among inputs that reach the model as they are."""
+    """Whether a run may find other shapes: it looks at the values of a table, and leaves out what says nothing of use."""
+    classes: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """The target column of an output, and how many different values it has, by the output's name."""
+    largest_inputs: Mapping[int, float] = field(default_factory=dict)
+    """Largest absolute value among inputs that reach the model as they are, by the number of the input."""
     problems: Sequence[Problem] = ()
     warnings: Sequence[Problem] = ()
 
 
-def facts_of(dataset: Dataset, target: str | None, artifacts: ArtifactStore) -> DataFacts:
+def facts_of(dataset: Dataset, request: ModelCheck, artifacts: ArtifactStore) -> DataFacts:
     """What the dataset tells. Tables are scaled by the feature plan, so only arrays can be too large."""
-    wanted = target or dataset.target
-    if wanted is None or wanted not in dataset.names:
-        message = "The dataset has no such target." if wanted else "Neither the check nor the dataset names a target."
-        expected = f"one of: {', '.join(dataset.names[:20])}"
-        return DataFacts(problems=[Problem("/target", message, (wanted or "")[:80] or None, expected, "Name one of them.")])
-    if dataset.kind == "table":
-        return _table_facts(dataset, wanted)
-    return _array_facts(dataset, wanted, artifacts)
+    definition, target = request.definition, request.target if request.target is not None else dataset.target
+    kind: Kind = "table" if dataset.kind == "table" else "arrays"
+    inputs, outputs = definition.input_names, definition.output_names
+    try:
+        roles = assign_roles(kind, dataset.names, inputs, outputs, target, request.features.inputs)
+    except InvalidInput as error:
+        return DataFacts(problems=error.problems)
+    return _table_facts(dataset, roles) if kind == "table" else _array_facts(dataset, roles, artifacts)
 
 
-def _table_facts(dataset: Dataset, target: str) -> DataFacts:
-    inputs = [column for column in dataset.columns if column["name"] != target]
-    truth = next(column for column in dataset.columns if column["name"] == target)
-    classes = truth["distinct"] if truth["type"] in CLASS_TYPES else None
-    widths = [_width(column, dataset.rows) for column in inputs]
-    if None in widths:
+def _table_facts(dataset: Dataset, roles: Roles) -> DataFacts:
+    columns = {column["name"]: column for column in dataset.columns}
+    classes = {
+        output: (name, columns[name]["distinct"])
+        for output, (name, *others) in roles.targets.items()
+        if not others and columns[name]["type"] in CLASS_TYPES
+    }
+    shapes = [_row_shape([columns[name] for name in names], dataset.rows) for names in roles.inputs.values()]
+    warnings = []
+    if None in shapes:
         message = "How wide a row is can be told only when a run prepares the columns: some are texts, dates or ids."
-        warning = Problem("/dataset", message, fix="Set input_shape in the definition to have the shapes checked.")
-        return DataFacts(target=target, classes=classes, warnings=[warning])
+        warnings.append(Problem("/dataset", message, fix="Set the input's shape in the definition to have the shapes checked."))
+    return DataFacts(row_shapes=shapes, is_estimated=True, classes=classes, warnings=warnings)
+
+
+def _row_shape(columns: list[dict[str, Any]], rows: int) -> tuple[int, ...] | None:
+    widths = [_width(column, rows) for column in columns]
     width = sum(width or 0 for width in widths)
-    return DataFacts(row_shape=(width,) if width else None, is_estimated=True, target=target, classes=classes)
+    return (width,) if width and None not in widths else None
 
 
 def _width(column: dict[str, Any], rows: int) -> int | None:
@@ -68,12 +77,14 @@ def _width(column: dict[str, Any], rows: int) -> int | None:
     return {"number": 1, "integer": 1, "boolean": 1, "category": column["distinct"] + 1}.get(column["type"])
 
 
-def _array_facts(dataset: Dataset, target: str, artifacts: ArtifactStore) -> DataFacts:
-    inputs = [entry for entry in dataset.arrays if entry["name"] != target]
-    if len(inputs) != 1:
-        return DataFacts(target=target)
-    largest = _largest(dataset.files[inputs[0]["name"]], artifacts)
-    return DataFacts(tuple(inputs[0]["shape"][1:]) or (1,), target=target, largest_input=largest)
+def _array_facts(dataset: Dataset, roles: Roles, artifacts: ArtifactStore) -> DataFacts:
+    arrays = {entry["name"]: entry for entry in dataset.arrays}
+    names = [name for (name,) in roles.inputs.values()]
+    largest = {number: _largest(dataset.files[name], artifacts) for number, name in enumerate(names)}
+    return DataFacts(
+        row_shapes=[tuple(arrays[name]["shape"][1:]) or (1,) for name in names],
+        largest_inputs={number: value for number, value in largest.items() if value is not None},
+    )
 
 
 def _largest(file: dict[str, Any], artifacts: ArtifactStore) -> float | None:

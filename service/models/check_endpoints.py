@@ -62,4 +62,4 @@ def _facts(http: Request, workspace_id: str, request: ModelCheck) -> DataFacts:
         return DataFacts()
     with database_of(http).read() as session:
         dataset = datasets.get(session, workspace_id, request.dataset)
-        return facts_of(dataset, request.target, http.app.state.artifacts)
+        return facts_of(dataset, request, http.app.state.artifacts)

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
-from service.models.schemas import TUTORIAL_MODEL
+from service.models.schemas import TUTORIAL_MODEL, agree_on_outputs
 from service.spec.base import ResourceName, Spec
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
+from service.spec.features import FeaturesSpec, TargetSpec
 from service.web.routing import ProblemEntry
 
 TUTORIAL_CHECK: dict[str, Any] = {
@@ -43,10 +44,15 @@ class ModelCheck(Spec):
     """Optimizer, loss and metrics; left out, they are not looked at."""
     dataset: Annotated[str, Field(max_length=80)] | None = None
     """Id of a dataset that gives the input shape, and is looked at together with the model."""
-    target: Annotated[str, Field(max_length=1024)] | None = None
-    """Column or array that the model shall predict; the dataset's own if left out."""
+    target: TargetSpec | None = None
+    """Column or array that the model shall predict, several columns side by side, or either for each output by its name; the
+    dataset's own if left out."""
+    features: FeaturesSpec = FeaturesSpec()
+    """As in a run; only `inputs` is looked at."""
     batch_size: Annotated[int, Field(ge=1, le=10_000_000)] = 32
     """Rows of a batch, for the memory that the outputs of the layers take."""
+
+    _agrees = model_validator(mode="after")(agree_on_outputs)
 
 
 class LayerSummary(Spec):

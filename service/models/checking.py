@@ -13,7 +13,7 @@ from service.spec.check_frames import BuiltLayer, CheckJob
 from service.spec.definition import Definition
 from service.spec.script import keras_script
 from service.spec.sizes import Row, Weight, agree
-from service.spec.summary import LayerRow, estimate, first_row, in_words, memory_of, size_problems
+from service.spec.summary import LayerRow, estimate, first_rows, in_words, memory_of, size_problems
 from service.web.routing import ProblemEntry
 
 MAX_ENTRIES = 20
@@ -37,8 +37,8 @@ NO_SHAPE = Problem(
 class Findings:
     """What has been found so far."""
 
-    row: Row
-    """What goes into the first layer."""
+    rows: list[Row]
+    """What goes into each input."""
     table: list[LayerRow]
     is_whole: bool
     """Whether the table has every layer."""
@@ -67,9 +67,9 @@ def refuse(problems: Sequence[Problem]) -> ModelCheckRead:
 
 
 def _calculate(request: ModelCheck, facts: DataFacts, settings: Settings) -> Findings:
-    row = first_row(request.definition, facts.row_shape)
-    table, misfits = estimate(request.definition, row)
-    found = Findings(row, table, is_whole=not misfits, errors=[*facts.problems], warnings=[*facts.warnings])
+    rows = first_rows(request.definition, facts.row_shapes)
+    table, misfits = estimate(request.definition, rows)
+    found = Findings(rows, table, is_whole=not misfits, errors=[*facts.problems], warnings=[*facts.warnings])
     (found.warnings if facts.is_estimated else found.errors).extend(_shape_problems(request.definition, facts))
     found.errors += [*misfits, *_limit_problems(request, found, settings)]
     return found
@@ -78,7 +78,7 @@ def _calculate(request: ModelCheck, facts: DataFacts, settings: Settings) -> Fin
 def _build(request: ModelCheck, found: Findings, checker: Checker) -> None:
     """Let Keras build the model; where it does, its own table takes the place of the calculated one."""
     try:
-        checked = checker.check(_job(request, found.row))
+        checked = checker.check(_job(request, found.rows))
     except NotChecked as refusal:
         found.is_doubtful = refusal.cause not in BLAMELESS
         found.warnings.append(REASONS[refusal.cause])
@@ -91,49 +91,52 @@ def _build(request: ModelCheck, found: Findings, checker: Checker) -> None:
         found.warnings.append(NO_SHAPE)
 
 
-def _job(request: ModelCheck, row: Row) -> CheckJob:
+def _job(request: ModelCheck, rows: Sequence[Row]) -> CheckJob:
     compiled = None if request.compile is None else request.compile.as_document()
-    shape = list(row.dims) if row.is_whole else None
-    return CheckJob(definition=request.definition.as_document(), compile=compiled, input_shape=shape)
+    shapes = [list(row.dims) for row in rows] if all(row.is_whole for row in rows) else None
+    return CheckJob(definition=request.definition.as_document(), compile=compiled, input_shapes=shapes)
 
 
 def _table(layers: Sequence[BuiltLayer]) -> list[LayerRow]:
     return [
         LayerRow(
+            place=layer.place,
             name=layer.name,
             type=layer.type,
             output=Row(tuple(layer.output_shape), is_whole=True),
             weights=tuple(Weight(weight.name, tuple(weight.shape), weight.is_trained) for weight in layer.weights),
+            numbers=layer.numbers,
         )
         for layer in layers
     ]
 
 
 def _shape_problems(definition: Definition, facts: DataFacts) -> list[Problem]:
-    wanted, given = definition.input_shape, facts.row_shape
-    if wanted is None or given is None or agree(wanted, given):
-        return []
-    fix = f"Set input_shape to {list(given)}, or leave it out."
-    return [Problem("/definition/input_shape", "The data has rows of another shape.", str(wanted), str(list(given)), fix)]
+    problems = []
+    for number, (wanted, given) in enumerate(zip(definition.input_shapes, facts.row_shapes or (), strict=False)):
+        if wanted is not None and given is not None and not agree(wanted, given):
+            fix = f"Set it to {list(given)}, or leave it out."
+            message = "The data has rows of another shape."
+            problems.append(Problem(definition.shape_pointer(number), message, str(wanted), str(list(given)), fix))
+    return problems
 
 
 def _limit_problems(request: ModelCheck, found: Findings, settings: Settings) -> list[Problem]:
-    memory = memory_of(found.table, found.row, None, request.batch_size)
+    memory = memory_of(found.table, found.rows, None, request.batch_size)
     return size_problems(found.table, memory, request.batch_size, settings.max_parameters, settings.max_activation_bytes)
 
 
 def _advice(request: ModelCheck, facts: DataFacts, table: Sequence[LayerRow]) -> list[Problem]:
     advice = advise(request.definition, request.compile, table)
-    if facts.largest_input is not None:
-        advice += advise_on_inputs(request.definition, facts.largest_input)
-    if facts.target is not None and facts.classes is not None:
-        advice += advise_on_classes(request.definition, request.compile, table, facts.target, facts.classes)
+    advice += advise_on_inputs(request.definition, facts.largest_inputs)
+    if request.compile is not None:
+        advice += advise_on_classes(request.definition, request.compile, table, facts.classes)
     return advice
 
 
 def _read(request: ModelCheck, found: Findings) -> ModelCheckRead:
     is_known = found.is_whole and all(layer.is_exact and layer.output.is_whole for layer in found.table)
-    shape = found.row.dims if found.row.is_whole else None
+    shapes = [row.dims if row.is_whole else None for row in found.rows]
     return ModelCheckRead(
         ok=not found.errors and not found.is_doubtful,
         built=found.is_built,
@@ -142,7 +145,7 @@ def _read(request: ModelCheck, found: Findings) -> ModelCheckRead:
         memory_bytes=_memory(request, found) if is_known else None,
         errors=_entries(found.errors),
         warnings=_entries(found.warnings),
-        code=keras_script(request.name or "my_model", request.definition, request.compile, shape),
+        code=keras_script(request.name or "my_model", request.definition, request.compile, shapes),
     )
 
 
@@ -158,7 +161,7 @@ def _summary(layer: LayerRow) -> LayerSummary:
 
 def _memory(request: ModelCheck, found: Findings) -> MemoryEstimate:
     optimizer = None if request.compile is None else request.compile.optimizer
-    memory = memory_of(found.table, found.row, optimizer, request.batch_size)
+    memory = memory_of(found.table, found.rows, optimizer, request.batch_size)
     return MemoryEstimate(**asdict(memory), batch_size=request.batch_size, total=memory.total)
 
 

@@ -119,7 +119,7 @@ def read_model_code(session: ReadSession, workspace_id: CurrentWorkspace, name: 
     model = repository.get(session, workspace_id, name)
     revision = repository.get_revision(session, model)
     definition = Definition.model_validate(revision.definition)
-    script = keras_script(model.name, definition, CompileSpec.model_validate(revision.compile), definition.input_shape)
+    script = keras_script(model.name, definition, CompileSpec.model_validate(revision.compile), definition.input_shapes)
     return Response(script, media_type="text/x-python")
 
 

@@ -1,9 +1,10 @@
 """What goes over the wire for models, versions and aliases."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from service.spec.base import ResourceName, Spec
 from service.spec.compile import CompileSpec
@@ -27,6 +28,37 @@ TUTORIAL_MODEL: dict[str, Any] = {
 }
 
 
+class HasModel(Protocol):
+    """A request that holds a model."""
+
+    @property
+    def definition(self) -> Definition:
+        """The layers."""
+
+    @property
+    def compile(self) -> CompileSpec | None:
+        """Optimizer, loss and metrics."""
+
+
+Request = TypeVar("Request", bound=HasModel)
+
+
+def agree_on_outputs(request: Request) -> Request:
+    """The request itself. Raises ValidationError where losses, metrics or their weights are of other outputs than the model's."""
+    problems = request.compile.output_problems(request.definition.output_names) if request.compile is not None else []
+    if problems:
+        mistakes = [
+            InitErrorDetails(
+                type=PydanticCustomError("outputs", "{message} {fix}", {"message": problem.message, "fix": problem.fix}),
+                loc=tuple(problem.pointer.split("/")[1:]),
+                input=problem.received,
+            )
+            for problem in problems
+        ]
+        raise ValidationError.from_exception_data("Compile", mistakes)
+    return request
+
+
 class ModelCreate(Spec):
     """A new model."""
 
@@ -40,6 +72,8 @@ class ModelCreate(Spec):
     """The layers."""
     compile: CompileSpec
     """Optimizer, loss and metrics."""
+
+    _agrees = model_validator(mode="after")(agree_on_outputs)
 
 
 class ModelReplace(Spec):
@@ -57,6 +91,8 @@ class ModelReplace(Spec):
     """The layers."""
     compile: CompileSpec
     """Optimizer, loss and metrics."""
+
+    _agrees = model_validator(mode="after")(agree_on_outputs)
 
 
 class ModelRead(Spec):
@@ -159,7 +195,7 @@ class VersionRead(Spec):
                     "parity": {"max_abs_difference": 7.5e-08, "rows": 6, "agrees": True, "reason": None},
                     "metrics": {"accuracy": 1.0, "loss": 0.127, "val_accuracy": 1.0, "val_loss": 0.08},
                     "parameters": 531,
-                    "features": {"input": {"kind": "table", "name": "input", "columns": []}, "target": None},
+                    "features": {"inputs": [{"kind": "table", "name": "input", "columns": []}], "targets": []},
                     "inputs": [{"name": "input", "dtype": "float32", "shape": [None, 4]}],
                     "outputs": [{"name": "output", "dtype": "float32", "shape": [None, 1]}],
                     "example": {"rows": [[5.1, 3.5, 1.4, 0.2]]},

@@ -1,5 +1,6 @@
 """Turns versions into loaded, warm engines, without blocking the event loop. Knows no HTTP and no database."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anyio import CapacityLimiter, to_thread
@@ -11,7 +12,7 @@ from service.infra.logging import get_logger
 from service.predictions.single_flight import SingleFlight
 from service.predictions.versions import ArtifactReader, ServableVersion
 from service.serving.cache import EngineCache
-from service.serving.engine import OnnxEngine
+from service.serving.engine import Array, OnnxEngine
 
 log = get_logger(__name__)
 
@@ -26,6 +27,10 @@ class Servable:
 
     version: ServableVersion
     plan: FeaturePlan
+
+    def named(self, tensors: Sequence[Array]) -> dict[str, Array]:
+        """Encoded tensors by the names of the inputs."""
+        return {entry.name: tensor for entry, tensor in zip(self.plan.inputs, tensors, strict=True)}
 
 
 class Engines:
@@ -64,8 +69,8 @@ class Engines:
         version = servable.version
         try:
             engine = OnnxEngine(self._artifacts.read(version.onnx_sha256 or ""))
-            rows, _ = encode_rows(servable.plan, version.example["rows"])
-            engine.run({engine.inputs[0].name: rows})  # the first run of an engine is slow
+            tensors, _ = encode_rows(servable.plan, version.example["rows"])
+            engine.run(servable.named(tensors))  # the first run of an engine is slow
         except Exception as error:  # whatever a broken file makes the runtime raise, this version cannot answer
             log.error("engine.load_failed", model=version.model, version=version.number, exc_info=error)
             raise Unavailable(f"Version {version.number} of model '{version.model}' cannot be loaded.") from error

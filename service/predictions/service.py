@@ -51,8 +51,8 @@ class PredictionService:
         engine = await self._engines.engine_of(servable)
 
         def compute() -> bytes:
-            encoded, warnings = encode_rows(servable.plan, rows, pointer)
-            outputs = engine.run({engine.inputs[0].name: encoded})
+            tensors, warnings = encode_rows(servable.plan, rows, pointer)
+            outputs = engine.run(servable.named(tensors), servable.plan.output_names)
             return write(Outcome(servable, outputs, warnings))
 
         return await self._workbench.run(compute, body_bytes, operations=len(rows) * servable.version.parameters)

@@ -14,6 +14,7 @@ from service.datasets import repository as datasets
 from service.datasets.tables import Dataset
 from service.errors import InvalidInput, Problem, TooManyRequests
 from service.features.plan import read_plan
+from service.features.roles import as_written
 from service.infra.database import after_commit, now
 from service.infra.ids import new_id
 from service.infra.queue import Doorbell
@@ -26,7 +27,6 @@ from service.runs.schemas import Accepted, EvaluationCreate, RunCreate
 from service.runs.sources import dataset_document, dataset_source, seed_of, start_source, version_source
 from service.runs.tables import Run, RunTag
 from service.spec.artifacts import EVALUATION, MODEL, PLAN
-from service.spec.compile import CompileSpec
 
 ROOM_RETRY_SECONDS = 10
 
@@ -135,7 +135,7 @@ def _new_fit(session: Session, workspace_id: str, request: RunCreate) -> Run:
     dataset = datasets.get(session, workspace_id, request.dataset, lock=True)
     revision = models.get_revision(session, model, request.revision)
     others = _other_datasets(session, workspace_id, request)
-    problems = problems_of(dataset, others, request, CompileSpec.model_validate(revision.compile))
+    problems = problems_of(dataset, others, request, revision)
     if problems:
         raise InvalidInput("The run does not fit its dataset.", problems)
     start = start_source(session, model, revision, request)
@@ -149,7 +149,7 @@ def _new_fit(session: Session, workspace_id: str, request: RunCreate) -> Run:
         definition=revision.definition,
         compile=revision.compile,
         sources=sources,
-        target=request.target or dataset.target,
+        target=request.target if request.target is not None else dataset.target,
         features=request.features.as_document(),
         fit=request.fit.as_document(),
         seed=_first_known(request.seed, seed_of(session, start), secrets.randbelow(2**31)),
@@ -171,9 +171,8 @@ def _new_evaluation(session: Session, workspace_id: str, request: EvaluationCrea
     dataset = datasets.get(session, workspace_id, request.dataset, lock=True)
     version = models.resolve_version(session, model, request.version if request.version is not None else request.alias)
     revision = models.get_revision(session, model, version.revision)
-    target = read_plan(version.plan).target
-    assert target is not None, "a fitted plan has a target"
-    _check_names(dataset, target.name, request.sample_weight)
+    targets = {target.output: target.columns for target in read_plan(version.plan).targets}
+    _check_names(dataset, targets, request.sample_weight)
     return _new_run(
         model,
         dataset,
@@ -183,7 +182,7 @@ def _new_evaluation(session: Session, workspace_id: str, request: EvaluationCrea
         definition=revision.definition,
         compile=revision.compile,
         sources={"evaluated": version_source(version, (MODEL, PLAN, EVALUATION))},
-        target=target.name,
+        target=as_written(targets),
         features={},
         fit=request.model_dump(include={"batch_size", "sample_weight"}, exclude_none=True),
         seed=0,
@@ -191,12 +190,16 @@ def _new_evaluation(session: Session, workspace_id: str, request: EvaluationCrea
     )
 
 
-def _check_names(dataset: Dataset, target: str, sample_weight: str | None) -> None:
-    wanted = [("/dataset", target, "the target that the version predicts"), ("/sample_weight", sample_weight, "this column")]
+def _check_names(dataset: Dataset, targets: dict[str, list[str]], sample_weight: str | None) -> None:
+    names = [name for columns in targets.values() for name in columns]
+    wanted = [
+        *(("/dataset", name, "the target that the version predicts") for name in names),
+        *([] if sample_weight is None else [("/sample_weight", sample_weight, "this column")]),
+    ]
     problems = [
         Problem(pointer, f"The dataset has no '{name[:80]}', {what}.", expected=f"one of: {', '.join(dataset.names[:20])}")
         for pointer, name, what in wanted
-        if name is not None and name not in dataset.names
+        if name not in dataset.names
     ]
     if problems:
         raise InvalidInput("The version cannot be evaluated on this dataset.", problems)

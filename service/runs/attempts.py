@@ -84,7 +84,7 @@ class ClaimedRun:
     """``{"kind", "files": {name: sha256}, "classes": {array: names}}``"""
     sources: dict[str, Any]
     """What it reads beside its dataset, as ``runs.sources`` describes it."""
-    target: str | None
+    target: Any
     seed: int
     wants_version: bool
     timeout_seconds: float | None

@@ -1,15 +1,19 @@
 """Looks for what cannot work about a run before it is accepted, from what the database knows of its data."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from service.datasets.tables import Dataset
-from service.errors import Problem
+from service.errors import InvalidInput, Problem
+from service.features.roles import Kind, assign_roles, names_in
+from service.models.tables import Revision
 from service.runs.schemas import RunCreate
 from service.spec.base import suggest
 from service.spec.callbacks import LearningRateScheduler as EpochScheduler
 from service.spec.callbacks import MonitoringCallback, ReduceLROnPlateau
-from service.spec.compile import CompileSpec, metric_names
-from service.spec.features import ExcludedFeature
+from service.spec.compile import CompileSpec, LossBase, metric_names
+from service.spec.definition import Definition
+from service.spec.features import ExcludedFeature, TargetSpec
 from service.spec.schedules import ScheduleBase
 
 MAX_PROBLEMS = 20
@@ -17,33 +21,55 @@ POINTERS = {"validation": "/fit/validation_dataset", "test": "/test_dataset"}
 """Where a request names the datasets to measure with."""
 
 
-def problems_of(dataset: Dataset, others: dict[str, Dataset], request: RunCreate, compile_spec: CompileSpec) -> list[Problem]:
+@dataclass(frozen=True)
+class _Asked:
+    """A request beside what the database knows of it."""
+
+    request: RunCreate
+    dataset: Dataset
+    target: TargetSpec | None
+    definition: Definition
+    compile: CompileSpec
+
+    @property
+    def losses(self) -> list[LossBase]:
+        """The loss of each output."""
+        return list(self.compile.losses(self.definition.output_names).values())
+
+
+def problems_of(dataset: Dataset, others: dict[str, Dataset], request: RunCreate, revision: Revision) -> list[Problem]:
     """Everything that is wrong with a request; ``others`` are further datasets by what they are for."""
+    definition, compile_spec = Definition.model_validate(revision.definition), CompileSpec.model_validate(revision.compile)
+    target = request.target if request.target is not None else dataset.target
+    asked = _Asked(request, dataset, target, definition, compile_spec)
     found = [
-        *_target_problems(dataset, request),
+        *_role_problems(asked),
         *_feature_problems(dataset, request),
         *_rows_problems(dataset, request),
-        *_weight_problems(dataset, request, compile_spec),
-        *_callback_problems(request, compile_spec),
+        *_weight_problems(asked),
+        *_callback_problems(asked),
         *(problem for role, other in others.items() for problem in _other_problems(dataset, POINTERS[role], other, request)),
     ]
     return found[:MAX_PROBLEMS]
 
 
-def _target_problems(dataset: Dataset, request: RunCreate) -> Iterator[Problem]:
-    target, names = request.target or dataset.target, dataset.names
-    expected = f"one of: {', '.join(names[:20])}"
-    if target is None:
-        yield Problem("/target", "Neither the run nor the dataset names a target.", expected=expected, fix="Name one.")
-    elif target not in names:
-        yield Problem("/target", "The dataset has no such column.", target[:80], expected)
+def _role_problems(asked: _Asked) -> list[Problem]:
+    """Whether there is a target for each output, and something for each input."""
+    names = [name for name in asked.dataset.names if name != asked.request.fit.sample_weight or name in names_in(asked.target)]
+    kind: Kind = "table" if asked.dataset.kind == "table" else "arrays"
+    inputs, outputs = asked.definition.input_names, asked.definition.output_names
+    try:
+        assign_roles(kind, names, inputs, outputs, asked.target, asked.request.features.inputs)
+    except InvalidInput as error:
+        return error.problems
+    return []
 
 
 def _feature_problems(dataset: Dataset, request: RunCreate) -> Iterator[Problem]:
-    for name in sorted(set(request.features.columns) - set(dataset.names)):
-        yield Problem(
-            f"/features/columns/{name[:80]}", "The dataset has no such column.", fix="Correct the name or leave it out."
-        )
+    for kind, settings in (("columns", request.features.columns), ("arrays", request.features.arrays)):
+        for name in sorted(set(settings) - set(dataset.names)):
+            message, fix = f"The dataset has no such {kind[:-1]}.", "Correct the name or leave it out."
+            yield Problem(f"/features/{kind}/{name[:80]}", message, fix=fix)
 
 
 def _rows_problems(dataset: Dataset, request: RunCreate) -> Iterator[Problem]:
@@ -57,30 +83,33 @@ def _rows_problems(dataset: Dataset, request: RunCreate) -> Iterator[Problem]:
         yield Problem("/fit/batch_size", "A batch is larger than the data.", received, expected)
 
 
-def _weight_problems(dataset: Dataset, request: RunCreate, compile_spec: CompileSpec) -> Iterator[Problem]:
-    fit, names = request.fit, dataset.names
+def _weight_problems(asked: _Asked) -> Iterator[Problem]:
+    fit, names = asked.request.fit, asked.dataset.names
     if fit.sample_weight is not None:
         if fit.sample_weight not in names:
             fix = suggest(fit.sample_weight[:80], names[:50])
             yield Problem("/fit/sample_weight", "The dataset has no such column.", fit.sample_weight[:80], fix=fix)
-        elif fit.sample_weight == (request.target or dataset.target):
+        elif fit.sample_weight in names_in(asked.target):
             yield Problem("/fit/sample_weight", "This is the target.", fit.sample_weight[:80], "another column")
-    if compile_spec.loss.is_classification:
-        return
-    loss = compile_spec.loss.type
-    if fit.class_weight is not None:
-        message = f"The model's loss, {loss}, is for numbers: there are no classes to weigh."
-        yield Problem("/fit/class_weight", message, fix="Use sample_weight with a column of weights.")
-    if fit.split == "stratified":
-        message = f"The model's loss, {loss}, is for numbers: there are no classes to keep in proportion."
-        yield Problem("/fit/split", message, "stratified", "last or random")
+    wishes = {
+        "/fit/class_weight": (fit.class_weight is not None, "weigh", "Use sample_weight with a column of weights."),
+        "/fit/split": (fit.split == "stratified", "keep in proportion", "Use 'last' or 'random'."),
+    }
+    for pointer, (is_wanted, verb, fix) in wishes.items():
+        if is_wanted and len(asked.losses) > 1:
+            message = f"The model has several outputs, so it is not clear which classes to {verb}."
+            yield Problem(pointer, message, fix=fix)
+        elif is_wanted and not asked.losses[0].is_classification:
+            message = f"The model's loss, {asked.losses[0].type}, is for numbers: there are no classes to {verb}."
+            yield Problem(pointer, message, fix=fix)
 
 
-def _callback_problems(request: RunCreate, compile_spec: CompileSpec) -> Iterator[Problem]:
-    known = ["loss", *metric_names(compile_spec)]
+def _callback_problems(asked: _Asked) -> Iterator[Problem]:
+    request = asked.request
+    known = ["loss", *metric_names(asked.compile, asked.definition.output_names)]
     if request.fit.has_validation:
         known += [f"val_{name}" for name in known]
-    has_schedule = isinstance(getattr(compile_spec.optimizer, "learning_rate", None), ScheduleBase)
+    has_schedule = isinstance(getattr(asked.compile.optimizer, "learning_rate", None), ScheduleBase)
     for place, callback in enumerate(request.fit.callbacks):
         pointer = f"/fit/callbacks/{place}"
         if isinstance(callback, ReduceLROnPlateau | EpochScheduler) and has_schedule:

@@ -1,12 +1,12 @@
 """What goes over the wire of what a run leaves: metrics, log, scores, files."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
 from service.spec.base import Spec
-from service.spec.evaluation import ClassificationRead, RegressionRead
+from service.spec.evaluation import ClassificationRead, Evaluation, RegressionRead
 from service.spec.frames import LogLevel
 
 
@@ -62,7 +62,16 @@ class MeasuredNumbers(MetricsRead, RegressionRead):
     """How near a model's numbers are to the truth."""
 
 
-Measured = Annotated[MeasuredClasses | MeasuredNumbers, Field(discriminator="task")]
+class MeasuredOutputs(MetricsRead):
+    """How good each of several outputs is."""
+
+    task: Literal["several outputs"]
+    """What the model does: it answers several questions at once."""
+    outputs: dict[str, Evaluation]
+    """The scores of each output, by its name."""
+
+
+Measured = Annotated[MeasuredClasses | MeasuredNumbers | MeasuredOutputs, Field(discriminator="task")]
 
 
 class EvaluationRead(Spec):

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from service.runs.states import Cause, Device, Kind, State
 from service.spec.base import ResourceName, Spec
-from service.spec.features import FeaturesSpec
+from service.spec.features import FeaturesSpec, TargetSpec
 from service.spec.fit import FitSpec
 from service.spec.frames import FailureType, Keep, Phase
 
@@ -70,8 +70,9 @@ class RunCreate(Accepted):
 
     revision: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     """Revision of the model; the newest if left out."""
-    target: Annotated[str, Field(max_length=1024)] | None = None
-    """Column or array to predict; the dataset's own target if left out."""
+    target: TargetSpec | None = None
+    """Column or array to predict, or several columns side by side; for a model with several outputs an object with either for
+    each output, by its name. The dataset's own target if left out."""
     features: FeaturesSpec = FeaturesSpec()
     """How columns become the model's input; chosen automatically where left out."""
     fit: FitSpec = FitSpec()
@@ -275,8 +276,8 @@ class RunRead(Spec):
     """The earlier fit that it goes on from."""
     evaluates: int | None
     """Number of the version that it measures, where `kind` is `evaluate`."""
-    target: str | None
-    """Column or array that the model learns to predict."""
+    target: str | list[str] | dict[str, Any] | None
+    """What the model learns to predict, as the request or the dataset says it."""
     features: dict[str, Any]
     """What the request said about columns."""
     chosen_features: dict[str, str] | None

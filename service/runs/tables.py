@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     CheckConstraint,
     ForeignKey,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     column,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 
 from service.infra.database import Base, now
@@ -72,7 +74,8 @@ class Run(Base):
     """``{"kind": …, "files": {name: sha256}, "classes": {array: names}}``"""
     sources: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """What it reads beside its dataset, as ``runs.sources`` describes it."""
-    target: Mapped[str | None] = mapped_column(String(1024))
+    target: Mapped[Any | None] = mapped_column(JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"))
+    """As ``spec.features.TargetSpec`` has it."""
     features: Mapped[dict[str, Any]]
     fit: Mapped[dict[str, Any]]
     seed: Mapped[int] = mapped_column(BigInteger)

@@ -1,6 +1,6 @@
 """One loaded ONNX model. Knows no HTTP, no database and no feature plan."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,12 @@ class OnnxEngine:
         self.inputs = [_describe(node) for node in self._session.get_inputs()]
         self.outputs = [_describe(node) for node in self._session.get_outputs()]
 
-    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
-        """The outputs, one array ``(rows, …)`` each, for the inputs by name. Raises onnxruntime's errors on wrong shapes."""
-        outputs: list[Array] = self._session.run(None, dict(inputs))
+    def run(self, inputs: Mapping[str, Array], names: Sequence[str] | None = None) -> list[Array]:
+        """The named outputs, or all, one array ``(rows, …)`` each, for the inputs by name.
+
+        Raises onnxruntime's errors on wrong shapes.
+        """
+        outputs: list[Array] = self._session.run(names, dict(inputs))
         return outputs
 
 

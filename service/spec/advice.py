@@ -3,12 +3,14 @@
 Knows no Keras. What cannot work at all is refused elsewhere.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from service.errors import Problem
 from service.spec.activations import ONE_OF_SEVERAL, YES_OR_NO
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
+from service.spec.graph import Graph, Step, Value, calls_of
 from service.spec.layers import LayerBase
 from service.spec.losses import LossBase
 from service.spec.summary import LayerRow
@@ -22,42 +24,91 @@ UNSCALED_BEYOND = 10.0
 """Largest absolute input that activations, initial weights and learning rates are made for, generously."""
 
 
+@dataclass(frozen=True)
+class _Output:
+    """One output of a model, the layer that gives it, and the loss that measures it."""
+
+    name: str
+    layer: LayerBase
+    pointer: str
+    row: LayerRow | None
+    """What is known of the layer."""
+    loss: LossBase | None
+    loss_pointer: str
+    subject: str
+    """What it is called in messages."""
+
+    @property
+    def activation(self) -> str | None:
+        """Name of the function that it ends with; None for a layer that only passes on what it gets."""
+        return _activation_of(self.layer)
+
+    @property
+    def units(self) -> int | None:
+        """Length of the last axis."""
+        return self.row.output.last if self.row is not None else None
+
+
 def advise(definition: Definition, compile_spec: CompileSpec | None, table: Sequence[LayerRow]) -> list[Problem]:
     """Everything about the model alone that is worth a second look."""
-    found = [*_output_advice(definition, table), *_linear_advice(definition), *_large_advice(table)]
-    return found if compile_spec is None else [*found, *_loss_advice(definition, compile_spec, table)]
+    found = [*_linear_advice(definition), *_large_advice(table)]
+    for output in _outputs(definition, compile_spec, table):
+        found += [*_output_advice(output), *_loss_advice(output)]
+    return found
 
 
-def advise_on_inputs(definition: Definition, largest: float) -> list[Problem]:
-    """Whether inputs that reach the model as they are, the largest of them ``largest`` away from 0, need scaling first."""
-    if largest <= UNSCALED_BEYOND or definition.layers[0].type in SCALING:
-        return []
-    message = f"The inputs reach {largest:,.4g} and are not scaled; a fit goes best with inputs of about -1 to 1."
-    fix = f"Multiply the data by about {1 / largest:.1g}, or begin with a layer that scales, such as BatchNormalization."
-    return [Problem("/definition/layers/0", message, f"{largest:,.4g}", "about 1", fix)]
+def _outputs(definition: Definition, compile_spec: CompileSpec | None, table: Sequence[LayerRow]) -> Iterator[_Output]:
+    rows = {row.place: row for row in table}
+    losses = {} if compile_spec is None else compile_spec.losses(definition.output_names)
+    for name, value in zip(definition.output_names, definition.graph.outputs, strict=True):
+        step = definition.graph.before(value)
+        if step is not None:
+            yield _Output(
+                name=name,
+                layer=step.layer,
+                pointer=f"/definition/layers/{step.place}",
+                row=rows.get(step.place) if not step.layer.output_count > 1 else None,
+                loss=losses.get(name),
+                loss_pointer="/compile/loss" if compile_spec is None else compile_spec.loss_pointer(name),
+                subject="The last layer" if len(definition.output_names) == 1 else f"Output '{name}'",
+            )
+
+
+def advise_on_inputs(definition: Definition, largest: Mapping[int, float]) -> list[Problem]:
+    """Whether inputs that reach the model as they are need scaling first: by their number, how far they reach from 0."""
+    found = []
+    for step in definition.graph.steps:
+        for value in step.inbound:
+            reach = largest.get(value.number, 0.0) if value.step is None else 0.0
+            if reach > UNSCALED_BEYOND and step.layer.type not in SCALING:
+                message = f"The inputs reach {reach:,.4g} and are not scaled; a fit goes best with inputs of about -1 to 1."
+                fix = (
+                    f"Multiply the data by about {1 / reach:.1g}, or begin with a layer that scales, such as BatchNormalization."
+                )
+                found.append(Problem(f"/definition/layers/{step.place}", message, f"{reach:,.4g}", "about 1", fix))
+    return found
 
 
 def advise_on_classes(
-    definition: Definition, compile_spec: CompileSpec | None, table: Sequence[LayerRow], target: str, classes: int
+    definition: Definition, compile_spec: CompileSpec, table: Sequence[LayerRow], targets: Mapping[str, tuple[str, int]]
 ) -> list[Problem]:
-    """Whether the last layer has as many units as a class column has different values."""
-    if compile_spec is None or not table or table[-1].output.last is None:
-        return []
-    units, loss = table[-1].output.last, compile_spec.loss.type
-    pointer = _last_pointer(definition)
-    if _wants_a_unit_per_class(compile_spec.loss) and units != classes:
-        message = f"The last layer has {units} unit(s), but the target '{target}' has {classes} different values."
-        return [Problem(pointer, message, str(units), str(classes), f"Give the last layer {classes} units.")]
-    if compile_spec.loss.target_encoding == "binary" and classes != 2 and units == 1:
-        message = f"{loss} wants 2 classes, but the target '{target}' has {classes} different values."
+    """Whether layers have as many units as the columns of classes have different values: name and number by the output."""
+    found = []
+    for output in _outputs(definition, compile_spec, table):
+        if output.name in targets and output.units is not None and output.loss is not None:
+            found += _class_advice(output, output.loss, output.units, *targets[output.name])
+    return found
+
+
+def _class_advice(output: _Output, loss: LossBase, units: int, target: str, classes: int) -> list[Problem]:
+    if _wants_a_unit_per_class(loss) and units != classes:
+        message = f"{output.subject} has {units} unit(s), but the target '{target}' has {classes} different values."
+        return [Problem(output.pointer, message, str(units), str(classes), f"Give it {classes} units.")]
+    if loss.target_encoding == "binary" and classes != 2 and units == 1:
+        message = f"{loss.type} wants 2 classes, but the target '{target}' has {classes} different values."
         fix = f"Use {classes} softmax units with SparseCategoricalCrossentropy, or a loss for numbers."
-        return [Problem("/compile/loss", message, loss, "SparseCategoricalCrossentropy", fix)]
+        return [Problem(output.loss_pointer, message, loss.type, "SparseCategoricalCrossentropy", fix)]
     return []
-
-
-def last_activation(definition: Definition) -> str | None:
-    """Name of the function that the last layer ends with; None for a layer that only passes on what it gets."""
-    return _activation_of(definition.layers[-1])
 
 
 def _activation_of(layer: LayerBase) -> str | None:
@@ -67,40 +118,41 @@ def _activation_of(layer: LayerBase) -> str | None:
     return LAYER_ACTIVATIONS.get(layer.type)
 
 
-def _output_advice(definition: Definition, table: Sequence[LayerRow]) -> Iterator[Problem]:
-    if last_activation(definition) == "softmax" and table and table[-1].output.last == 1:
-        message = f"Layer '{table[-1].name}' is a softmax of a single unit, which always answers 1."
+def _output_advice(output: _Output) -> Iterator[Problem]:
+    if output.activation == "softmax" and output.row is not None and output.units == 1:
+        message = f"Layer '{output.row.name}' is a softmax of a single unit, which always answers 1."
         fix = "Use sigmoid for yes or no, or one unit per class."
-        yield Problem(_last_pointer(definition), message, "softmax of 1 unit", "sigmoid", fix)
+        yield Problem(output.pointer, message, "softmax of 1 unit", "sigmoid", fix)
 
 
-def _loss_advice(definition: Definition, compile_spec: CompileSpec, table: Sequence[LayerRow]) -> Iterator[Problem]:
-    activation, loss = last_activation(definition), compile_spec.loss
-    if activation is None:
+def _loss_advice(output: _Output) -> Iterator[Problem]:
+    activation, loss = output.activation, output.loss
+    if activation is None or loss is None:
         return
-    found = _crossentropy_advice(definition, loss, activation)
+    found = _crossentropy_advice(output, loss, activation)
     if not loss.is_classification and activation == "softmax":
-        message = f"The last layer ends with softmax, so its answers add up to 1, but {loss.type} is for numbers."
+        message = f"{output.subject} ends with softmax, so its answers add up to 1, but {loss.type} is for numbers."
         fix = "Leave the last activation out, or use a loss for classes."
-        found = Problem(_last_pointer(definition), message, activation, "linear", fix)
+        found = Problem(output.pointer, message, activation, "linear", fix)
     if found is not None:
         yield found
-    if _wants_a_unit_per_class(loss) and table and table[-1].output.last == 1 and activation != "softmax":
-        message = f"{loss.type} wants one unit per class, but the last layer has 1."
+    if _wants_a_unit_per_class(loss) and output.units == 1 and activation != "softmax":
+        message = f"{loss.type} wants one unit per class, but {output.subject[0].lower()}{output.subject[1:]} has 1."
         fix = "Use one unit per class, or BinaryCrossentropy."
-        yield Problem(_last_pointer(definition), message, "1", "one unit per class", fix)
+        yield Problem(output.pointer, message, "1", "one unit per class", fix)
 
 
-def _crossentropy_advice(definition: Definition, loss: LossBase, activation: str) -> Problem | None:
-    """Whether what the last layer ends with gives the probabilities, or the logits, that the loss wants."""
+def _crossentropy_advice(output: _Output, loss: LossBase, activation: str) -> Problem | None:
+    """Whether what an output ends with gives the probabilities, or the logits, that the loss wants."""
     if "from_logits" not in type(loss).model_fields:
         return None
-    pointer, ends = _last_pointer(definition), f"The last layer ends with {activation}"
+    pointer, ends = output.pointer, f"{output.subject} ends with {activation}"
     wanted = "sigmoid" if loss.target_encoding == "binary" else "softmax"
     if getattr(loss, "from_logits", False):
+        if activation not in YES_OR_NO + ONE_OF_SEVERAL:
+            return None
         fix = "Leave out from_logits, or let the last layer have no activation."
-        message = f"{ends}, but loss {loss.type} has from_logits=true."
-        return Problem("/compile/loss", message, activation, "linear", fix) if activation in YES_OR_NO + ONE_OF_SEVERAL else None
+        return Problem(output.loss_pointer, f"{ends}, but loss {loss.type} has from_logits=true.", activation, "linear", fix)
     if activation not in YES_OR_NO + ONE_OF_SEVERAL:
         fix = f"Give it the activation {wanted}, or set from_logits to true."
         return Problem(pointer, f"{ends}, but {loss.type} wants probabilities.", activation, wanted, fix)
@@ -110,7 +162,7 @@ def _crossentropy_advice(definition: Definition, loss: LossBase, activation: str
     if wanted == "sigmoid" and activation == "softmax":
         message = f"{ends}, which is for one of several classes; {loss.type} is for yes or no."
         fix = "Use CategoricalCrossentropy or SparseCategoricalCrossentropy, or sigmoid."
-        return Problem("/compile/loss", message, loss.type, "SparseCategoricalCrossentropy", fix)
+        return Problem(output.loss_pointer, message, loss.type, "SparseCategoricalCrossentropy", fix)
     return None
 
 
@@ -120,26 +172,37 @@ def _wants_a_unit_per_class(loss: LossBase) -> bool:
 
 def _linear_advice(definition: Definition) -> Iterator[Problem]:
     """A Dense layer without activation before another Dense layer: together they say no more than the second alone."""
-    earlier: int | None = None
-    for place, layer in enumerate(definition.layers):
-        if layer.type == "Dense" and earlier is not None:
-            message = f"Layers {earlier} and {place} are Dense with nothing but linear layers between: one would do the same."
+    graph = definition.graph
+    for step in graph.steps:
+        if step.layer.type != "Dense" or step.call:
+            continue
+        earlier = _linear_before(graph, step.inbound[0])
+        if earlier is not None:
+            where = (
+                f"Layers {earlier.place} and {step.place}"
+                if not definition.is_functional
+                else (f"'{earlier.layer.name}' and '{step.layer.name}'")
+            )
+            message = f"{where} are Dense with nothing but linear layers between: one would do the same."
             fix = 'Give the first an activation such as "relu", or leave it out.'
-            yield Problem(f"/definition/layers/{earlier}", message, "no activation", "an activation", fix)
-        if layer.type == "Dense" and _activation_of(layer) == "linear":
-            earlier = place
-        elif layer.type not in LINEAR or layer.type == "Dense":
-            earlier = None
+            yield Problem(f"/definition/layers/{earlier.place}", message, "no activation", "an activation", fix)
+
+
+def _linear_before(graph: Graph, value: Value) -> Step | None:
+    """The Dense layer without activation that a value comes from, by linear layers alone, and that nothing else needs."""
+    while (step := graph.before(value)) is not None and graph.uses[value] == 1 and len(step.inbound) == 1:
+        if step.layer.type == "Dense":
+            return step if _activation_of(step.layer) == "linear" and len(calls_of(step.layer)) == 1 else None
+        if step.layer.type not in LINEAR:
+            return None
+        value = step.inbound[0]
+    return None
 
 
 def _large_advice(table: Sequence[LayerRow]) -> Iterator[Problem]:
     parameters = sum(layer.parameters for layer in table)
-    for place, layer in enumerate(table):
+    for layer in table:
         if len(table) > 1 and layer.parameters > LARGE_PARAMETERS and 2 * layer.parameters > parameters:
             message = f"Layer '{layer.name}' alone has {layer.parameters:,} of the model's {parameters:,} parameters."
             fix = "Make its input smaller first (pooling, strides, fewer words), or give it fewer units."
-            yield Problem(f"/definition/layers/{place}", message, f"{layer.parameters:,}", None, fix)
-
-
-def _last_pointer(definition: Definition) -> str:
-    return f"/definition/layers/{len(definition.layers) - 1}"
+            yield Problem(layer.pointer, message, f"{layer.parameters:,}", None, fix)

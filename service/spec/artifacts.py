@@ -20,3 +20,8 @@ BEST = "best.keras"
 """The model of the best epoch, where it was asked for."""
 TENSORBOARD = "tensorboard.zip"
 """Logs for TensorBoard, where they were asked for."""
+
+
+def numbered(name: str, count: int) -> list[str]:
+    """Names of the arrays of ``ENCODED``: ``x`` for a single input, else ``x0``, ``x1`` … in the order of the inputs."""
+    return [name] if count == 1 else [f"{name}{number}" for number in range(count)]

@@ -40,6 +40,8 @@ class KerasObject(Spec):
     """The Keras module that the class lives in, e.g. ``keras.layers``."""
     aliases: ClassVar[tuple[str, ...]] = ()
     """Further names that Keras accepts as a string, e.g. ``mse``."""
+    no_arguments: ClassVar[frozenset[str]] = frozenset({"type"})
+    """Fields that say which class it is or where it stands, and are no arguments of the call."""
 
     type: str
 
@@ -64,7 +66,7 @@ class KerasObject(Spec):
         for name in self.argument_names():
             field = type(self).model_fields[name]
             value = getattr(self, name)
-            if name != "type" and (field.is_required() or value != field.get_default(call_default_factory=True)):
+            if name not in self.no_arguments and (field.is_required() or value != field.get_default(call_default_factory=True)):
                 yield name, value
 
 

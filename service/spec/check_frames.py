@@ -14,8 +14,8 @@ class CheckJob(Frame, frozen=True, kw_only=True, tag="check"):
     """A ``spec.definition.Definition`` document."""
     compile: dict[str, Any] | None
     """A ``spec.compile.CompileSpec`` document."""
-    input_shape: list[int | None] | None
-    """Shape of one row; None only tries whether Keras takes the arguments of every layer."""
+    input_shapes: list[list[int | None]] | None
+    """Shape of one row of each input; None only tries whether Keras takes the arguments of every layer."""
 
 
 class CheckerReady(Frame, frozen=True, kw_only=True, tag="checker_ready"):
@@ -34,10 +34,14 @@ class BuiltWeight(msgspec.Struct, frozen=True, kw_only=True):
 class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
     """One layer as Keras has built it."""
 
+    place: int
+    """Place of the layer in the definition."""
     name: str
     type: str
     output_shape: list[int | None]
-    """Without the batch axis."""
+    """Of its first call, without the batch axis."""
+    numbers: int
+    """Numbers that a row makes in all its calls."""
     weights: list[BuiltWeight]
 
 

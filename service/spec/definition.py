@@ -1,41 +1,104 @@
 """The architecture of a model as data."""
 
 from collections import Counter
-from typing import Annotated, Any, Self
+from functools import cached_property
+from typing import Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from service.spec.base import Spec
+from service.spec.graph import Graph, connect, in_a_row
 from service.spec.keras_json import read_keras_json
-from service.spec.layers import Layer, LayerBase
+from service.spec.layers.fields import check_stands_in_a_row
+from service.spec.layers.models import Inputs, Layers, Outputs, RowShape, check_nesting
 
-Dimension = Annotated[int, Field(ge=1, le=100_000_000)]
-
-
-def _takes_one_input(layer: LayerBase) -> LayerBase:
-    if layer.takes_several_inputs:
-        message = "{type} joins several inputs, but layers in a row get one each, from the layer before. Leave it out."
-        raise PydanticCustomError("several_inputs", message, {"type": layer.type})
-    return layer
+INPUT, OUTPUT = "input", "output"
+"""Names of the tensors that go into a Sequential and come out of it."""
+MAX_LAYERS_IN_A_ROW = 500
 
 
 class Definition(Spec):
-    """A `keras.Sequential`: layers in a row, each fed by the one before it. Or `{"keras": …}` with what `model.to_json()` of one
+    """A `keras.Sequential`: `layers` in a row, each fed by the one before it. With `inputs` and `outputs` a functional
+    `keras.Model`: a graph of layers that name what goes into them. Or `{"keras": …}` with what `model.to_json()` of either
     gives, as text or as JSON."""
 
-    layers: Annotated[list[Annotated[Layer, AfterValidator(_takes_one_input)]], Field(min_length=1, max_length=500)]
-    """The layers, from input to output."""
-    input_shape: Annotated[list[Dimension | None], Field(min_length=1, max_length=5)] | None = None
-    """Shape of one example without the batch axis; left out, it is taken from the dataset, as Keras does."""
+    inputs: Inputs | None = None
+    """What goes into a functional model."""
+    layers: Layers
+    """The layers, from input to output; in a functional model each with a `name` and with `inbound`, the names of the inputs
+    and layers whose outputs it takes."""
+    outputs: Outputs | None = None
+    """Names of the layers whose outputs come out of a functional model."""
+    input_shape: RowShape | None = None
+    """Shape of one example of a Sequential without the batch axis; left out, it is taken from the dataset, as Keras does."""
 
-    @model_validator(mode="before")
+    @cached_property
+    def graph(self) -> Graph:
+        """How the layers hang together."""
+        if self.inputs is None or self.outputs is None:
+            return in_a_row(self.layers)
+        return connect(self.inputs, self.layers, self.outputs)
+
+    @property
+    def is_functional(self) -> bool:
+        """Whether its layers name what goes into them."""
+        return self.inputs is not None
+
+    @property
+    def input_names(self) -> list[str]:
+        """Name of each input."""
+        return [INPUT] if self.inputs is None else [entry.name for entry in self.inputs]
+
+    @property
+    def input_shapes(self) -> list[RowShape | None]:
+        """Shape of one example of each input; None where the data decides."""
+        return [self.input_shape] if self.inputs is None else [entry.shape for entry in self.inputs]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Name of each output: in a functional model, as in Keras, that of its layer."""
+        return [OUTPUT] if self.outputs is None else [reference.partition(":")[0] for reference in self.outputs]
+
+    def shape_pointer(self, number: int) -> str:
+        """Where the document says, or would say, what shape an input has."""
+        return "/definition/input_shape" if self.inputs is None else f"/definition/inputs/{number}/shape"
+
+    @model_validator(mode="wrap")
     @classmethod
-    def _from_keras(cls, value: Any) -> Any:
-        return read_keras_json(value["keras"]) if isinstance(value, dict) and value.keys() == {"keras"} else value
+    def _from_keras(cls, value: Any, validate: Any) -> Any:
+        if not (isinstance(value, dict) and value.keys() == {"keras"}):
+            return validate(value)
+        document, origin = read_keras_json(value["keras"])
+        try:
+            return validate(document)
+        except ValidationError as error:
+            raise origin.retrace(error) from error
 
     @model_validator(mode="after")
-    def _layer_names_are_unique(self) -> Self:
+    def _hangs_together(self) -> Self:
+        check_nesting(self.layers)
+        if self.inputs is None and self.outputs is None:
+            self._check_row()
+        elif self.inputs is None or self.outputs is None:
+            message = "A functional model has both 'inputs' and 'outputs', a Sequential has neither."
+            raise PydanticCustomError("half_a_graph", message)
+        elif self.input_shape is not None:
+            raise PydanticCustomError("shape_of_graph", "A functional model has a 'shape' for each of its 'inputs'.")
+        else:
+            assert self.graph
+            self._check_outputs()
+        return self
+
+    def _check_row(self) -> None:
+        if len(self.layers) > MAX_LAYERS_IN_A_ROW:
+            message = "{count} layers stand in a row. At most {most} can."
+            raise PydanticCustomError("too_many_layers", message, {"count": len(self.layers), "most": MAX_LAYERS_IN_A_ROW})
+        for place, layer in enumerate(self.layers):
+            try:
+                check_stands_in_a_row(layer)
+            except PydanticCustomError as error:
+                raise self._refused(("layers", place), error) from error
         counts = Counter(layer.name for layer in self.layers if layer.name is not None)
         for name, count in counts.items():
             if count > 1:
@@ -44,4 +107,16 @@ class Definition(Spec):
                     "{count} layers are named '{name}'. Give every layer a name of its own.",
                     {"count": count, "name": name},
                 )
-        return self
+
+    def _check_outputs(self) -> None:
+        """Keras, and everybody who asks for predictions, knows an output by the name of its layer."""
+        for place, name in enumerate(self.output_names):
+            if name in self.input_names or name in self.output_names[:place]:
+                what = "is an input" if name in self.input_names else "gives another output already, which has its name"
+                message = "'{name}' {what}. Put a layer such as Identity behind it, and name that one."
+                error = PydanticCustomError("output_name", message, {"name": name, "what": what})
+                raise self._refused(("outputs", place), error)
+
+    @staticmethod
+    def _refused(loc: tuple[str | int, ...], error: PydanticCustomError) -> ValidationError:
+        return ValidationError.from_exception_data("Definition", [InitErrorDetails(type=error, loc=loc, input=None)])

@@ -1,6 +1,6 @@
 """All Keras classes of one kind as the type of a field, e.g. every layer: ``type`` says which one it is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import cached_property
 from typing import Any, cast, get_args
@@ -16,6 +16,8 @@ from pydantic_core import (
 )
 
 from service.spec.base import KerasObject, accept_spellings
+
+Location = tuple[int | str, ...]
 
 KNOWN_ERRORS = frozenset(get_args(core_schema.ErrorType))
 """Errors that pydantic has words for."""
@@ -61,7 +63,7 @@ class Family:
         try:
             return self.members[tag].model_validate(document)
         except ValidationError as error:
-            raise _further_in("config", error) if "class_name" in value else error from None
+            raise relocated(error, lambda loc: ("config", *loc)) if "class_name" in value else error from None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """A call of `validate`, named so that the JSON schema describes it once and refers to it."""
@@ -81,12 +83,12 @@ class Family:
         return {"title": self.name, "description": self.description, "anyOf": [name, typed]}
 
 
-def _further_in(key: str, error: ValidationError) -> ValidationError:
-    """The same mistakes in a part of the document: the path of each begins with its key."""
+def relocated(error: ValidationError, move: Callable[[Location], Location]) -> ValidationError:
+    """The same mistakes, each at the place that ``move`` gives for the one it has."""
     mistakes = [
         InitErrorDetails(
             type=entry["type"] if entry["type"] in KNOWN_ERRORS else PydanticCustomError(entry["type"], entry["msg"]),
-            loc=(key, *entry["loc"]),
+            loc=move(entry["loc"]),
             input=entry["input"],
             ctx=entry.get("ctx", {}),
         )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from service.spec.base import Spec
+from service.spec.base import ObjectName, Spec
 
 
 class NumberFeature(Spec):
@@ -56,8 +56,27 @@ ColumnFeature = Annotated[
 ]
 
 
+class ArrayFeature(Spec):
+    """How the numbers of an array become the model's input."""
+
+    scale: Literal["none", "standardize", "min_max"] = "none"
+    """`none`: as they are, as Keras takes them; `standardize`: mean 0 and deviation 1 for each place of the last axis, such as
+    each colour of an image; `min_max`: the least number becomes 0 and the greatest 1. Measured on the training rows."""
+
+
+ColumnName = Annotated[str, Field(max_length=1024)]
+ColumnNames = Annotated[list[ColumnName], Field(min_length=1, max_length=10_000)]
+TargetSpec = ColumnName | ColumnNames | Annotated[dict[ObjectName, ColumnName | ColumnNames], Field(min_length=1, max_length=64)]
+"""What to predict: a column or array, several columns side by side, or either by the name of the output."""
+
+
 class FeaturesSpec(Spec):
     """How columns become the model's input. What is not named is chosen automatically; the run shows what was chosen."""
 
     columns: Annotated[dict[str, ColumnFeature], Field(max_length=10_000)] = {}
     """Settings by column name."""
+    arrays: Annotated[dict[str, ArrayFeature], Field(max_length=1000)] = {}
+    """Settings by the name of an array."""
+    inputs: Annotated[dict[ObjectName, ColumnName | ColumnNames], Field(max_length=64)] = {}
+    """For a model with several inputs: the columns, or the array, that go into each, by its name. Left out, an input takes the
+    column or array of its own name, and the last one all that is left."""

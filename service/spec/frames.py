@@ -68,8 +68,8 @@ class FitJob(Frame, frozen=True, kw_only=True, tag="fit"):
     features: dict[str, Any]
     """A ``spec.features.FeaturesSpec`` document."""
     dataset: DatasetFiles
-    target: str | None
-    """Column (table) or array name that the model shall predict."""
+    target: str | list[str] | dict[str, str | list[str]] | None
+    """What the model shall predict, as ``spec.features.TargetSpec`` has it."""
     seed: int
     publish: bool
     max_parameters: int
@@ -97,8 +97,8 @@ class EvaluateJob(Frame, frozen=True, kw_only=True, tag="evaluate"):
     """Path of a ``model.keras``."""
     plan: dict[str, Any]
     """The ``features.plan.FeaturePlan`` document that it was fitted with."""
-    baseline: dict[str, Any] | None
-    """The ``training.evaluation.Baseline`` document of its training data."""
+    baselines: dict[str, Any] | None
+    """The ``training.evaluation.Baseline`` documents of its training data, by the names of its outputs."""
     dataset: DatasetFiles
     batch_size: int
     sample_weight: str | None
@@ -153,8 +153,8 @@ class Planned(Frame, frozen=True, kw_only=True, tag="planned"):
     where they are shuffled as a whole."""
     window_chunks: int | None
     """Chunks of a window."""
-    input_shape: list[int | None]
-    """Shape of one encoded row."""
+    input_shapes: list[list[int | None]]
+    """Shape of one encoded row of each input."""
     threads: int
     """Threads of one operation: the last bits of its sums depend on their number."""
     versions: dict[str, str]

@@ -1,8 +1,9 @@
 """Writes a run as a short Keras script that gives the same weights. Knows no Keras: it only spells its calls."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from service.spec.artifacts import numbered
 from service.spec.callbacks import (
     CallbackBase,
     CosineSchedule,
@@ -15,7 +16,7 @@ from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.fit import FitSpec
 from service.spec.frames import Planned
-from service.spec.script import INDENT, build, call, compile_call, docstring, literal, spread
+from service.spec.script import INDENT, Shape, build, call, compile_call, docstring, literal, spread
 
 LIBRARIES = {"tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy"}
 
@@ -98,7 +99,7 @@ def _settings(recipe: Recipe) -> list[str]:
 
 
 def _data(recipe: Recipe) -> list[str]:
-    names = _names(recipe)
+    names = [name for group in _names(recipe) for name in group]
     return ['data = np.load("encoded.npz")', f"{', '.join(names)} = {', '.join(map(_array, names))}"]
 
 
@@ -106,15 +107,37 @@ def _array(name: str) -> str:
     return f'data["{name}"]'
 
 
-def _names(recipe: Recipe) -> list[str]:
+def _names(recipe: Recipe) -> list[list[str]]:
+    """The names of the arrays: those of the inputs, those of the targets, and of the weights."""
     is_weighted = recipe.fit.class_weight is not None or recipe.fit.sample_weight is not None
-    return ["x", "y", *(["sample_weight"] if is_weighted else [])]
+    inputs, targets = numbered("x", len(recipe.definition.input_names)), numbered("y", len(recipe.definition.output_names))
+    return [inputs, targets, *([["sample_weight"]] if is_weighted else [])]
+
+
+def _grouped(names: list[list[str]], write: Callable[[str], str]) -> str:
+    """Arrays as Keras takes them: several inputs or targets as one tuple."""
+    written = [[write(name) for name in group] for group in names]
+    return ", ".join(group[0] if len(group) == 1 else f"({', '.join(group)})" for group in written)
 
 
 def _model(recipe: Recipe) -> list[str]:
     start = ['model.set_weights(keras.saving.load_model("start.keras").get_weights())'] if recipe.starts_from else []
-    shape = recipe.definition.input_shape or recipe.plan.input_shape
-    return [*build(recipe.model, recipe.definition, shape), *compile_call(recipe.compile), *start, ""]
+    return [
+        *build(recipe.model, recipe.definition, shapes_of(recipe.definition, recipe.plan.input_shapes)),
+        *compile_call(recipe.compile, recipe.definition),
+        *start,
+        "",
+    ]
+
+
+def shapes_of(definition: Definition, of_data: Sequence[Shape]) -> list[Shape]:
+    """The shape of one row of each input: the definition's own, else the data's."""
+    return [own or shape for own, shape in zip(definition.input_shapes, of_data, strict=True)]
+
+
+def _rows(recipe: Recipe) -> str:
+    """The number of rows."""
+    return f"len({_names(recipe)[0][0]})"
 
 
 def _goes_by_windows(recipe: Recipe) -> bool:
@@ -122,11 +145,12 @@ def _goes_by_windows(recipe: Recipe) -> bool:
 
 
 def _windows(recipe: Recipe) -> list[str]:
+    rows = _rows(recipe)
     seed, chunk_rows, window_chunks = recipe.seed, recipe.plan.chunk_rows, recipe.plan.window_chunks
     return [
         "def shuffled(number):",
         f'    """Chunks of {chunk_rows} neighbouring rows in a new order; the rows of {window_chunks} at a time are shuffled."""',
-        f"    chunks = np.split(np.arange(len(x)), range({chunk_rows}, len(x), {chunk_rows}))",
+        f"    chunks = np.split(np.arange({rows}), range({chunk_rows}, {rows}, {chunk_rows}))",
         f"    order = np.random.default_rng([{seed}, number]).permutation(len(chunks))",
         f"    for window, start in enumerate(range(0, len(order), {window_chunks}), 1):",
         f"        rows = np.concatenate([chunks[chunk] for chunk in order[start : start + {window_chunks}]])",
@@ -140,14 +164,14 @@ def _batches(recipe: Recipe) -> list[str]:
     size = recipe.fit.batch_size
     first_pass, first_row = _beginning(recipe)
     start = f"{first_row} if number == {first_pass} else 0" if first_row else "0"
-    taken = ", ".join(f"{name}[rows]" for name in _names(recipe))
+    taken = _grouped(_names(recipe), lambda name: f"{name}[rows]")
     passes = f"for number in itertools.count({first_pass or ''}):" if _counts_passes(recipe) else "while True:"
     return [
         "def batches():",
         f'    """{_about_order(recipe)}"""',
         f"    {passes}",
         f"        order = {_order(recipe)}",
-        f"        for start in range({start}, len(x), {size}):",
+        f"        for start in range({start}, {_rows(recipe)}, {size}):",
         f"            rows = order[start : start + {size}]",
         f"            yield {taken}",
         "",
@@ -171,16 +195,16 @@ def _beginning(recipe: Recipe) -> tuple[int, int]:
 
 def _order(recipe: Recipe) -> str:
     if not recipe.fit.shuffle:
-        return "np.arange(len(x))"
+        return f"np.arange({_rows(recipe)})"
     if _goes_by_windows(recipe):
         return "np.concatenate(list(shuffled(number)))"
-    return f"np.random.default_rng([{recipe.seed}, number]).permutation(len(x))"
+    return f"np.random.default_rng([{recipe.seed}, number]).permutation({_rows(recipe)})"
 
 
 def _fit(recipe: Recipe) -> list[str]:
     arguments = [_epochs(recipe)]
     if recipe.plan.validation_rows:
-        arguments.append(_validation(recipe.fit))
+        arguments.append(_validation(recipe))
     if recipe.fit.callbacks:
         lines = "".join(f"{INDENT * 2}{_callback(spec)},\n" for spec in recipe.fit.callbacks)
         arguments.append(f"callbacks=[\n{lines}{INDENT}]")
@@ -198,10 +222,12 @@ def _epochs(recipe: Recipe) -> str:
     return f"batches(), epochs={recipe.fit.epochs}, {initial}steps_per_epoch={recipe.plan.steps}"
 
 
-def _validation(fit: FitSpec) -> str:
-    names = ["x_val", "y_val", *(["sample_weight_val"] if fit.sample_weight is not None else [])]
+def _validation(recipe: Recipe) -> str:
+    fit = recipe.fit
+    names = _names(recipe)[: 3 if fit.sample_weight is not None else 2]
     frequency = f", validation_freq={literal(fit.validation_freq)}" if fit.validation_freq != 1 else ""
-    return f"validation_data=({', '.join(map(_array, names))}), validation_batch_size={fit.batch_size}{frequency}"
+    arrays = _grouped(names, lambda name: _array(f"{name}_val"))
+    return f"validation_data=({arrays}), validation_batch_size={fit.batch_size}{frequency}"
 
 
 def _callback(spec: CallbackBase) -> str:

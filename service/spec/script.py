@@ -3,59 +3,194 @@
 Whatever comes from a client goes into a script by ``literal``, ``call`` or ``docstring`` alone, so that it stays data there.
 """
 
+import keyword
+import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Sequence as Many
 from typing import Any
 
 from service.spec.base import KerasObject
 from service.spec.compile import AccuracyByLoss, CompileSpec
 from service.spec.definition import Definition
+from service.spec.graph import Step, calls_of
+from service.spec.layers import LayerBase
+from service.spec.layers.models import Functional, ModelInput, Sequential, inside
 
 LAST = ("name", "trainable")
 """Arguments that every layer has come after its own, as in Keras's examples."""
 DOCSTRING_WIDTH = 100
 INDENT = "    "
+RESERVED = re.compile("batches|data|itertools|keras|math|model|np|sample_weight|shuffled|tf|[xy][0-9]*")
+"""Names that scripts have for other things."""
+NOTHING: Mapping[int, str] = {}
+Shape = Many[int | None]
 
 
-def keras_script(
-    name: str,
-    definition: Definition,
-    compile_spec: CompileSpec | None,
-    input_shape: Sequence[int | None] | None,
-) -> str:
-    """The script; ``input_shape`` is one row's, without the batch axis, or None where only the data tells it.
+def keras_script(name: str, definition: Definition, compile_spec: CompileSpec | None, input_shapes: Many[Shape | None]) -> str:
+    """The script; ``input_shapes`` are those of one row of each input, None where only the data tells it.
 
     Without ``compile_spec`` it ends with the model.
     """
     head = [docstring(f"The model '{name}' as a plain Keras script."), "", "import keras", ""]
     if compile_spec is None:
-        return "\n".join([*head, *build(name, definition, input_shape), ""])
-    sizes = ["..."] if input_shape is None else ["any" if size is None else str(size) for size in input_shape]
+        return "\n".join([*head, *build(name, definition, input_shapes), ""])
     return "\n".join(
         [
             *head,
-            *build(name, definition, input_shape),
-            *compile_call(compile_spec),
+            *build(name, definition, input_shapes),
+            *compile_call(compile_spec, definition),
             "",
-            f"# Fit it to X, an array of shape ({', '.join(['rows', *sizes])}), and its targets y:",
-            "# model.fit(X, y, epochs=20)",
+            *_how_to_fit(definition, input_shapes),
             "",
         ]
     )
 
 
-def build(name: str, definition: Definition, input_shape: Sequence[int | None] | None) -> list[str]:
+def _how_to_fit(definition: Definition, input_shapes: Many[Shape | None]) -> list[str]:
+    shapes = [_rows_in_words(shape) for shape in input_shapes]
+    if not definition.is_functional:
+        return [f"# Fit it to X, an array of shape {shapes[0]}, and its targets y:", "# model.fit(X, y, epochs=20)"]
+    arrays = [f"{name} {shape}" for name, shape in zip(definition.input_names, shapes, strict=True)]
+    return [
+        f"# Fit it to arrays by the names of its inputs: {', '.join(arrays)};",
+        f"# and to its targets by the names of its outputs: {', '.join(definition.output_names)}.",
+        "# model.fit(X, y, epochs=20)",
+    ]
+
+
+def _rows_in_words(shape: Shape | None) -> str:
+    sizes = ["..."] if shape is None else ["any" if size is None else str(size) for size in shape]
+    return f"({', '.join(['rows', *sizes])})"
+
+
+def build(name: str, definition: Definition, input_shapes: Many[Shape | None]) -> list[str]:
     """The lines that build a model."""
-    layers = [call(layer) for layer in definition.layers]
-    if input_shape is not None:
-        layers.insert(0, f"keras.Input(shape={literal(tuple(input_shape))})")
+    if definition.inputs is not None:
+        return _functional(name, definition, definition.inputs, input_shapes)
+    lines: list[str] = []
+    writer = Writer(Variables(), lines)
+    layers = [writer.made(layer) for layer in definition.layers]
+    if input_shapes[0] is not None:
+        layers.insert(0, _input_of_row(input_shapes[0]))
     indented = [f"{INDENT * 2}{layer}," for layer in layers]
-    return ["model = keras.Sequential(", f"{INDENT}[", *indented, f"{INDENT}],", f"{INDENT}name={literal(name)},", ")"]
+    return [*lines, "model = keras.Sequential(", f"{INDENT}[", *indented, f"{INDENT}],", f"{INDENT}name={literal(name)},", ")"]
 
 
-def compile_call(spec: CompileSpec) -> list[str]:
+def _input_of_row(shape: Shape) -> str:
+    return f"keras.Input(shape={literal(tuple(shape))})"
+
+
+def _functional(name: str, definition: Definition, inputs: Many[ModelInput], input_shapes: Many[Shape | None]) -> list[str]:
+    variables = Variables()
+    lines: list[str] = []
+    tensors = [variables.new(entry.name) for entry in inputs]
+    for variable, entry, shape in zip(tensors, inputs, input_shapes, strict=True):
+        lines.append(f"{variable} = {_input(entry, shape)}")
+    outputs = definition.graph.follow(tensors, Writer(variables, lines).write)
+    return [*lines, f"model = keras.Model([{', '.join(tensors)}], [{', '.join(outputs)}], name={literal(name)})"]
+
+
+def _input(entry: ModelInput, shape: Shape | None) -> str:
+    dtype = f", dtype={literal(entry.dtype)}" if entry.dtype != "float32" else ""
+    written = "(...,)" if shape is None else literal(tuple(shape))
+    return f"keras.Input(shape={written}, name={literal(entry.name)}{dtype})"
+
+
+class Variables:
+    """Names for what a script computes: those of layers and inputs, as far as Python can have them."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def new(self, name: str) -> str:
+        """A name that nothing else has."""
+        wanted = re.sub(r"\W", "_", name, flags=re.ASCII)
+        wanted = f"{wanted}_" if keyword.iskeyword(wanted) or RESERVED.fullmatch(wanted) else wanted
+        found, number = wanted, 1
+        while found in self._taken:
+            number += 1
+            found = f"{wanted}_{number}"
+        self._taken.add(found)
+        return found
+
+
+class Writer:
+    """Writes a line for each call of a layer, and lines before for a layer that is called several times or holds a graph."""
+
+    def __init__(self, variables: Variables, lines: list[str]) -> None:
+        self._variables = variables
+        self._lines = lines
+        self._shared: dict[int, str] = {}
+
+    def write(self, step: Step, inbound: list[str]) -> list[str]:
+        """The variables of a call's outputs."""
+        layer = step.layer
+        made = self._reused(step) if len(calls_of(layer)) > 1 else self.made(layer)
+        outputs = [self._variables.new(layer.name)]
+        outputs += [self._variables.new(f"{layer.name}_{number}") for number in range(1, layer.output_count)]
+        self._lines.append(f"{', '.join(outputs)} = {made}({_handed(layer, inbound)})")
+        return outputs
+
+    def _reused(self, step: Step) -> str:
+        """The variable of a layer that is called several times."""
+        if step.place not in self._shared:
+            made, variable = self.made(step.layer), self._variables.new(f"{step.layer.name}_layer")
+            self._lines.append(f"{variable} = {made}")
+            self._shared[step.place] = variable
+        return self._shared[step.place]
+
+    def made(self, layer: LayerBase) -> str:
+        """The layer as an expression; graphs in it are written before."""
+        graphs = {id(graph): self._graph(graph) for graph in _graphs_in(layer)}
+        return graphs.get(id(layer)) or call(layer, graphs)
+
+    def _graph(self, layer: Functional) -> str:
+        """The variable of a graph in place of a layer."""
+        variables = [self._variables.new(entry.name) for entry in layer.inputs]
+        for variable, entry in zip(variables, layer.inputs, strict=True):
+            self._lines.append(f"{variable} = {_input(entry, entry.shape)}")
+        outputs = layer.graph.follow(variables, Writer(self._variables, self._lines).write)
+        model = self._variables.new(f"{layer.name or 'inner'}_model")
+        arguments = [_one_or_list(variables), _one_or_list(outputs), *_about(layer)]
+        self._lines.append(f"{model} = keras.Model({', '.join(arguments)})")
+        return model
+
+
+def _graphs_in(layer: LayerBase) -> Iterator[Functional]:
+    """The layer itself where it is a graph, else those that it holds; what these hold is written with them."""
+    if isinstance(layer, Functional):
+        yield layer
+    else:
+        for inner in inside(layer):
+            yield from _graphs_in(inner)
+
+
+def _one_or_list(variables: list[str]) -> str:
+    return variables[0] if len(variables) == 1 else f"[{', '.join(variables)}]"
+
+
+def _about(model: LayerBase) -> list[str]:
+    """The arguments that every model has in place of a layer."""
+    name = [f"name={literal(model.name)}"] if model.name is not None else []
+    return [*name, *([] if model.trainable else ["trainable=False"])]
+
+
+def _handed(layer: LayerBase, inbound: list[str]) -> str:
+    """The arguments of a call."""
+    match layer.joins:
+        case "arguments":
+            arguments = inbound
+        case "initial_state":
+            arguments = [inbound[0], *([f"initial_state=[{', '.join(inbound[1:])}]"] if inbound[1:] else [])]
+        case _:
+            arguments = inbound if layer.input_counts == (1, 1) else [f"[{', '.join(inbound)}]"]
+    return ", ".join([*arguments, *(f"{name}={literal(value)}" for name, value in layer.call_arguments.items())])
+
+
+def compile_call(spec: CompileSpec, definition: Definition) -> list[str]:
     """The lines that compile a model."""
-    return spread("model.compile", (f"{name}={value}" for name, value in _compile_arguments(spec)))
+    return spread("model.compile", (f"{name}={value}" for name, value in _compile_arguments(spec, definition)))
 
 
 def spread(function: str, arguments: Iterable[str]) -> list[str]:
@@ -63,23 +198,38 @@ def spread(function: str, arguments: Iterable[str]) -> list[str]:
     return [f"{function}(", *(f"{INDENT}{argument}," for argument in arguments), ")"]
 
 
-def call(thing: KerasObject) -> str:
-    """The call that makes a Keras object, with the arguments that differ from Keras's own."""
+def call(thing: KerasObject, graphs: Mapping[int, str] = NOTHING) -> str:
+    """The call that makes a Keras object, with the arguments that differ from Keras's own.
+
+    ``graphs`` has the variables of the functional models in it, by their Python ids.
+    """
+    if id(thing) in graphs:
+        return graphs[id(thing)]
+    if isinstance(thing, Sequential):
+        shape = [] if thing.input_shape is None else [_input_of_row(thing.input_shape)]
+        layers = [*shape, *(call(layer, graphs) for layer in thing.layers)]
+        return f"keras.Sequential({', '.join([f'[{_commas(layers)}]', *_about(thing)])})"
     arguments = sorted(thing.arguments(), key=lambda pair: pair[0] in LAST)
-    inside = ", ".join(f"{name}={literal(value)}" for name, value in arguments)
-    return f"{thing.namespace}.{thing.type}({inside})"
+    written = _commas(f"{name}={literal(value, graphs)}" for name, value in arguments)
+    return f"{thing.namespace}.{thing.type}({written})"
 
 
-def literal(value: Any) -> str:
-    """A value as Python source."""
+def _commas(items: Iterable[str]) -> str:
+    return ", ".join(items)
+
+
+def literal(value: Any, graphs: Mapping[int, str] = NOTHING) -> str:
+    """A value as Python source; ``graphs`` as in ``call``."""
     if isinstance(value, AccuracyByLoss):
         return '"accuracy"'
     if isinstance(value, KerasObject):
-        return call(value)
+        return call(value, graphs)
     if isinstance(value, str):
         return f'"{_escape(value)}"'
     if isinstance(value, list):
-        return f"[{', '.join(map(literal, value))}]"
+        return f"[{_commas(literal(item, graphs) for item in value)}]"
+    if isinstance(value, dict):
+        return f"{{{_commas(f'{literal(name)}: {literal(item, graphs)}' for name, item in value.items())}}}"
     return repr(value)
 
 
@@ -103,10 +253,13 @@ def _escape_character(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
-def _compile_arguments(spec: CompileSpec) -> Iterator[tuple[str, str]]:
+def _compile_arguments(spec: CompileSpec, definition: Definition) -> Iterator[tuple[str, str]]:
+    arguments = spec.keras_arguments(definition.output_names)
     yield "optimizer", literal(spec.optimizer)
-    yield "loss", literal(spec.loss)
-    if spec.metrics:
-        yield "metrics", literal(spec.metrics)
+    yield "loss", literal(arguments.loss)
+    if arguments.loss_weights is not None:
+        yield "loss_weights", literal(arguments.loss_weights)
+    if arguments.metrics:
+        yield "metrics", literal(arguments.metrics)
     if spec.jit_compile:
         yield "jit_compile", "True"

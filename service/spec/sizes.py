@@ -6,10 +6,12 @@ Source of the formulas: https://keras.io/api/layers.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from service.spec.base import KerasObject
+from service.spec.graph import Step
+from service.spec.layers.models import NestedModel
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,20 @@ class Size:
 
     output: Row
     weights: tuple[Weight, ...] | None = ()
+    further: tuple[Row, ...] = ()
+    """Further outputs."""
+    inner: int = 0
+    """Numbers that a row makes inside the layer, beside its outputs."""
+
+    @property
+    def outputs(self) -> tuple[Row, ...]:
+        """All that comes out."""
+        return self.output, *self.further
+
+    @property
+    def numbers(self) -> int:
+        """Numbers that a row makes; a length that is not known counts as 1."""
+        return self.inner + sum(at_least(row.dims) for row in self.outputs)
 
 
 class DoesNotFit(Exception):
@@ -62,14 +78,92 @@ class DoesNotFit(Exception):
         self.fix = fix
 
 
-def size_of(layer: KerasObject, row: Row) -> Size:
-    """The size of a layer that is fed rows of this shape. Raises DoesNotFit."""
+def size_of(layer: KerasObject, *rows: Row) -> Size:
+    """The size of a layer that is fed rows of these shapes, one for each of its inputs. Raises DoesNotFit."""
     if layer.type in UNCHANGED:
-        return Size(row)
+        return Size(rows[0])
+    if isinstance(layer, NestedModel):
+        return _model(layer, rows)
+    if layer.type in JOINING:
+        return JOINING[layer.type](layer, rows)
     rule = RULES.get(layer.type)
     if rule is None or getattr(layer, "data_format", None) == "channels_first":
-        return Size(UNKNOWN, None)
-    return rule(layer, row)
+        return Size(UNKNOWN, None, (UNKNOWN,) * (getattr(layer, "output_count", 1) - 1))
+    return rule(layer, rows[0])
+
+
+def _model(model: Any, rows: Sequence[Row]) -> Size:
+    """All weights of a model in place of a layer, each with the name of its layer."""
+    weights: dict[int, tuple[Weight, ...] | None] = {}
+    numbers = 0
+
+    def compute(step: Step, inbound: list[Row]) -> tuple[Row, ...]:
+        nonlocal numbers
+        size = size_of(step.layer, *inbound)
+        numbers += size.numbers
+        weights.setdefault(step.place, size.weights if step.layer.trainable else frozen(size.weights))
+        return size.outputs
+
+    output, *further = model.graph.follow(_inner_inputs(model, rows), compute)
+    found = weights.values()
+    known = None if None in found else tuple(weight for entry in found for weight in entry or ())
+    return Size(output, known, tuple(further), numbers - sum(at_least(row.dims) for row in (output, *further)))
+
+
+def _inner_inputs(model: Any, rows: Sequence[Row]) -> list[Row]:
+    shapes = [entry.shape for entry in model.inputs] if hasattr(model, "inputs") else [model.input_shape]
+    for shape, row in zip(shapes, rows, strict=True):
+        if shape is not None and row.is_whole and not agree(shape, row.dims):
+            message = f"The model '{model.name or model.type}' takes rows of shape {shape}. Received rows of shape {row.dims}."
+            raise DoesNotFit(message, row, str(shape), "Correct the shape, or what goes in.")
+    return [row if shape is None else Row(tuple(shape), is_whole=True) for shape, row in zip(shapes, rows, strict=True)]
+
+
+def frozen(weights: tuple[Weight, ...] | None) -> tuple[Weight, ...] | None:
+    """The same weights, none of which is trained."""
+    return None if weights is None else tuple(replace(weight, is_trained=False) for weight in weights)
+
+
+def _merge(layer: Any, rows: Sequence[Row]) -> Size:
+    """Number by number; an axis of 1 is repeated, as in NumPy."""
+    if not all(row.is_whole for row in rows):
+        return Size(UNKNOWN)
+    if len({len(row.dims) for row in rows}) > 1:
+        return Size(UNKNOWN)  # Keras adds axes, by rules of its own
+    merged = []
+    for lengths in zip(*(row.dims for row in rows), strict=True):
+        known = {length for length in lengths if length not in (None, 1)}
+        if len(known) > 1:
+            raise _no_match(layer, rows, "the same shape for all", "Give the layers before it the same size.")
+        merged.append(known.pop() if known else None if None in lengths else 1)
+    return Size(Row(tuple(merged), is_whole=True))
+
+
+def _concatenate(layer: Any, rows: Sequence[Row]) -> Size:
+    if not all(row.is_whole for row in rows) or len({len(row.dims) for row in rows}) > 1:
+        return Size(UNKNOWN)
+    axes = len(rows[0].dims)
+    axis = layer.axis - 1 if layer.axis > 0 else axes + layer.axis
+    if not 0 <= axis < axes:
+        return Size(UNKNOWN)
+    joined: list[int | None] = []
+    for place, lengths in enumerate(zip(*(row.dims for row in rows), strict=True)):
+        known = {length for length in lengths if length is not None}
+        if place == axis:
+            joined.append(None if None in lengths else sum(length or 0 for length in lengths))
+        elif len(known) > 1:
+            raise _no_match(layer, rows, f"the same shape but for axis {layer.axis}", "Check the layers before it, or 'axis'.")
+        else:
+            joined.append(known.pop() if known else None)
+    return Size(Row(tuple(joined), is_whole=True))
+
+
+def _no_match(layer: Any, rows: Sequence[Row], expected: str, fix: str) -> DoesNotFit:
+    shapes = " and ".join(str(row.dims) for row in rows[:4])
+    message = f"{layer.type} cannot join rows of the shapes {shapes}."
+    error = DoesNotFit(message, rows[0], expected, fix)
+    error.received = shapes
+    return error
 
 
 def agree(wanted: Sequence[int | None], given: Sequence[int | None]) -> bool:
@@ -191,7 +285,9 @@ def _recurrent(gates: int) -> Callable[[Any, Row], Size]:
         if layer.use_bias:
             weights.append(Weight("bias", (2, columns) if getattr(layer, "reset_after", False) else (columns,)))
         steps = row.dims[:1] if row.is_whole else (None,)
-        return Size(Row((*(steps if layer.return_sequences else ()), layer.units), is_whole=True), tuple(weights))
+        answer = Row((*(steps if layer.return_sequences else ()), layer.units), is_whole=True)
+        memory = Row((layer.units,), is_whole=True)
+        return Size(answer, tuple(weights), (memory,) * (layer.output_count - 1))
 
     return rule
 
@@ -227,6 +323,11 @@ RULES: dict[str, Callable[[Any, Row], Size]] = {
     **{f"{kind}Pooling{axes}D": _pooling(axes) for axes in (1, 2, 3) for kind in ("Max", "Average")},
     **{f"Global{kind}Pooling{axes}D": _global_pooling(axes) for axes in (1, 2, 3) for kind in ("Max", "Average")},
     **{f"UpSampling{axes}D": _upsampling(axes) for axes in (1, 2, 3)},
+}
+
+JOINING: dict[str, Callable[[Any, Sequence[Row]], Size]] = {
+    **dict.fromkeys(("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"), _merge),
+    "Concatenate": _concatenate,
 }
 
 UNCHANGED = frozenset({

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from service.errors import InvalidInput, Problem
 from service.spec.base import snake_case
 from service.spec.definition import Definition
+from service.spec.graph import Step
 from service.spec.optimizers import OptimizerBase
-from service.spec.sizes import DoesNotFit, Row, Weight, at_least, size_of
+from service.spec.sizes import DoesNotFit, Row, Weight, at_least, frozen, size_of
 
 BYTES_PER_NUMBER = 4
 """Weights and outputs are float32."""
@@ -26,11 +27,21 @@ COPIES = {
 class LayerRow:
     """One layer of the table."""
 
+    place: int
+    """Place of the layer in the definition."""
     name: str
     type: str
     output: Row
+    """What comes out of its first call."""
     weights: tuple[Weight, ...] | None
     """None where arithmetic has no rule for the layer."""
+    numbers: int
+    """Numbers that a row makes in all its calls."""
+
+    @property
+    def pointer(self) -> str:
+        """Where it stands in the client's document."""
+        return f"/definition/layers/{self.place}"
 
     @property
     def parameters(self) -> int:
@@ -62,28 +73,43 @@ class Memory:
         return self.parameters + self.gradients + self.optimizer + self.activations
 
 
-def first_row(definition: Definition, data_shape: Sequence[int | None] | None) -> Row:
-    """The shape of one row that goes in: the definition's, else the data's, else unknown."""
-    shape = definition.input_shape or data_shape
-    return Row() if shape is None else Row(tuple(shape), is_whole=True)
+def first_rows(definition: Definition, data_shapes: Sequence[Sequence[int | None] | None] | None) -> list[Row]:
+    """The shape of one row of each input: the definition's, else the data's, else unknown."""
+    known = definition.input_shapes
+    shapes = [own or of_data for own, of_data in zip(known, data_shapes or [None] * len(known), strict=True)]
+    return [Row() if shape is None else Row(tuple(shape), is_whole=True) for shape in shapes]
 
 
-def estimate(definition: Definition, row: Row) -> tuple[list[LayerRow], list[Problem]]:
-    """The table by arithmetic, and what does not fit; after a layer that does not fit nothing is known."""
-    table, problems = [], []
-    for place, (layer, name) in enumerate(zip(definition.layers, layer_names(definition), strict=True)):
+def estimate(definition: Definition, rows: Sequence[Row]) -> tuple[list[LayerRow], list[Problem]]:
+    """The table by arithmetic, in the order of computing, and what does not fit; after that nothing is known."""
+    table: dict[int, LayerRow] = {}
+    names = layer_names(definition)
+
+    def compute(step: Step, inbound: list[Row]) -> tuple[Row, ...]:
+        place, layer = step.place, step.layer
         try:
-            size = size_of(layer, row)
+            size = size_of(layer, *inbound)
         except DoesNotFit as error:
-            problems.append(Problem(f"/definition/layers/{place}", error.message, error.received, error.expected, error.fix))
-            break
-        row = size.output
-        table.append(LayerRow(name, layer.type, row, size.weights if layer.trainable else _frozen(size.weights)))
-    return table, problems
+            pointer = f"/definition/layers/{place}"
+            raise _Misfit(Problem(pointer, error.message, error.received, error.expected, error.fix)) from error
+        if place in table:
+            table[place] = replace(table[place], numbers=table[place].numbers + size.numbers)
+        else:
+            weights = size.weights if layer.trainable else frozen(size.weights)
+            table[place] = LayerRow(place, names[place], layer.type, size.output, weights, size.numbers)
+        return size.outputs
+
+    try:
+        definition.graph.follow(rows, compute)
+    except _Misfit as misfit:
+        return list(table.values()), [misfit.problem]
+    return list(table.values()), []
 
 
-def _frozen(weights: tuple[Weight, ...] | None) -> tuple[Weight, ...] | None:
-    return None if weights is None else tuple(replace(weight, is_trained=False) for weight in weights)
+class _Misfit(Exception):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
 
 
 def layer_names(definition: Definition) -> list[str]:
@@ -100,10 +126,10 @@ def layer_names(definition: Definition) -> list[str]:
     return names
 
 
-def memory_of(table: Sequence[LayerRow], row: Row, optimizer: OptimizerBase | None, batch_size: int) -> Memory:
+def memory_of(table: Sequence[LayerRow], rows: Sequence[Row], optimizer: OptimizerBase | None, batch_size: int) -> Memory:
     """What a fit of this model needs beside its data, if all outputs are kept for the way back, as they are."""
     trained = sum(layer.trained_parameters for layer in table)
-    outputs = at_least(row.dims) + sum(at_least(layer.output.dims) for layer in table)
+    outputs = sum(at_least(row.dims) for row in rows) + sum(layer.numbers for layer in table)
     return Memory(
         parameters=BYTES_PER_NUMBER * sum(layer.parameters for layer in table),
         gradients=BYTES_PER_NUMBER * trained,
@@ -127,10 +153,10 @@ def size_problems(
     problems = []
     parameters = sum(layer.parameters for layer in table)
     if parameters > max_parameters:
-        place = max(range(len(table)), key=lambda index: table[index].parameters)
-        message = f"The model would have {parameters:,} parameters, most of them in layer '{table[place].name}'."
+        largest = max(table, key=lambda layer: layer.parameters)
+        message = f"The model would have {parameters:,} parameters, most of them in layer '{largest.name}'."
         fix = "Use fewer units or filters, or make the data smaller before the first Dense layer."
-        problems.append(Problem(f"/definition/layers/{place}", message, f"{parameters:,}", f"at most {max_parameters:,}", fix))
+        problems.append(Problem(largest.pointer, message, f"{parameters:,}", f"at most {max_parameters:,}", fix))
     if memory.activations > max_activation_bytes:
         message = f"The outputs of all layers would take {memory.activations:,} bytes for a batch of {batch_size}."
         fix = "Use a smaller batch_size, smaller inputs, or layers that make them smaller sooner."
@@ -141,9 +167,9 @@ def size_problems(
 
 def refuse_oversized(definition: Definition, max_parameters: int, max_activation_bytes: int) -> None:
     """Raise InvalidInput where the parameters, or the outputs for a single row, are over the limits whatever the data is."""
-    row = first_row(definition, None)
-    table, _ = estimate(definition, row)
-    problems = size_problems(table, memory_of(table, row, None, 1), 1, max_parameters, max_activation_bytes)
+    rows = first_rows(definition, None)
+    table, _ = estimate(definition, rows)
+    problems = size_problems(table, memory_of(table, rows, None, 1), 1, max_parameters, max_activation_bytes)
     if problems:
         raise InvalidInput("The model is too large.", problems)
 
@@ -157,6 +183,8 @@ def in_words(layer_type: str, weights: Sequence[Weight] | None) -> str:
         return "unknown"
     if not weights:
         return "none"
+    if layer_type in ("Sequential", "Functional"):
+        return "those of its layers"
     shapes = {weight.name: weight.shape for weight in weights}
     if layer_type == "Dense" and "kernel" in shapes:
         inputs, units = shapes["kernel"]

@@ -1,5 +1,6 @@
 """Builds Keras objects from the typed definition. The client's own dictionaries never reach Keras."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ from service.errors import InvalidInput, Problem
 from service.features.plan import Target
 from service.spec.base import KerasObject
 from service.spec.compile import AccuracyByLoss, CompileSpec
-from service.spec.definition import Definition
+from service.spec.definition import OUTPUT, Definition
+from service.spec.graph import Graph, Step
+from service.spec.layers.models import Functional, ModelInput, NestedModel, Sequential
 from service.spec.sizes import agree
+from service.training.structure import as_list, one_or_list
 
 Shape = tuple[int | None, ...]
 
@@ -38,16 +42,16 @@ def reset_keras(seed: int, dtype_policy: str = "float32") -> None:
 
 
 def build_model(
-    definition: Definition, data_shape: Shape, max_parameters: int, seed: int, dtype_policy: str = "float32"
+    definition: Definition, data_shapes: Sequence[Shape], max_parameters: int, seed: int, dtype_policy: str = "float32"
 ) -> keras.Model:
-    """The model, with its weights as the seed gives them; ``data_shape`` is one encoded row's.
+    """The model, with its weights as the seed gives them; ``data_shapes`` are those of one encoded row of each input.
 
     Raises InvalidInput on a shape that is not the data's or on too many parameters, and whatever Keras raises.
     """
-    shape = input_shape(definition, data_shape)
-    _check_parameters(count_parameters(definition, shape), max_parameters)
+    shapes = input_shapes(definition, data_shapes)
+    _check_parameters(count_parameters(definition, shapes), max_parameters)
     reset_keras(seed, dtype_policy)
-    return as_sequential(definition, shape)
+    return as_model(definition, shapes)
 
 
 def load_saved(path: Path, folder: Path) -> keras.Model:
@@ -62,18 +66,53 @@ def load_saved(path: Path, folder: Path) -> keras.Model:
 
 def compile_model(model: keras.Model, spec: CompileSpec, steps_per_execution: int) -> None:
     """``model.compile`` with what the client chose."""
+    arguments = spec.keras_arguments(output_names(model))
     model.compile(
         optimizer=as_keras(spec.optimizer),
-        loss=as_keras(spec.loss),
-        metrics=[as_keras(metric) for metric in spec.metrics],
+        loss=as_keras(arguments.loss),
+        loss_weights=arguments.loss_weights,
+        metrics=as_keras(arguments.metrics),
         jit_compile=spec.jit_compile,
         steps_per_execution=steps_per_execution,
     )
 
 
-def as_sequential(definition: Definition, shape: Shape) -> keras.Sequential:
-    """The layers in a row behind an input of this shape."""
-    return keras.Sequential([keras.Input(shape), *map(as_keras, definition.layers)])
+def output_names(model: keras.Model) -> list[str]:
+    """The names of a model's outputs; that of a Sequential has none of its own."""
+    return [OUTPUT] if isinstance(model, keras.Sequential) else list(model.output_names)
+
+
+def as_model(definition: Definition, shapes: Sequence[Shape]) -> keras.Model:
+    """The layers behind inputs of these shapes."""
+    if definition.inputs is None:
+        return keras.Sequential([keras.Input(shapes[0]), *map(as_keras, definition.layers)])
+    return _functional(definition.graph, definition.inputs, shapes)
+
+
+def _functional(graph: Graph, inputs: Sequence[ModelInput], shapes: Sequence[Shape], **about: Any) -> keras.Model:
+    tensors = [keras.Input(shape, name=entry.name, dtype=entry.dtype) for entry, shape in zip(inputs, shapes, strict=True)]
+    layers: dict[int, keras.layers.Layer] = {}
+
+    def compute(step: Step, inbound: list[Any]) -> list[Any]:
+        if step.place not in layers:
+            layers[step.place] = as_keras(step.layer)
+        return call_layer(step, layers[step.place], inbound)
+
+    outputs = graph.follow(tensors, compute)
+    return keras.Model(one_or_list(tensors), one_or_list(outputs), **about)
+
+
+def call_layer(step: Step, layer: keras.layers.Layer, inbound: list[Any]) -> list[Any]:
+    """The outputs of one call."""
+    spec, first = step.layer, inbound[0]
+    match spec.joins:
+        case "arguments":
+            outputs = layer(*inbound, **spec.call_arguments)
+        case "initial_state":
+            outputs = layer(first, **({"initial_state": inbound[1:]} if inbound[1:] else {}))
+        case _:
+            outputs = layer(first if spec.input_counts == (1, 1) else inbound, **spec.call_arguments)
+    return as_list(outputs)
 
 
 def as_keras(value: Any) -> Any:
@@ -82,54 +121,79 @@ def as_keras(value: Any) -> Any:
         return "accuracy"
     if isinstance(value, list):
         return [as_keras(item) for item in value]
+    if isinstance(value, dict):
+        return {name: as_keras(item) for name, item in value.items()}
+    if isinstance(value, NestedModel):
+        return _nested(value)
     if not isinstance(value, KerasObject):
         return value
     keras_class = getattr(MODULES[value.namespace], value.type)
     return keras_class(**{name: as_keras(argument) for name, argument in value.arguments()})
 
 
-def input_shape(definition: Definition, data_shape: Shape) -> Shape:
-    """The shape of one row: the definition's if it has one, else the data's. Raises InvalidInput when they differ."""
-    if definition.input_shape is None:
-        return data_shape
-    wanted = tuple(definition.input_shape)
-    if not agree(wanted, data_shape):
-        fix = f"Set input_shape to {list(data_shape)}, or leave it out."
-        message = f"The data has rows of shape {data_shape}. Received input_shape={wanted}. {fix}"
-        raise InvalidInput(message, [Problem("/definition/input_shape", message, str(wanted), str(data_shape), fix)])
-    return wanted
+def _nested(model: NestedModel) -> keras.Model:
+    """A model in place of a layer."""
+    about = {"name": model.name, **({} if model.trainable else {"trainable": False})}
+    if isinstance(model, Functional):
+        return _functional(model.graph, model.inputs, [tuple(entry.shape) for entry in model.inputs], **about)
+    assert isinstance(model, Sequential), "there are no other models"
+    shape = [] if model.input_shape is None else [keras.Input(tuple(model.input_shape))]
+    return keras.Sequential([*shape, *map(as_keras, model.layers)], **about)
 
 
-def count_parameters(definition: Definition, shape: Shape) -> int:
+def input_shapes(definition: Definition, data_shapes: Sequence[Shape]) -> list[Shape]:
+    """The shape of one row of each input: the definition's, else the data's. Raises InvalidInput where they differ."""
+    shapes = []
+    for number, (wanted, given) in enumerate(zip(definition.input_shapes, data_shapes, strict=True)):
+        if wanted is not None and not agree(wanted, given):
+            raise _other_shape(definition, number, tuple(wanted), given)
+        shapes.append(given if wanted is None else tuple(wanted))
+    return shapes
+
+
+def _other_shape(definition: Definition, number: int, wanted: Shape, given: Shape) -> InvalidInput:
+    setting = "input_shape" if not definition.is_functional else f"the shape of input '{definition.input_names[number]}'"
+    fix = f"Set {setting} to {list(given)}, or leave it out."
+    message = f"The data has rows of shape {given}. Received {setting}={wanted}. {fix}"
+    return InvalidInput(message, [Problem(definition.shape_pointer(number), message, str(wanted), str(given), fix)])
+
+
+def count_parameters(definition: Definition, shapes: Sequence[Shape]) -> int:
     """Number of weights, found without allocating any. Leaves Keras to be reset."""
     try:
         with keras.StatelessScope(initialize_variables=False):
-            return int(as_sequential(definition, shape).count_params())
+            return int(as_model(definition, shapes).count_params())
     finally:
         keras.utils.clear_session()  # forgets the variables that would be allocated when the next scope ends
 
 
-def check_output(model: keras.Model, target: Target, truth_shape: Shape) -> None:
-    """Refuse a last layer that does not fit the target: Keras would quietly spread one over the other.
+def check_outputs(model: keras.Model, targets: Sequence[Target], truth_shapes: Sequence[Shape]) -> None:
+    """Refuse outputs that do not fit their targets: Keras would quietly spread one over the other.
 
-    ``truth_shape`` is that of one encoded row of the target. Raises InvalidInput.
+    ``truth_shapes`` are those of one encoded row of each target. Raises InvalidInput.
     """
+    for number, (target, truth_shape) in enumerate(zip(targets, truth_shapes, strict=True)):
+        _check_output(model, number, target, truth_shape)
+
+
+def _check_output(model: keras.Model, number: int, target: Target, truth_shape: Shape) -> None:
     expected = (len(target.classes or []),) if target.encoding == "index" else truth_shape
-    received = tuple(model.output_shape[1:])
+    received = tuple(model.outputs[number].shape[1:])
     if agree(received, expected):
         return
-    name = model.layers[-1].name
     wants = f"{len(target.classes)} classes" if target.classes and target.encoding != "binary" else f"shape {expected} per row"
     fix = _how_to_end(model, received, expected)
-    message = f"The last layer, '{name}', gives shape {received} per row, but the target '{target.name}' has {wants}. {fix}"
-    pointer = f"/definition/layers/{len(model.layers) - 1}"
+    last, pointer = f"The last layer, '{model.layers[-1].name}',", f"/definition/layers/{len(model.layers) - 1}"
+    if not isinstance(model, keras.Sequential):
+        last, pointer = f"Output '{target.output}'", f"/definition/outputs/{number}"
+    message = f"{last} gives shape {received} per row, but the target '{target.name}' has {wants}. {fix}"
     raise InvalidInput(message, [Problem(pointer, message, str(received), str(expected), fix)])
 
 
 def _how_to_end(model: keras.Model, received: Shape, expected: Shape) -> str:
     """What to change so that the last layer gives the expected shape."""
     fix = f"Let the last layer have {expected[-1]} unit{'s' if expected[-1] != 1 else ''}"
-    if len(received) <= len(expected):
+    if len(received) <= len(expected) or not isinstance(model, keras.Sequential):
         return f"{fix}."
     sequences = [layer.name for layer in model.layers if getattr(layer, "return_sequences", False)]
     if sequences:
@@ -140,13 +204,22 @@ def _how_to_end(model: keras.Model, received: Shape, expected: Shape) -> str:
 
 def multiplications_per_row(model: keras.Model) -> float:
     """A generous estimate of the multiplications that one row costs in a forward pass."""
-    return float(sum(_positions(layer) * layer.count_params() + _size(layer.output.shape) for layer in model.layers))
+    return float(sum(_of_layer(layer) for layer in model.layers))
 
 
-def _positions(layer: keras.layers.Layer) -> int:
-    """How often a layer uses its weights for one row: once per pixel or time step."""
-    taken = layer.input[0] if isinstance(layer.input, list) else layer.input  # a mask comes beside it, from Embedding
-    return max(_size(taken.shape[:-1]), _size(layer.output.shape[:-1]))
+def _of_layer(layer: keras.layers.Layer) -> float:
+    """What all calls of a layer cost."""
+    inner = multiplications_per_row(layer) if isinstance(layer, keras.Model) else None
+    cost = 0.0
+    for node in layer._inbound_nodes:
+        size = sum(_size(tensor.shape) for tensor in node.output_tensors)
+        cost += size + (_positions(node) * layer.count_params() if inner is None else inner)
+    return cost
+
+
+def _positions(node: Any) -> int:
+    """How often a call uses the layer's weights for one row: once per pixel or time step."""
+    return max(_size(tensor.shape[:-1]) for tensor in (*node.input_tensors[:1], *node.output_tensors[:1]))
 
 
 def _size(shape: Shape) -> int:

@@ -43,7 +43,7 @@ def main() -> None:
 WARM_UP = CheckJob(
     definition={"layers": [{"type": "Dense", "units": 1}]},
     compile={"optimizer": {"type": "SGD"}, "loss": {"type": "MeanSquaredError"}},
-    input_shape=[1],
+    input_shapes=[[1]],
 )
 
 

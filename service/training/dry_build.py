@@ -5,12 +5,15 @@ from functools import partial
 from typing import Any
 
 import keras
+from msgspec.structs import replace
 
 from service.spec.base import KerasObject
 from service.spec.check_frames import BuildProblem, BuiltLayer, BuiltWeight, Checked, CheckJob
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
-from service.training.building import as_keras
+from service.spec.graph import Step
+from service.spec.sizes import at_least
+from service.training.building import as_keras, call_layer
 from service.training.failures import describe_failure
 
 POINTER = "/definition/layers"
@@ -33,14 +36,13 @@ def dry_build(job: CheckJob) -> Checked:
     """
     definition = Definition.model_validate(job.definition)
     compile_spec = None if job.compile is None else CompileSpec.model_validate(job.compile)
-    problems = [] if compile_spec is None else _refusals({"optimizer": compile_spec.optimizer})  # which takes no scope
+    problems = [] if compile_spec is None else _refusals({"/compile/optimizer": compile_spec.optimizer})  # which takes no scope
     layers: list[BuiltLayer] | None = None
     try:
         with keras.StatelessScope(initialize_variables=False):
             if compile_spec is not None:
-                problems += _refusals({"loss": compile_spec.loss})
-                problems += _refusals({f"metrics/{place}": metric for place, metric in enumerate(compile_spec.metrics)})
-            layers = _build(definition, job.input_shape)
+                problems += _refusals(_measures(definition, compile_spec))
+            layers = _build(definition, job.input_shapes)
     except Refused as refusal:
         problems.append(refusal.problem)
     finally:
@@ -48,32 +50,83 @@ def dry_build(job: CheckJob) -> Checked:
     return Checked(layers=layers, problems=problems)
 
 
-def _build(definition: Definition, input_shape: list[int | None] | None) -> list[BuiltLayer] | None:
-    """What ``keras.Sequential`` does: every layer is called with what the one before it gives."""
+def _measures(definition: Definition, compile_spec: CompileSpec) -> dict[str, KerasObject]:
+    """The losses and metrics by the places where they stand."""
+    outputs = definition.output_names
+    measures: dict[str, KerasObject] = {
+        compile_spec.loss_pointer(name): loss for name, loss in compile_spec.losses(outputs).items()
+    }
+    for name in outputs:
+        measures |= {
+            compile_spec.metric_pointer(name, place): metric for place, metric in enumerate(compile_spec.metrics_of(name))
+        }
+    return measures
+
+
+def _build(definition: Definition, shapes: list[list[int | None]] | None) -> list[BuiltLayer] | None:
+    """What ``keras.Sequential`` or a program does: every layer is called with what comes before it."""
     layers = [_attempt(f"{POINTER}/{place}", partial(as_keras, spec)) for place, spec in enumerate(definition.layers)]
-    if input_shape is None:
+    if shapes is None:
         return None
-    start = tensor = _attempt("/definition/input_shape", partial(keras.Input, tuple(input_shape)))
-    built = []
-    for place, layer in enumerate(layers):
-        tensor = _attempt(f"{POINTER}/{place}", partial(layer, tensor))
-        built.append(_describe(layer, tensor))
-    _attempt(POINTER, partial(keras.Model, start, tensor))
-    return built
+    built: dict[int, BuiltLayer] = {}
+
+    def compute(step: Step, inbound: list[Any]) -> list[Any]:
+        layer = layers[step.place]
+        outputs: list[Any] = _attempt(f"{POINTER}/{step.place}", partial(call_layer, step, layer, inbound))
+        described = _describe(step.place, layer, outputs)
+        earlier = built.get(step.place)
+        built[step.place] = described if earlier is None else replace(earlier, numbers=earlier.numbers + described.numbers)
+        return outputs
+
+    inputs = [
+        _attempt(definition.shape_pointer(number), partial(keras.Input, tuple(shape), name=name, dtype=dtype))
+        for number, (shape, name, dtype) in enumerate(zip(shapes, definition.input_names, _dtypes(definition), strict=True))
+    ]
+    outputs = definition.graph.follow(inputs, compute)
+    _attempt(POINTER, partial(keras.Model, inputs, outputs))
+    return list(built.values())
 
 
-def _describe(layer: keras.layers.Layer, output: Any) -> BuiltLayer:
-    first = keras.tree.flatten(output)[0]
-    weights = [BuiltWeight(name=weight.name, shape=list(weight.shape), is_trained=weight.trainable) for weight in layer.weights]
-    return BuiltLayer(name=layer.name, type=type(layer).__name__, output_shape=list(first.shape[1:]), weights=weights)
+def _dtypes(definition: Definition) -> list[str]:
+    return ["float32"] if definition.inputs is None else [entry.dtype for entry in definition.inputs]
+
+
+def _describe(place: int, layer: keras.layers.Layer, outputs: list[Any]) -> BuiltLayer:
+    first = keras.tree.flatten(outputs[0])[0]
+    weights = [
+        BuiltWeight(name=_name(layer, weight), shape=list(weight.shape), is_trained=weight.trainable) for weight in layer.weights
+    ]
+    return BuiltLayer(
+        place=place,
+        name=layer.name,
+        type=type(layer).__name__,
+        output_shape=list(first.shape[1:]),
+        numbers=sum(at_least(tensor.shape[1:]) for tensor in keras.tree.flatten(outputs)) + _inner_numbers(layer),
+        weights=weights,
+    )
+
+
+def _name(layer: keras.layers.Layer, weight: Any) -> str:
+    """The name of a weight, with that of its layer where it is one of a model."""
+    return str(weight.path if isinstance(layer, keras.Model) else weight.name)
+
+
+def _inner_numbers(layer: keras.layers.Layer) -> int:
+    """Numbers that a row makes inside a model."""
+    if not isinstance(layer, keras.Model):
+        return 0
+    nodes = [(inner, node) for inner in layer.layers for node in inner._inbound_nodes]
+    return sum(at_least(out.shape[1:]) for _, node in nodes for out in node.output_tensors) + sum(
+        _inner_numbers(inner) for inner in layer.layers
+    )
 
 
 def _refusals(parts: Mapping[str, KerasObject]) -> list[BuildProblem]:
-    """What Keras says of these arguments of ``compile``, by their places."""
+    """What Keras says of these arguments of ``compile``, by their pointers."""
     problems = []
     for place, part in parts.items():
         try:
-            _attempt(f"/compile/{place}", partial(as_keras, part))
+            _attempt(place, partial(as_keras, part))
         except Refused as refusal:
             problems.append(refusal.problem)
     return problems

@@ -6,11 +6,10 @@ from service.features.plan import read_plan
 from service.spec.artifacts import EVALUATION
 from service.spec.frames import EvaluateJob, Finished, PhaseStarted, Suspended
 from service.training import outputs
-from service.training.building import check_output, load_saved, reset_keras
+from service.training.building import check_outputs, load_saved, reset_keras
 from service.training.callbacks import Report
-from service.training.evaluation import baseline_of, read_baseline
 from service.training.examples import encode_rows_of
-from service.training.measuring import measure
+from service.training.measuring import Measuring, baselines_of, read_baselines
 from service.training.reading import load
 from service.training.wishes import StopAsked, Wishes
 
@@ -34,17 +33,17 @@ def evaluate(job: EvaluateJob, report: Report, wishes: Wishes) -> Finished | Sus
 
 def _evaluate(job: EvaluateJob, report: Report, wishes: Wishes) -> Finished:
     directory, plan = Path(job.directory), read_plan(job.plan)
-    assert plan.target is not None, "a fitted plan has a target"
     report(PhaseStarted(phase="loading"))
     reset_keras(SEED)
     model = load_saved(Path(job.model), directory)
     report(PhaseStarted(phase="encoding"))
     part = encode_rows_of(load(job.dataset), plan, job.sample_weight, directory)
-    check_output(model, plan.target, part.y.shape[1:])
+    check_outputs(model, plan.targets, [truth.shape[1:] for truth in part.targets])
     wishes.check_kept()
     report(PhaseStarted(phase="evaluating"))
-    baseline = read_baseline(job.baseline) if job.baseline else baseline_of(plan.target, part.y)
-    scores = measure(model, part, job.batch_size, plan.target, baseline, wishes)
-    outputs.write_json(directory / EVALUATION, {"baseline": baseline.as_document(), "test": scores})
+    baselines = read_baselines(job.baselines, plan.targets) if job.baselines else baselines_of(plan.targets, part.targets)
+    measuring = Measuring(model, job.batch_size, plan.targets, baselines, wishes)
+    scores = measuring.measure(part)
+    outputs.write_json(directory / EVALUATION, {"baselines": measuring.baselines_document, "test": scores})
     metrics = {name: value for name, value in scores["metrics"].items() if value is not None}
     return Finished(outcome="completed", metrics=metrics, files=outputs.files(directory), publication=None, publish_reason=None)

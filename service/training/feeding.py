@@ -21,7 +21,7 @@ PREFETCHED_BYTES = 1024 * 1024
 """From this size of the data on another thread makes the rows ready; a small fit is over sooner than that would help."""
 
 Block = tuple[Array, ...]
-"""Some batches as ``(x, y)`` or ``(x, y, sample_weight)``, each ``(rows, …)``."""
+"""Some batches of each of a part's arrays, ``(rows, …)``."""
 
 
 class _Segment(NamedTuple):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from service.spec.callbacks import ModelCheckpoint, TerminateOnNaN
 from service.spec.compile import CompileSpec
@@ -213,7 +214,11 @@ def _make_metrics(model: keras.Model, part: Part) -> None:
     weights = {id(weight) for weight in model.weights}
     random_states = [variable for variable in model.variables if id(variable) not in weights]
     before = values_of(random_states)
-    model.compute_metrics(part.x[:1], part.y[:1], model(part.x[:1], training=False))
+    x, y, *_ = part.as_keras_takes([np.asarray(array[:1]) for array in part.arrays])
+    answers = model(x, training=False)
+    if len(part.targets) > 1:
+        model.compute_loss(x, y, answers, training=False)  # which has a metric for each output's loss
+    model.compute_metrics(x, y, answers)
     model.reset_metrics()
     assign(random_states, before)  # recurrent layers draw their masks even when nothing is trained
 

@@ -15,15 +15,14 @@ from service.spec.features import FeaturesSpec
 from service.spec.fit import FitSpec
 from service.spec.frames import Finished, FitJob, Phase, PhaseStarted, Planned, Publication, Suspended
 from service.training import outputs
-from service.training.building import build_model, check_output, compile_model, load_saved
+from service.training.building import build_model, check_outputs, compile_model, load_saved
 from service.training.cache import EncodedCache
 from service.training.callbacks import Report
 from service.training.checks import check_examples
 from service.training.environment import inexact_by_nature, threads, versions
-from service.training.evaluation import baseline_of
 from service.training.examples import Examples, Wanted, encode, encode_rows_of
 from service.training.fitting import Fit, Fitted, compile_for_fit, steps_of_epoch
-from service.training.measuring import measure
+from service.training.measuring import Measuring, baselines_of
 from service.training.order import WINDOW_CHUNKS, order_of
 from service.training.publishing import publish
 from service.training.reading import load
@@ -96,7 +95,9 @@ class Story:
         self.wishes.check(has_weights=bool(self.job.resume))
         self._begin("encoding")
         specs, job = self.specs, self.job
-        wanted = Wanted(specs.features, job.target, specs.compile.loss, specs.fit, job.seed)
+        definition = specs.definition
+        losses = specs.compile.losses(definition.output_names)
+        wanted = Wanted(specs.features, job.target, definition.input_names, losses, specs.fit, job.seed)
         cache = EncodedCache(Path(job.cache_directory or job.directory) / "encoded", job.cache_bytes)
         examples = cache.examples(self._ingredients(), lambda folder: encode(dataset, validation, wanted, folder))
         self.wishes.check(has_weights=bool(job.resume))
@@ -104,27 +105,29 @@ class Story:
 
     def _ingredients(self) -> dict[str, Any]:
         """Everything that decides about the encoded rows."""
-        job, fit_spec = self.job, self.specs.fit
+        job, fit_spec, definition = self.job, self.specs.fit, self.specs.definition
+        losses = self.specs.compile.losses(definition.output_names)
         files = [job.dataset, *([job.validation_dataset] if job.validation_dataset else [])]
         return {
             "files": [[file.sha256 or file.files, file.classes] for file in files],
             "features": self.specs.features.model_dump(mode="json"),
             "target": job.target,
-            "loss": self.specs.compile.loss.model_dump(mode="json"),
+            "inputs": definition.input_names,
+            "losses": {name: loss.model_dump(mode="json") for name, loss in losses.items()},
             "split": [fit_spec.validation_split, fit_spec.split, job.seed if fit_spec.split != "last" else None],
             "weights": [fit_spec.class_weight, fit_spec.sample_weight],
         }
 
     def _model(self, examples: Examples) -> keras.Model:
         model = self._build(examples, self.specs.fit.dtype_policy)
-        check_output(model, examples.target, examples.train.y.shape[1:])
+        check_outputs(model, examples.targets, [truth.shape[1:] for truth in examples.train.targets])
         check_examples(self.specs.definition, self.specs.compile, model, examples)
         compile_for_fit(model, self.specs.compile, examples.train, self.specs.fit)
         return model
 
     def _build(self, examples: Examples, dtype_policy: str) -> keras.Model:
-        shape = examples.train.x.shape[1:]
-        return build_model(self.specs.definition, shape, self.job.max_parameters, self.job.seed, dtype_policy)
+        shapes = examples.train.input_shapes
+        return build_model(self.specs.definition, shapes, self.job.max_parameters, self.job.seed, dtype_policy)
 
     def _planned(self, examples: Examples, model: keras.Model) -> Planned:
         train, fit_spec = examples.train, self.specs.fit
@@ -140,7 +143,7 @@ class Story:
             initial_epoch=fit_spec.initial_epoch,
             chunk_rows=order.chunk_rows,
             window_chunks=WINDOW_CHUNKS if order.chunk_rows else None,
-            input_shape=list(train.x.shape[1:]),
+            input_shapes=[list(shape) for shape in train.input_shapes],
             threads=threads(),
             versions=versions(),
             inexact_reason=inexact_by_nature(),
@@ -192,16 +195,17 @@ class Story:
     def _measure(self, model: keras.Model, examples: Examples) -> None:
         """Write the scores on the validation rows and on the test dataset, as far as there are any, and the baseline."""
         self._begin("evaluating")
-        job, target, batch_size = self.job, examples.target, self.specs.fit.batch_size
-        baseline = baseline_of(target, examples.train.y)
-        document: dict[str, Any] = {"baseline": baseline.as_document()}
+        job = self.job
+        baselines = baselines_of(examples.targets, examples.train.targets)
+        measuring = Measuring(model, self.specs.fit.batch_size, examples.targets, baselines, self.wishes)
+        document: dict[str, Any] = {"baselines": measuring.baselines_document}
         if examples.validation is not None:
-            document["validation"] = measure(model, examples.validation, batch_size, target, baseline, self.wishes)
+            document["validation"] = measuring.measure(examples.validation)
         if job.test_dataset is not None:
             folder = Path(job.directory, "test")
             folder.mkdir()
             test = encode_rows_of(load(job.test_dataset), examples.plan, self.specs.fit.sample_weight, folder)
-            document["test"] = measure(model, test, batch_size, target, baseline, self.wishes)
+            document["test"] = measuring.measure(test)
         outputs.write_json(Path(job.directory, artifacts.EVALUATION), document)
 
     def _publish(self, model: keras.Model, examples: Examples, fitted: Fitted, snapshots: JobSnapshots) -> Publication | None:

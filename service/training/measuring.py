@@ -1,5 +1,7 @@
 """Measures a fitted model on encoded rows: Keras's own metrics, and the scores that people look at beside a baseline."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -8,10 +10,11 @@ import numpy as np
 from service.features.plan import Target
 from service.infra.npy import release_pages
 from service.training.callbacks import BeforeEvaluation, finite_or_none
-from service.training.evaluation import Baseline, evaluate
+from service.training.evaluation import Baseline, baseline_of, evaluate, read_baseline
 from service.training.examples import Array, Part
 from service.training.feeding import blocks_in_order, steps_of
 from service.training.stepping import nothing, test_function
+from service.training.structure import as_list, one_or_list
 from service.training.wishes import Wishes
 
 MAX_SCORED_ROWS = 1_000_000
@@ -32,20 +35,53 @@ class StopWhenUnwanted(keras.callbacks.Callback):
         self._wishes.check_kept()
 
 
-def measure(
-    model: keras.Model, part: Part, batch_size: int, target: Target, baseline: Baseline, wishes: Wishes
-) -> dict[str, Any]:
-    """``{"metrics": …}`` with what ``model.evaluate`` gives, beside the scores of ``evaluation.evaluate``, as JSON data.
+def baselines_of(targets: Sequence[Target], truths: Sequence[Array]) -> list[Baseline]:
+    """The baseline of each target, from the encoded truth of the training rows."""
+    return [baseline_of(target, truth) for target, truth in zip(targets, truths, strict=True)]
 
-    Raises StopAsked.
-    """
-    metrics = keras_metrics(model, part, batch_size, wishes)
-    rows = min(part.rows, MAX_SCORED_ROWS)
-    outputs = predict(model, part.x[:rows], wishes)
-    scores = evaluate(target, outputs, np.asarray(part.y[:rows]), baseline)
-    if rows < part.rows:
-        scores["notes"] = [*scores.get("notes", []), f"The scores are of the first {rows:,} of {part.rows:,} rows."]
-    return {"metrics": metrics, **scores}
+
+def read_baselines(document: Mapping[str, Any], targets: Sequence[Target]) -> list[Baseline]:
+    """The baselines of a stored document."""
+    return [read_baseline(document[target.output]) for target in targets]
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """A fitted model, and what its answers are compared with."""
+
+    model: keras.Model
+    batch_size: int
+    targets: Sequence[Target]
+    baselines: Sequence[Baseline]
+    wishes: Wishes
+
+    @property
+    def baselines_document(self) -> dict[str, Any]:
+        """Plain JSON data: the baseline of each output by its name."""
+        return {target.output: baseline.as_document() for target, baseline in zip(self.targets, self.baselines, strict=True)}
+
+    def measure(self, part: Part) -> dict[str, Any]:
+        """``{"metrics": …}`` with what ``model.evaluate`` gives, beside the scores of ``evaluation.evaluate``, as JSON data.
+
+        Those of several outputs are by their names under ``outputs``. ``runs.result_schemas`` describes it. Raises StopAsked.
+        """
+        metrics = keras_metrics(self.model, part, self.batch_size, self.wishes)
+        rows = min(part.rows, MAX_SCORED_ROWS)
+        outputs = predict(self.model, [array[:rows] for array in part.inputs], self.wishes)
+        scores = [
+            self._scores(number, output, np.asarray(truth[:rows]), part.rows)
+            for number, (output, truth) in enumerate(zip(outputs, part.targets, strict=True))
+        ]
+        if len(scores) == 1:
+            return {"metrics": metrics, **scores[0]}
+        by_output = {target.output: found for target, found in zip(self.targets, scores, strict=True)}
+        return {"task": "several outputs", "metrics": metrics, "outputs": by_output}
+
+    def _scores(self, number: int, output: Array, truth: Array, all_rows: int) -> dict[str, Any]:
+        scores = evaluate(self.targets[number], output, truth, self.baselines[number])
+        if len(truth) < all_rows:
+            scores["notes"] = [*scores.get("notes", []), f"The scores are of the first {len(truth):,} of {all_rows:,} rows."]
+        return scores
 
 
 def keras_metrics(model: keras.Model, part: Part, batch_size: int, wishes: Wishes) -> dict[str, float | None]:
@@ -62,11 +98,12 @@ def keras_metrics(model: keras.Model, part: Part, batch_size: int, wishes: Wishe
     return {name: finite_or_none(value) for name, value in metrics.items()}
 
 
-def predict(model: keras.Model, x: Array, wishes: Wishes) -> Array:
-    """The model's outputs ``(rows, …)``."""
-    outputs = []
-    for start in range(0, len(x), OUTPUT_ROWS):
+def predict(model: keras.Model, inputs: Sequence[Array], wishes: Wishes) -> list[Array]:
+    """The model's outputs, ``(rows, …)`` each."""
+    blocks: list[list[Array]] = []
+    for start in range(0, len(inputs[0]), OUTPUT_ROWS):
         wishes.check_kept()
-        outputs.append(np.asarray(model(np.asarray(x[start : start + OUTPUT_ROWS]), training=False), dtype=np.float32))
-        release_pages([x])
-    return np.concatenate(outputs)
+        block = one_or_list([np.asarray(array[start : start + OUTPUT_ROWS]) for array in inputs])
+        blocks.append([np.asarray(output, dtype=np.float32) for output in as_list(model(block, training=False))])
+        release_pages(inputs)
+    return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]

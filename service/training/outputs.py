@@ -23,7 +23,7 @@ from service.spec.artifacts import (
 )
 from service.spec.frames import EpochEnded, OutputFile
 from service.spec.weights import WEIGHTS_MEDIA_TYPE
-from service.training.examples import NAMES, TRAINING, VALIDATION, Array, Examples
+from service.training.examples import TRAINING, VALIDATION, Array, Examples, array_names
 from service.training.fitting import Fitted
 from service.training.keras_callbacks import Best
 from service.training.snapshots import Origin, write
@@ -93,9 +93,10 @@ def files(directory: Path) -> list[OutputFile]:
 
 def _write_encoded(path: Path, examples: Examples) -> None:
     """As ``np.savez``, but with a block of mapped rows in memory at a time, and always the same bytes."""
+    names = array_names(examples.plan)
     with zipfile.ZipFile(path, "w") as archive:
         for end, part in ((TRAINING, examples.train), (VALIDATION, examples.validation)):
-            for name, array in zip(NAMES, part.arrays if part is not None else (), strict=False):
+            for name, array in zip(names, part.arrays if part is not None else (), strict=False):
                 with archive.open(f"{name}{end}.npy", "w", force_zip64=True) as entry:
                     _write_array(entry, array)
 

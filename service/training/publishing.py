@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,20 @@ import numpy as np
 import onnx
 import tensorflow as tf
 
+from service.features.plan import FeaturePlan
 from service.infra.disk import is_full_disk
 from service.serving.engine import OnnxEngine
 from service.spec.frames import Parity, Publication, TensorSpec
 from service.training.examples import Examples
 from service.training.failures import shorten
+from service.training.structure import as_list, one_or_list
 
 Array = np.ndarray[Any, Any]
 
-INPUT, OUTPUT = "input", "output"
+PREFIX = "fitserve_input_"
+"""Begins the name of an input while TensorFlow exports it: it does not take every name."""
+INNER = ":inner"
+"""Ends the name of a value inside a graph that has the name of an input or output."""
 ABSOLUTE_TOLERANCE = 1e-4
 RELATIVE_TOLERANCE = 1e-3
 PARITY_ROWS = 256
@@ -31,46 +36,62 @@ def publish(model: keras.Model, saved: Path, onnx_path: Path, examples: Examples
 
     Where the export fails or disagrees, ``onnx_path`` is gone and the engine is ``keras``, with the reason.
     """
-    parity = _export_and_compare(model, saved, onnx_path, examples.train.x[:PARITY_ROWS])
+    inputs, outputs = _tensors(model, examples.plan)
+    rows = [np.ascontiguousarray(array[:PARITY_ROWS]) for array in examples.train.inputs]
+    parity = _export_and_compare(model, saved, onnx_path, examples.plan, rows)
     if not parity.agrees:
         onnx_path.unlink(missing_ok=True)
     return Publication(
         engine="onnx" if parity.agrees else "keras",
         parity=parity,
         plan=examples.plan.as_document(),
-        inputs=[TensorSpec(name=INPUT, dtype="float32", shape=list(model.input_shape))],
-        outputs=[TensorSpec(name=OUTPUT, dtype="float32", shape=list(model.output_shape))],
+        inputs=inputs,
+        outputs=outputs,
         example={"rows": examples.about.raw},
         parameters=int(model.count_params()),
     )
 
 
-def export(model: keras.Model, path: Path) -> None:
-    """Write the ONNX graph with a free batch axis and our names for its input and output."""
-    signature = [tf.TensorSpec(model.input_shape, tf.float32, name=INPUT)]
-    model.export(str(path), format="onnx", verbose=False, input_signature=signature)
+def _tensors(model: keras.Model, plan: FeaturePlan) -> tuple[list[TensorSpec], list[TensorSpec]]:
+    """What the served engine takes and gives; numbers are float32 on the way, whatever the model makes of them."""
+    names = [entry.name for entry in plan.inputs], [target.output for target in plan.targets]
+    inputs, outputs = (
+        [TensorSpec(name=name, dtype="float32", shape=list(tensor.shape)) for name, tensor in zip(known, tensors, strict=True)]
+        for known, tensors in zip(names, (model.inputs, model.outputs), strict=True)
+    )
+    return inputs, outputs
+
+
+def export(model: keras.Model, path: Path, plan: FeaturePlan) -> None:
+    """Write the ONNX graph with a free batch axis and the plan's names for its inputs and outputs."""
+    inputs, outputs = _tensors(model, plan)
+    signature = [tf.TensorSpec(spec.shape, tf.float32, name=f"{PREFIX}{number}") for number, spec in enumerate(inputs)]
+    model.export(str(path), format="onnx", verbose=False, input_signature=[one_or_list(signature)])
     graph = onnx.load(str(path))
-    _rename_output(graph.graph)
+    names = {f"{PREFIX}{number}": spec.name for number, spec in enumerate(inputs)}
+    names |= {node.name: spec.name for node, spec in zip(graph.graph.output, outputs, strict=True)}
+    _rename(graph.graph, names)
     onnx.save(graph, str(path))
 
 
-def compare(model: keras.Model, engine: OnnxEngine, rows: Array) -> Parity:
-    """How far the engine is from Keras on these rows, on the first alone and on an odd number of them."""
+def compare(model: keras.Model, engine: OnnxEngine, rows: Sequence[Array], plan: FeaturePlan) -> Parity:
+    """How far the engine is from Keras on these rows of each input, on the first alone and on an odd number of them."""
     largest, reason = 0.0, None
     for batch in _parity_batches(rows):
-        expected = np.asarray(model(batch, training=False))
-        received = engine.run({INPUT: batch})[0]
-        reason = reason or _disagreement(expected, received)
-        if expected.shape == received.shape and expected.size:
-            largest = max(largest, float(np.max(np.abs(expected - received))))
+        expected = [np.asarray(output) for output in as_list(model(one_or_list(batch), training=False))]
+        received = engine.run({entry.name: array for entry, array in zip(plan.inputs, batch, strict=True)}, plan.output_names)
+        for keras_output, engine_output in zip(expected, received, strict=True):
+            reason = reason or _disagreement(keras_output, engine_output)
+            if keras_output.shape == engine_output.shape and keras_output.size:
+                largest = max(largest, float(np.max(np.abs(keras_output - engine_output))))
     difference = largest if np.isfinite(largest) else None
-    return Parity(max_abs_difference=difference, rows=len(rows), agrees=reason is None, reason=reason)
+    return Parity(max_abs_difference=difference, rows=len(rows[0]), agrees=reason is None, reason=reason)
 
 
-def _export_and_compare(model: keras.Model, saved: Path, onnx_path: Path, rows: Array) -> Parity:
+def _export_and_compare(model: keras.Model, saved: Path, onnx_path: Path, plan: FeaturePlan, rows: Sequence[Array]) -> Parity:
     try:
-        export(model, onnx_path)
-        return compare(keras.saving.load_model(saved), OnnxEngine(onnx_path), np.ascontiguousarray(rows))
+        export(model, onnx_path, plan)
+        return compare(keras.saving.load_model(saved), OnnxEngine(onnx_path), rows, plan)
     except Exception as error:  # exporters raise anything; such a model is served by Keras itself
         if is_full_disk(error):
             raise
@@ -78,18 +99,21 @@ def _export_and_compare(model: keras.Model, saved: Path, onnx_path: Path, rows: 
         return Parity(max_abs_difference=None, rows=0, agrees=False, reason=f"The export to ONNX failed: {shorten(error)}")
 
 
-def _rename_output(graph: onnx.GraphProto) -> None:
-    (output,) = graph.output
+def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Give values new names; where a value in the midst has one of these already, it gets another."""
+    taken = {name: f"{name}{INNER}" for name in names.values()}
+    renamed = taken | dict(names)
     for node in graph.node:
-        node.input[:] = [OUTPUT if name == output.name else name for name in node.input]
-        node.output[:] = [OUTPUT if name == output.name else name for name in node.output]
-    output.name = OUTPUT
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+    for entry in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        entry.name = renamed.get(entry.name, entry.name)
 
 
-def _parity_batches(rows: Array) -> Iterator[Array]:
-    yield rows
-    yield rows[:1]
-    yield np.resize(rows, (ODD_BATCH, *rows.shape[1:]))
+def _parity_batches(rows: Sequence[Array]) -> Iterator[list[Array]]:
+    yield list(rows)
+    yield [array[:1] for array in rows]
+    yield [np.resize(array, (ODD_BATCH, *array.shape[1:])) for array in rows]
 
 
 def _disagreement(expected: Array, received: Array) -> str | None:

@@ -91,6 +91,29 @@ class _Columns(Mapping[str, Array]):
         return len(self._file.schema_arrow.names)
 
 
+class Without(Mapping[str, Array]):
+    """All columns but one."""
+
+    def __init__(self, columns: Mapping[str, Array], name: str) -> None:
+        self._columns = columns
+        self._name = name
+
+    def __contains__(self, name: object) -> bool:
+        """Without reading the column, as a mapping would."""
+        return name != self._name and name in self._columns
+
+    def __getitem__(self, name: str) -> Array:
+        if name == self._name:
+            raise KeyError(name)
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._columns if name != self._name)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 @dataclass(frozen=True)
 class Arrays:
     """Mapped ``.npy`` files."""

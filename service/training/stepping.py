@@ -67,7 +67,8 @@ def block_function(model: keras.Model, step: Step, part: Part, batch_size: int) 
         steps = -(-tf.shape(block[0])[0] // batch_size)
 
         def one_step(number: Any) -> tuple[Any]:
-            step(tuple(array[number * batch_size : (number + 1) * batch_size] for array in block))
+            rows = slice(number * batch_size, (number + 1) * batch_size)
+            step(part.as_keras_takes([array[rows] for array in block]))
             return (number + 1,)
 
         tf.while_loop(lambda number: number < steps, one_step, (tf.constant(0),), parallel_iterations=1)

@@ -180,7 +180,7 @@ class Pipeline:
             directory=str(attempt.folder),
             model=str(self._artifacts.local_path(files[MODEL])),
             plan=orjson.loads(self._artifacts.read(files[PLAN])),
-            baseline=orjson.loads(evaluation).get("baseline"),
+            baselines=orjson.loads(evaluation).get("baselines"),
             dataset=self._files(run.dataset),
             batch_size=run.fit["batch_size"],
             sample_weight=run.fit.get("sample_weight"),

@@ -97,6 +97,6 @@ def full_document(cls: type[KerasObject], required: Document, further: Document)
     common = FULL if cls.namespace == "keras.layers" else FULL_ELSEWHERE
     document: Document = {"type": cls.model_fields["type"].default}
     for name in cls.model_fields:
-        if name != "type" and name not in required and name not in further:
+        if name not in cls.no_arguments and name not in required and name not in further:
             document[name] = common[name] if name in common else BY_ENDING[name[name.rindex("_") :]]
     return document | required | further

@@ -16,18 +16,20 @@ from service.spec.frames import TensorSpec
 
 WORKSPACE = "ws_default"
 ARRAY_PLAN: dict[str, Any] = {
-    "input": {"kind": "array", "name": "x", "shape": [2], "dtype": "float32"},
-    "target": {"name": "y", "encoding": "number"},
+    "inputs": [{"kind": "array", "name": "x", "array": "x", "shape": [2], "dtype": "float32"}],
+    "targets": [{"output": "y0", "columns": ["y"], "encoding": "number"}],
 }
 TABLE_PLAN: dict[str, Any] = {
-    "input": {
-        "kind": "table",
-        "name": "x",
-        "columns": [
-            {"type": "number", "column": name, "missing": 0.0, "offset": 0.0, "divisor": 1.0} for name in ("age", "height")
-        ],
-    },
-    "target": {"name": "y", "encoding": "number"},
+    "inputs": [
+        {
+            "kind": "table",
+            "name": "x",
+            "columns": [
+                {"type": "number", "column": name, "missing": 0.0, "offset": 0.0, "divisor": 1.0} for name in ("age", "height")
+            ],
+        }
+    ],
+    "targets": [{"output": "y0", "columns": ["y"], "encoding": "number"}],
 }
 
 
@@ -96,7 +98,7 @@ class FakeVersions:
             number=len(numbered) + 1,
             engine="onnx",
             reason=None,
-            plan=ARRAY_PLAN,
+            plan=ARRAY_PLAN | {"targets": [{**ARRAY_PLAN["targets"][0], "output": f"y{i}"} for i in range(outputs)]},
             inputs=[TensorSpec(name="x", dtype="float32", shape=[None, 2])],
             outputs=[TensorSpec(name=f"y{i}", dtype="float32", shape=[None, len(weights[0])]) for i in range(outputs)],
             example={"rows": [[0.0, 0.0]]},

@@ -221,8 +221,8 @@ def test_a_key_is_for_one_kind_of_request(http, database, dataset):
 
 def publish_version(database: Database) -> None:
     plan = {
-        "input": {"kind": "array", "name": "input", "shape": [1], "dtype": "float32"},
-        "target": {"name": "y", "encoding": "binary", "classes": [0, 1]},
+        "inputs": [{"kind": "array", "name": "input", "array": "x", "shape": [1], "dtype": "float32"}],
+        "targets": [{"output": "output", "columns": ["y"], "encoding": "binary", "classes": [0, 1]}],
     }
     file = {"sha256": "3" * 64, "size_bytes": 1, "media_type": "application/zip"}
     with database.write() as session:

@@ -21,7 +21,7 @@ RUNNING = {"state": "running", "queued_at": None, "owner": "wrk_1", "lease_until
 PLAN = msgspec.structs.asdict(
     Planned(
         features={}, warnings=[], epochs=3, steps=5, train_rows=9, validation_rows=0, parameters=3, initial_epoch=0,
-        chunk_rows=None, window_chunks=None, input_shape=[2], threads=2,
+        chunk_rows=None, window_chunks=None, input_shapes=[[2]], threads=2,
         versions={"tensorflow": "2.21.0", "keras": "3.15.1", "numpy": "2.4.0"},
     )
 )  # fmt: skip

@@ -132,15 +132,15 @@ def _selector_problems(document: dict[str, Any]) -> list[Problem]:
 
 def write_answer(outcome: Outcome) -> bytes:
     """The body ``{model, version, predictions, warnings}``."""
-    version, output = outcome.servable.version, outcome.outputs[0]
+    version = outcome.servable.version
     warnings = outcome.warnings
-    if not np.isfinite(output).all():
+    if not all(np.isfinite(output).all() for output in outcome.outputs):
         warnings = [*warnings, "The model gave numbers that are not finite; they are null here."]
     return orjson.dumps(
         {
             "model": version.model,
             "version": version.number,
-            "predictions": to_answers(outcome.servable.plan, output),
+            "predictions": to_answers(outcome.servable.plan, outcome.outputs),
             "warnings": warnings,
         },
         option=orjson.OPT_SERIALIZE_NUMPY,

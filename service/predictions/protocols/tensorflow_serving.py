@@ -6,6 +6,7 @@ of a table, which TensorFlow Serving does not know, a row is an object of raw co
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -14,7 +15,7 @@ import numpy as np
 import orjson
 
 from service.errors import FitserveError, InvalidInput, MalformedInput, NotFound, Problem
-from service.features.plan import FeaturePlan, TableInput
+from service.features.plan import FeaturePlan
 from service.models.errors import AliasNotFound, ModelNotFound
 from service.predictions.errors import MethodNotAllowed
 from service.predictions.http import Answer, Call, expand, headers_for, is_resource_name, status_for
@@ -178,29 +179,31 @@ def rows_of(request: ServingRequest, plan: FeaturePlan, max_rows: int) -> list[A
 
 
 def _from_instances(instances: Any, plan: FeaturePlan) -> Any:
-    """Rows as they are; a row of an array model may be wrapped in an object with the input's name."""
-    if isinstance(plan.input, TableInput) or not isinstance(instances, list):
+    """Rows as they are; a row of a model of one array may be wrapped in an object with the input's name."""
+    if len(plan.array_inputs) != 1 or not isinstance(instances, list):
         return instances
-    name = plan.input.name
+    name = plan.array_inputs[0].name
     return [row[name] if isinstance(row, dict) and row.keys() == {name} else row for row in instances]
 
 
 def _from_inputs(inputs: Any, plan: FeaturePlan) -> Any:
-    """Columns turned into rows; the tensor of an array model may come with or without its name."""
-    if isinstance(plan.input, TableInput):
-        return _rows_of_columns(inputs)
-    name = plan.input.name
+    """Columns turned into rows; the tensor of a model of one array may come with or without its name."""
+    if plan.is_of_table:
+        return _rows_of_columns(inputs, _unwrap)
+    if len(plan.inputs) > 1:
+        return _rows_of_columns(inputs, lambda value: value)
+    name = plan.inputs[0].name
     return inputs[name] if isinstance(inputs, dict) and inputs.keys() == {name} else inputs
 
 
-def _rows_of_columns(columns: Any) -> list[dict[str, Any]]:
+def _rows_of_columns(columns: Any, read: Callable[[Any], Any]) -> list[dict[str, Any]]:
     if not isinstance(columns, dict) or not all(isinstance(values, list) for values in columns.values()):
-        raise _invalid("/inputs", "Expected an object with a list of values for every column.")
+        raise _invalid("/inputs", "Expected an object with a list of values for every column or input.")
     lengths = {len(values) for values in columns.values()}
     if len(lengths) > 1:
-        raise _invalid("/inputs", f"Every column needs equally many values. Received {sorted(lengths)[:5]}.")
+        raise _invalid("/inputs", f"Every column or input needs equally many values. Received {sorted(lengths)[:5]}.")
     names = list(columns)
-    return [dict(zip(names, map(_unwrap, values), strict=True)) for values in zip(*columns.values(), strict=True)]
+    return [dict(zip(names, map(read, values), strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def _unwrap(value: Any) -> Any:

@@ -8,6 +8,7 @@ from service.spec.layers import (
     convolution,
     images,
     merging,
+    models,
     normalization,
     pooling,
     preprocessing,
@@ -27,6 +28,6 @@ from service.spec.layers.reshaping import Flatten
 __all__ = [
     "LAYERS", "LSTM", "Activation", "ActivationLayer", "BatchNormalization", "Dense", "Dropout", "Embedding", "Flatten",
     "KernelLayer", "Layer", "LayerBase", "LeakyReLU", "ReLU", "Softmax", "activations", "attention", "augmentation",
-    "convolution", "images", "merging", "normalization", "pooling", "preprocessing", "recurrent", "regularization", "reshaping",
-    "wrappers",
+    "convolution", "images", "merging", "models", "normalization", "pooling", "preprocessing", "recurrent", "regularization",
+    "reshaping", "wrappers",
 ]  # fmt: skip

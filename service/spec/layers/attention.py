@@ -1,6 +1,6 @@
 """Layers that look up what matters in a sequence. Source: https://keras.io/api/layers/attention_layers."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,10 +16,19 @@ HeadSize = Annotated[int, Field(ge=1, le=16_384)]
 class AttentionLayer(LayerBase):
     """What layers have in common that compare a query with every step of a sequence."""
 
-    takes_several_inputs: ClassVar[bool] = True
+    takes: ClassVar[tuple[int, int]] = (2, 3)
+    no_arguments: ClassVar[frozenset[str]] = LayerBase.no_arguments | {"use_causal_mask"}
 
     dropout: Rate = 0.0
     """Part of the looked-up steps to leave out in training."""
+    use_causal_mask: bool = False
+    """Whether each step looks only at the steps up to itself, as for a text that is written word by word; in Keras an argument
+    of the call."""
+
+    @property
+    def call_arguments(self) -> dict[str, Any]:
+        """What a call is given beside its inputs."""
+        return {"use_causal_mask": True} if self.use_causal_mask else {}
 
 
 class Attention(AttentionLayer):
@@ -44,6 +53,8 @@ class AdditiveAttention(AttentionLayer):
 
 class ProjectedAttention(AttentionLayer):
     """What layers have in common that learn what to compare, several times side by side."""
+
+    joins: ClassVar[Literal["list", "arguments", "initial_state"]] = "arguments"
 
     use_bias: bool = True
     """Whether learned constants are added."""

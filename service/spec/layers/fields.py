@@ -1,13 +1,15 @@
 """What the classes of the layer catalogue are made of: their bases, and the bounds of their sizes."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
+from pydantic_core import PydanticCustomError
 
 from service.spec.activations import Activation
 from service.spec.base import KerasObject, ObjectName
 from service.spec.constraints import Constraint
 from service.spec.family import Family
+from service.spec.graph import Inbound
 from service.spec.initializers import Axes, AxisNumber, Initializer, Seed
 from service.spec.regularizers import Regularizer
 
@@ -36,13 +38,58 @@ class LayerBase(KerasObject):
     """What all layers have in common."""
 
     namespace: ClassVar[str] = "keras.layers"
-    takes_several_inputs: ClassVar[bool] = False
-    """Whether it joins the outputs of several layers, which layers in a row cannot give it."""
+    no_arguments: ClassVar[frozenset[str]] = frozenset({"type", "inbound"})
+    takes: ClassVar[tuple[int, int]] = (1, 1)
+    """The least and the greatest number of inputs of a call."""
+    joins: ClassVar[Literal["list", "arguments", "initial_state"]] = "list"
+    """How several inputs are handed to it: in a list, one after the other, or all but the first as ``initial_state``."""
 
     name: ObjectName | None = None
     """Name of the layer, unique in the model; Keras makes one up if you leave it out."""
     trainable: bool = True
     """Whether `fit` may change the weights of this layer."""
+    inbound: Inbound | None = None
+    """In a model with `inputs`: the inputs and layers whose outputs it takes, in order. A list of such lists calls the layer
+    several times with the same weights; `name:1` is then the output of its second call."""
+
+    @property
+    def call_arguments(self) -> dict[str, Any]:
+        """What a call is given beside its inputs."""
+        return {}
+
+    @property
+    def input_counts(self) -> tuple[int, int]:
+        """The least and the greatest number of inputs of a call."""
+        return self.takes
+
+    @property
+    def output_count(self) -> int:
+        """Number of outputs of a call."""
+        return 1
+
+    @property
+    def takes_several_inputs(self) -> bool:
+        """Whether it joins the outputs of several layers, which layers in a row cannot give it."""
+        return self.input_counts[0] > 1
+
+
+def check_stands_in_a_row(layer: LayerBase) -> LayerBase:
+    """The layer itself. Raises PydanticCustomError on one that cannot be fed by the layer before it, and feed the next."""
+    if layer.output_count > 1:
+        message = "{type} has {count} outputs here, but layers in a row give one each to the layer behind."
+        raise PydanticCustomError("several_outputs", message, {"type": layer.type, "count": layer.output_count})
+    return check_stands_alone(layer)
+
+
+def check_stands_alone(layer: LayerBase) -> LayerBase:
+    """The layer itself. Raises PydanticCustomError on one that needs others to feed it."""
+    if layer.takes_several_inputs:
+        message = "{type} joins several inputs, but layers in a row get one each, from the layer before. Leave it out."
+        raise PydanticCustomError("several_inputs", message, {"type": layer.type})
+    if layer.inbound is not None:
+        message = "'inbound' is for models with 'inputs' and 'outputs'; layers in a row are fed by the layer before."
+        raise PydanticCustomError("no_graph", message)
+    return layer
 
 
 LAYERS = Family("Layer", LayerBase, LAYERS_TITLE)

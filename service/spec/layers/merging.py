@@ -4,11 +4,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from service.spec.graph import MAX_INPUTS
 from service.spec.layers.fields import Axis, LayerBase
 
 
 class MergingLayer(LayerBase):
-    takes_several_inputs: ClassVar[bool] = True
+    takes: ClassVar[tuple[int, int]] = (2, MAX_INPUTS)
 
 
 class Add(MergingLayer):
@@ -19,6 +20,8 @@ class Add(MergingLayer):
 
 class Subtract(MergingLayer):
     """Subtracts the second input from the first."""
+
+    takes: ClassVar[tuple[int, int]] = (2, 2)
 
     type: Literal["Subtract"] = "Subtract"
 
@@ -57,6 +60,8 @@ class Concatenate(MergingLayer):
 
 class Dot(MergingLayer):
     """Multiplies two inputs and adds up along an axis: large where they are alike."""
+
+    takes: ClassVar[tuple[int, int]] = (2, 2)
 
     type: Literal["Dot"] = "Dot"
     axes: Axis | Annotated[list[Axis], Field(min_length=2, max_length=2)]

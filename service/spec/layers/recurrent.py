@@ -75,14 +75,32 @@ class ResettingRecurrence(GatedRecurrence):
 class SequenceLayer(LayerBase):
     """What layers that read sequences have in common."""
 
+    joins: ClassVar[Literal["list", "arguments", "initial_state"]] = "initial_state"
+
     return_sequences: bool = False
     """Whether to answer after every step, instead of once at the end."""
     go_backwards: bool = False
     """Whether to read the sequence from its end."""
-    return_state: Literal[False] = False
-    """Always false: the memory itself is no output of the layer."""
+    return_state: bool = False
+    """Whether its memory at the end is a further output, or two of an LSTM: for models with `inputs`, where another layer may
+    begin with it."""
     stateful: Literal[False] = False
     """Always false: every batch begins with an empty memory."""
+
+    @property
+    def states(self) -> int:
+        """Number of arrays that the memory consists of."""
+        return 1
+
+    @property
+    def input_counts(self) -> tuple[int, int]:
+        """A sequence alone, or the memory to begin with, too."""
+        return 1, 1 + self.states
+
+    @property
+    def output_count(self) -> int:
+        """The answer, and the memory where that is asked for."""
+        return 1 + self.states if self.return_state else 1
 
 
 class RecurrentLayer(SequenceLayer, Recurrence):
@@ -107,6 +125,11 @@ class LSTM(RecurrentLayer, LongRecurrence):
     use_cudnn: Literal["auto"] | bool = "auto"
     """Whether to use NVIDIA's own program on a GPU; `auto` does where it can."""
 
+    @property
+    def states(self) -> int:
+        """What it answers, and what it remembers."""
+        return 2
+
 
 class GRU(RecurrentLayer, ResettingRecurrence):
     """Like LSTM with fewer weights: reads a sequence step by step and remembers what matters (gated recurrent unit)."""
@@ -125,6 +148,11 @@ class ConvolutionalRecurrence(SequenceLayer, LongRecurrence):
     """`valid` keeps inside each frame, `same` pads it so that the size stays."""
     data_format: ChannelsLast | None = None
     """Where the channels stand: behind all other axes, always."""
+
+    @property
+    def states(self) -> int:
+        """What it answers, and what it remembers."""
+        return 2
 
 
 class ConvLSTM1D(ConvolutionalRecurrence):
@@ -171,6 +199,11 @@ class CellBase(KerasObject):
     trainable: bool = True
     """Whether `fit` may change the weights of this cell."""
 
+    @property
+    def states(self) -> int:
+        """Number of arrays that the memory consists of."""
+        return 1
+
 
 CELLS = Family("Cell", CellBase, "The memory of an RNN layer: what it does at each step of a sequence.")
 Cell = Annotated[CellBase, CELLS]
@@ -191,6 +224,11 @@ class LSTMCell(CellBase, LongRecurrence):
     units: MemorySize
     """Size of the memory, which is also the number of outputs."""
 
+    @property
+    def states(self) -> int:
+        """What it answers, and what it remembers."""
+        return 2
+
 
 class GRUCell(CellBase, ResettingRecurrence):
     """One step of a GRU."""
@@ -207,6 +245,11 @@ class StackedRNNCells(CellBase):
     cells: Annotated[list[Cell], Field(min_length=1, max_length=32)]
     """The memories, each fed by the one before it."""
 
+    @property
+    def states(self) -> int:
+        """The arrays of all of them."""
+        return sum(cell.states for cell in self.cells)
+
 
 class RNN(SequenceLayer):
     """Reads a sequence step by step with a memory of your choice, or several on top of each other."""
@@ -218,3 +261,8 @@ class RNN(SequenceLayer):
     """Always false: the steps are a loop, which long sequences need."""
     zero_output_for_mask: bool = False
     """Whether steps that are skipped answer 0, instead of the answer before them."""
+
+    @property
+    def states(self) -> int:
+        """The arrays of all cells."""
+        return sum(cell.states for cell in (self.cell if isinstance(self.cell, list) else [self.cell]))

@@ -1,21 +1,18 @@
 """Layers around layers, which are data of their own: `layer: {…}`. Source: https://keras.io/api/layers/recurrent_layers."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from service.spec.layers.fields import FixedLayer, Layer, LayerBase
+from service.spec.layers.fields import FixedLayer, Layer, LayerBase, check_stands_alone, check_stands_in_a_row
 from service.spec.layers.recurrent import SequenceLayer
 
 MAX_DEPTH = 4
 
 
-def _takes_one_input(layer: LayerBase) -> LayerBase:
-    if layer.takes_several_inputs:
-        message = "{type} joins several inputs, and here it would get one. Wrap another layer."
-        raise PydanticCustomError("several_inputs", message, {"type": layer.type})
+def _is_not_deep(layer: LayerBase) -> LayerBase:
     if _depth(layer) > MAX_DEPTH:
         message = "Layers are wrapped in each other {depth} times. At most {most} times makes sense."
         raise PydanticCustomError("wrapped_too_deeply", message, {"depth": _depth(layer), "most": MAX_DEPTH})
@@ -41,8 +38,8 @@ def _inside(layer: LayerBase) -> Iterator[LayerBase]:
                 yield inner
 
 
-InnerLayer = Annotated[Layer, AfterValidator(_takes_one_input)]
-InnerSequenceLayer = Annotated[InnerLayer, AfterValidator(_reads_sequences)]
+InnerLayer = Annotated[Layer, AfterValidator(check_stands_in_a_row), AfterValidator(_is_not_deep)]
+InnerSequenceLayer = Annotated[Layer, AfterValidator(_reads_sequences), AfterValidator(check_stands_alone)]
 
 
 class TimeDistributed(LayerBase):
@@ -64,13 +61,30 @@ class Bidirectional(LayerBase):
     backward_layer: InnerSequenceLayer | None = None
     """The layer that reads from the end, with `go_backwards: true`; a copy of the other one if left out."""
 
+    joins: ClassVar[Literal["list", "arguments", "initial_state"]] = "initial_state"
+
+    @property
+    def input_counts(self) -> tuple[int, int]:
+        """A sequence alone, or the memories to begin with, too."""
+        return 1, 1 + 2 * self._states
+
+    @property
+    def output_count(self) -> int:
+        """The answer, and the memories of both layers where these are asked for."""
+        return 1 + 2 * self._states if getattr(self.layer, "return_state", False) else 1
+
+    @property
+    def _states(self) -> int:
+        return self.layer.states if isinstance(self.layer, SequenceLayer) else 0
+
     @model_validator(mode="after")
     def _reads_from_both_ends(self) -> Self:
         forward, backward = self.layer, self.backward_layer
         if not isinstance(forward, SequenceLayer) or not isinstance(backward, SequenceLayer):
             return self
-        if forward.go_backwards == backward.go_backwards or forward.return_sequences != backward.return_sequences:
-            message = "'backward_layer' must have the other 'go_backwards' than 'layer', and the same 'return_sequences'."
+        is_same = (forward.return_sequences, forward.return_state) == (backward.return_sequences, backward.return_state)
+        if forward.go_backwards == backward.go_backwards or not is_same:
+            message = "'backward_layer' must have the other 'go_backwards' than 'layer', and the same outputs."
             raise PydanticCustomError("both_ends", message)
         return self
 

@@ -8,8 +8,8 @@ from service.features.plan import FeaturePlan, TableInput, Target
 
 
 def answer(output: list, **target) -> list:
-    plan = FeaturePlan(input=TableInput(name="input", columns=[]), target=Target(name="y", **target))
-    answers = to_answers(plan, np.array(output, dtype=np.float32))
+    plan = FeaturePlan(inputs=[TableInput(name="input", columns=[])], targets=[Target(output="output", columns=["y"], **target)])
+    answers = to_answers(plan, [np.array(output, dtype=np.float32)])
     json.dumps(answers)  # ready for JSON
     return answers
 

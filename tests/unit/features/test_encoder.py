@@ -7,14 +7,13 @@ import pyarrow.parquet
 import pytest
 
 from service.errors import InvalidInput
-from service.features.encoding import encode_rows
-from service.features.fitting import fit_array_plan, fit_table_plan
 from service.features.plan import FeaturePlan
 from service.spec.compile import BinaryCrossentropy, MeanSquaredError
 from service.spec.features import FeaturesSpec
 from service.training import encoder
 from service.training.encoder import Encoder
 from service.training.reading import Arrays, Table
+from tests.planning import encode_one, plan_arrays, plan_table
 
 DATES = [date(2026, 1, 1), None, date(1955, 2, 3), date(2026, 1, 4)]
 MOMENTS = [datetime(2026, 1, 1, 10, tzinfo=UTC), datetime(2026, 1, 1, 11, 30, 1, tzinfo=UTC), None, None]
@@ -35,7 +34,7 @@ def stored_table(folder: Path) -> Table:
 
 def planned(table: Table) -> FeaturePlan:
     features = FeaturesSpec.model_validate({"columns": {"said": {"type": "text"}}})
-    return fit_table_plan(table.columns, features, "y", MeanSquaredError(), np.ones(table.rows, bool)).plan
+    return plan_table(table.columns, features, "y", MeanSquaredError(), np.ones(table.rows, bool)).plan
 
 
 def test_dates_of_a_stored_table_come_back_as_texts_that_encode_alike(tmp_path):
@@ -46,7 +45,7 @@ def test_dates_of_a_stored_table_come_back_as_texts_that_encode_alike(tmp_path):
     assert rows[0] == {"day": "2026-01-01", "local": "2026-01-01T10:00", "zoned": "2026-01-01T10:00", "said": "it rains"}
     assert rows[1]["day"] is None
     assert rows[2]["zoned"] is None
-    assert encode_rows(plan, rows)[0].tobytes() == block.arrays[0].tobytes()
+    assert encode_one(plan, rows)[0].tobytes() == block.arrays[0].tobytes()
 
 
 def test_a_wide_table_is_encoded_a_few_rows_at_a_time(tmp_path, monkeypatch):
@@ -61,7 +60,7 @@ def test_a_wide_table_is_encoded_a_few_rows_at_a_time(tmp_path, monkeypatch):
 
 def test_labels_other_than_zeros_and_ones_are_refused_with_their_row():
     arrays = {"x": np.zeros((3, 2)), "y": np.array([[0, 1], [1, 0], [1, 1]])}
-    plan = fit_array_plan(arrays, FeaturesSpec(), "y", BinaryCrossentropy(), np.ones(3, bool)).plan
+    plan = plan_arrays(arrays, FeaturesSpec(), "y", BinaryCrossentropy(), np.ones(3, bool)).plan
     (block,) = Encoder(plan, None).encode(Arrays(arrays))
     assert block.arrays[1].tolist() == arrays["y"].tolist()
     with pytest.raises(InvalidInput, match="something else than zeros and ones in row 1"):

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from service.errors import InvalidInput
-from service.features.fitting import fit_array_plan, fit_table_plan
 from service.features.plan import CategoryColumn, DatetimeColumn, ExcludedColumn, NumberColumn, read_plan
 from service.spec.compile import (
     BinaryCrossentropy,
@@ -19,6 +18,7 @@ from service.spec.features import (
     NumberFeature,
     TextFeature,
 )
+from tests.planning import plan_arrays, plan_table, table_of
 
 AUTO = FeaturesSpec()
 
@@ -30,13 +30,13 @@ def texts(*values: str | None) -> np.ndarray:
 def plan_of(column: np.ndarray, features: FeaturesSpec = AUTO, train_rows: int | None = None):
     """The planned column 'x' beside a number that can always be used."""
     columns = {"x": column, "other": np.arange(len(column)) % 7, "y": np.arange(len(column)) % 2}
-    fitted = fit_table_plan(columns, features, "y", BinaryCrossentropy(), np.arange(len(column)) < (train_rows or len(column)))
-    return fitted.plan.input.columns[0], fitted
+    fitted = plan_table(columns, features, "y", BinaryCrossentropy(), np.arange(len(column)) < (train_rows or len(column)))
+    return table_of(fitted.plan).columns[0], fitted
 
 
 def target_of(values: np.ndarray, loss: LossBase):
     columns = {"x": np.arange(len(values)), "y": values}
-    return fit_table_plan(columns, AUTO, "y", loss, np.ones(len(values), bool)).plan.target
+    return plan_table(columns, AUTO, "y", loss, np.ones(len(values), bool)).plan.targets[0]
 
 
 def test_numbers_are_standardized_by_the_training_rows_alone():
@@ -147,7 +147,7 @@ def test_a_column_with_values_in_the_validation_rows_alone_is_refused():
 def test_every_column_without_values_is_named():
     columns = {"a": texts(None, None), "b": np.array([np.nan, np.nan]), "c": np.arange(2), "y": np.arange(2)}
     with pytest.raises(InvalidInput, match="Neither have 1 others") as caught:
-        fit_table_plan(columns, AUTO, "y", BinaryCrossentropy(), np.ones(2, bool))
+        plan_table(columns, AUTO, "y", BinaryCrossentropy(), np.ones(2, bool))
     assert [problem.pointer for problem in caught.value.problems] == ["/features/columns/a", "/features/columns/b"]
 
 
@@ -168,8 +168,8 @@ def test_integers_beyond_float64_beside_missing_values_are_numbers_and_exact_cat
 def test_only_the_training_rows_are_measured_wherever_they_are(chosen):
     values = np.array([1.0, 2.0, 30.0, 400.0])
     columns = {"x": values, "y": np.arange(4) % 2}
-    fitted = fit_table_plan(columns, AUTO, "y", BinaryCrossentropy(), np.array(chosen))
-    assert fitted.plan.input.columns[0].offset == values[chosen].mean()
+    fitted = plan_table(columns, AUTO, "y", BinaryCrossentropy(), np.array(chosen))
+    assert table_of(fitted.plan).columns[0].offset == values[chosen].mean()
 
 
 def test_a_column_can_be_left_out_without_a_warning():
@@ -254,38 +254,38 @@ def test_a_target_that_does_not_fit_the_loss_is_refused(values, loss, words):
 
 def test_rows_of_zeros_and_ones_are_labels_for_binary_crossentropy():
     arrays = {"x": np.zeros((2, 3)), "y": np.array([[0, 1, 1], [1, 0, 0]])}
-    fitted = fit_array_plan(arrays, AUTO, "y", BinaryCrossentropy(from_logits=True), np.ones(2, bool))
-    target = fitted.plan.target
+    fitted = plan_arrays(arrays, AUTO, "y", BinaryCrossentropy(from_logits=True), np.ones(2, bool))
+    target = fitted.plan.targets[0]
     assert (target.encoding, target.classes, target.labels, target.from_logits) == ("number", None, [0, 1, 2], True)
     assert fitted.chosen["y"] == "target: 3 labels, each true or not"
 
 
 def test_several_numbers_can_be_predicted_at_once():
     arrays = {"x": np.zeros((2, 3)), "y": np.array([[0.5, 2], [1, 0]])}
-    target = fit_array_plan(arrays, AUTO, "y", MeanSquaredError(), np.ones(2, bool)).plan.target
+    target = plan_arrays(arrays, AUTO, "y", MeanSquaredError(), np.ones(2, bool)).plan.targets[0]
     assert (target.encoding, target.labels) == ("number", None)
 
 
 @pytest.mark.parametrize(("target", "words"), [(None, "has no target"), ("Y", "Did you mean 'y'")])
 def test_a_missing_or_unknown_target_is_refused(target, words):
     with pytest.raises(InvalidInput, match=words):
-        fit_table_plan({"x": np.arange(2), "y": np.arange(2)}, AUTO, target, BinaryCrossentropy(), np.ones(2, bool))
+        plan_table({"x": np.arange(2), "y": np.arange(2)}, AUTO, target, BinaryCrossentropy(), np.ones(2, bool))
 
 
 def test_a_table_without_usable_columns_is_refused():
     with pytest.raises(InvalidInput, match="No column is left"):
-        fit_table_plan(
+        plan_table(
             {"x": np.array(["2026-01-01"] * 2, "M8[D]"), "y": np.arange(2)}, AUTO, "y", BinaryCrossentropy(), np.ones(2, bool)
         )
 
 
 def test_arrays_are_taken_as_they_are():
     arrays = {"x": np.zeros((4, 2, 3), np.int32), "y": np.arange(4) % 2}
-    plan = fit_array_plan(arrays, AUTO, "y", BinaryCrossentropy(), np.ones(4, bool)).plan
-    assert (plan.input.shape, plan.input.dtype) == ([2, 3], "float32")
+    plan = plan_arrays(arrays, AUTO, "y", BinaryCrossentropy(), np.ones(4, bool)).plan
+    assert (plan.array_inputs[0].shape, plan.array_inputs[0].dtype) == ([2, 3], "float32")
 
 
 def test_a_second_input_array_is_refused():
     arrays = {"a": np.zeros((4, 2)), "b": np.zeros((4, 2)), "y": np.arange(4) % 2}
     with pytest.raises(InvalidInput, match="2 arrays beside the target"):
-        fit_array_plan(arrays, AUTO, "y", BinaryCrossentropy(), np.ones(4, bool))
+        plan_arrays(arrays, AUTO, "y", BinaryCrossentropy(), np.ones(4, bool))

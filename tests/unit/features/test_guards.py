@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from service.features.fitting import fit_table_plan
 from service.features.plan import CategoryColumn, ExcludedColumn, NumberColumn
 from service.spec.compile import BinaryCrossentropy, MeanSquaredError
 from service.spec.features import CategoryFeature, FeaturesSpec, NumberFeature
+from tests.planning import plan_table, table_of
 
 ROWS = 40
 RANDOM = np.random.default_rng(3)
@@ -16,8 +16,8 @@ def fitted(column: np.ndarray, name: str = "x", features: FeaturesSpec | None = 
     """The planned column beside a measurement, and the warnings."""
     columns = {name: column, "weight": other, "y": WEIGHT * 2 if is_regression else SICK}
     loss = MeanSquaredError() if is_regression else BinaryCrossentropy()
-    result = fit_table_plan(columns, features or FeaturesSpec(), "y", loss, np.ones(len(column), bool))
-    return result.plan.input.columns[0], result.warnings
+    result = plan_table(columns, features or FeaturesSpec(), "y", loss, np.ones(len(column), bool))
+    return table_of(result.plan).columns[0], result.warnings
 
 
 def texts(values) -> np.ndarray:
@@ -91,4 +91,4 @@ def test_missing_values_do_not_hide_the_target():
 
 def test_few_rows_are_not_judged():
     columns = {"x": np.arange(6), "other": np.arange(6) % 3, "y": np.arange(6) % 2}
-    assert fit_table_plan(columns, FeaturesSpec(), "y", BinaryCrossentropy(), np.ones(6, bool)).warnings == []
+    assert plan_table(columns, FeaturesSpec(), "y", BinaryCrossentropy(), np.ones(6, bool)).warnings == []

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.features.encoding import encode_columns, encode_rows
-from service.features.fitting import fit_table_plan
+from service.features.encoding import encode_columns
 from service.features.plan import read_plan
 from service.spec.compile import MeanSquaredError
 from service.spec.features import FeaturesSpec
 from service.training.encoder import Encoder
+from tests.planning import encode_one, plan_table, table_of
 
 FEATURES = {
     "auto_number": None,
@@ -79,7 +79,7 @@ def fitted(columns: dict[str, np.ndarray], training_rows: int, features: dict):
     rows = len(next(iter(columns.values())))
     wish = FeaturesSpec.model_validate({"columns": {name: feature for name, feature in features.items() if feature}})
     columns = {**columns, "y": np.arange(rows)}
-    return fit_table_plan(columns, wish, "y", MeanSquaredError(), np.arange(rows) < training_rows).plan
+    return plan_table(columns, wish, "y", MeanSquaredError(), np.arange(rows) < training_rows).plan
 
 
 @given(first=complete, training=st.lists(incomplete, min_size=1, max_size=6), unseen=st.lists(incomplete, max_size=6))
@@ -88,11 +88,11 @@ def test_trainer_and_predictor_encode_every_kind_of_column_to_the_same_bits(firs
     columns = {name: raw_column(name, [row[name] for row in rows]) for name in VALUES}
     plan = fitted(columns, 1 + len(training), FEATURES)
     stored = read_plan(json.loads(json.dumps(plan.as_document())))
-    trained = encode_columns(plan.input, columns).tobytes()
-    assert encode_rows(stored, sent(rows))[0].tobytes() == trained
-    used = [column.column for column in plan.input.columns if column.width]
-    assert encode_rows(stored, sent([[row[name] for name in used] for row in rows]))[0].tobytes() == trained
-    one_by_one = b"".join(encode_rows(stored, sent([row]))[0].tobytes() for row in rows)
+    trained = encode_columns(table_of(plan), columns).tobytes()
+    assert encode_one(stored, sent(rows))[0].tobytes() == trained
+    used = [column.column for column in table_of(plan).columns if column.width]
+    assert encode_one(stored, sent([[row[name] for name in used] for row in rows]))[0].tobytes() == trained
+    one_by_one = b"".join(encode_one(stored, sent([row]))[0].tobytes() for row in rows)
     assert one_by_one == trained
 
 
@@ -102,31 +102,26 @@ def test_the_example_rows_of_a_fit_encode_to_what_it_has_trained_with(first, oth
     columns = {name: raw_column(name, [row[name] for row in rows]) for name in VALUES}
     plan = fitted(columns, len(rows), FEATURES)
     taken = Encoder(plan, None).raw_rows(columns, np.arange(len(rows)))
-    assert encode_rows(plan, sent(taken))[0].tobytes() == encode_columns(plan.input, columns).tobytes()
+    assert encode_one(plan, sent(taken))[0].tobytes() == encode_columns(table_of(plan), columns).tobytes()
 
 
 @given(training=st.lists(phrases, min_size=2, max_size=6), unseen=st.lists(st.none() | phrases, max_size=6))
 def test_tokens_are_the_same_for_trainer_and_predictor(training, unseen):
     column = raw_column("words", [*training, *unseen])
     plan = fitted({"words": column}, len(training), TOKENS)
-    encoded, _ = encode_rows(plan, [{"words": text} for text in column])
-    assert encoded.tobytes() == encode_columns(plan.input, {"words": column}).tobytes()
+    encoded, _ = encode_one(plan, [{"words": text} for text in column])
+    assert encoded.tobytes() == encode_columns(table_of(plan), {"words": column}).tobytes()
 
 
 def test_plans_that_were_stored_before_new_settings_came_are_read():
-    document = {
-        "input": {
-            "kind": "table",
-            "name": "input",
-            "columns": [
-                {"type": "number", "column": "age", "missing": 40.0, "offset": 40.0, "divisor": 8.0, "is_boolean": False},
-                {"type": "category", "column": "city", "vocabulary": ["Rome"], "encoding": "one_hot"},
-                {"type": "excluded", "column": "id", "reason": "as you asked"},
-            ],
-        },
-        "target": {"name": "sick", "encoding": "binary", "classes": [0, 1], "from_logits": False},
-    }
-    encoded, warnings = encode_rows(read_plan(document), [{"age": 4e9, "city": "Rome"}])
+    columns = [
+        {"type": "number", "column": "age", "missing": 40.0, "offset": 40.0, "divisor": 8.0, "is_boolean": False},
+        {"type": "category", "column": "city", "vocabulary": ["Rome"], "encoding": "one_hot"},
+        {"type": "excluded", "column": "id", "reason": "as you asked"},
+    ]
+    target = {"output": "output", "columns": ["sick"], "encoding": "binary", "classes": [0, 1], "from_logits": False}
+    document = {"inputs": [{"kind": "table", "name": "input", "columns": columns}], "targets": [target]}
+    encoded, warnings = encode_one(read_plan(document), [{"age": 4e9, "city": "Rome"}])
     assert encoded[0, 1:].tolist() == [0.0, 1.0]
     assert warnings == []
 
@@ -136,4 +131,4 @@ def test_moments_of_every_unit_are_read_alike(unit):
     column = np.array(["2026-01-01T10:11:12", "1931-05-06", "NaT"], f"M8[{unit}]")
     plan = fitted({"moment": column}, 2, {"moment": FEATURES["moment"]})
     taken = Encoder(plan, None).raw_rows({"moment": column}, np.arange(3))
-    assert encode_rows(plan, taken)[0].tobytes() == encode_columns(plan.input, {"moment": column}).tobytes()
+    assert encode_one(plan, taken)[0].tobytes() == encode_columns(table_of(plan), {"moment": column}).tobytes()

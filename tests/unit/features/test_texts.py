@@ -3,9 +3,9 @@ import pytest
 
 from service.errors import InvalidInput
 from service.features import texts
-from service.features.encoding import encode_rows
 from service.features.plan import FeaturePlan, TableInput, TextColumn
 from service.features.texts import most_frequent_words
+from tests.planning import encode_one
 
 WORDS = ["good", "day"]
 MULTI_HOT = TextColumn(column="said", vocabulary=WORDS, encoding="multi_hot")
@@ -13,8 +13,8 @@ TOKENS = TextColumn(column="said", vocabulary=WORDS, encoding="tokens", length=3
 
 
 def encoded(column: TextColumn, text: str | None) -> list[float]:
-    plan = FeaturePlan(input=TableInput(name="input", columns=[column]), target=None)
-    return encode_rows(plan, [{"said": text}])[0][0].tolist()
+    plan = FeaturePlan(inputs=[TableInput(name="input", columns=[column])], targets=[])
+    return encode_one(plan, [{"said": text}])[0][0].tolist()
 
 
 @pytest.mark.parametrize(

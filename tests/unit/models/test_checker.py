@@ -17,9 +17,9 @@ from service.spec.check_frames import Checked, CheckJob
 from tests.acceptance.running import wait_until
 
 MEBIBYTE = 1024 * 1024
-JOB = CheckJob(definition={"layers": [{"type": "Dense", "units": 2}]}, compile=None, input_shape=[3])
+JOB = CheckJob(definition={"layers": [{"type": "Dense", "units": 2}]}, compile=None, input_shapes=[[3]])
 LONG_JOB = CheckJob(
-    definition={"layers": [{"type": "LSTM", "units": 4, "return_sequences": True}] * 500}, compile=None, input_shape=[5, 4]
+    definition={"layers": [{"type": "LSTM", "units": 4, "return_sequences": True}] * 500}, compile=None, input_shapes=[[5, 4]]
 )
 
 

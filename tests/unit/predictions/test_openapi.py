@@ -31,7 +31,8 @@ async def test_every_documented_operation_answers_its_example(
     client: httpx.AsyncClient, versions: FakeVersions, document: dict[str, Any]
 ) -> None:
     columns = [{"type": "number", "column": name, "missing": 0, "offset": 0, "divisor": 1} for name in "abcd"]
-    plan = {"input": {"kind": "table", "name": "x", "columns": columns}, "target": {"name": "y", "encoding": "number"}}
+    target = {"output": "y0", "columns": ["y"], "encoding": "number"}
+    plan = {"inputs": [{"kind": "table", "name": "x", "columns": columns}], "targets": [target]}
     versions.publish(plan=plan, weights=[[1.0]] * 4, example={"rows": [[0, 0, 0, 0]]})
     versions.aliases["my_model", "production"] = 1
 

@@ -8,7 +8,7 @@ from service.errors import Problem
 from service.spec.advice import advise, advise_on_classes, advise_on_inputs
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
-from service.spec.summary import estimate, first_row
+from service.spec.summary import estimate, first_rows
 
 
 def dense(units: int, activation: str | None = None) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def definition(layers: list[dict[str, Any]], inputs: int = 8) -> Definition:
 
 def advice(layers: list[dict[str, Any]], loss: Any = None, inputs: int = 8) -> list[Problem]:
     spec = definition(layers, inputs)
-    table, _ = estimate(spec, first_row(spec, None))
+    table, _ = estimate(spec, first_rows(spec, None))
     return advise(spec, CompileSpec.model_validate({"optimizer": "adam", "loss": loss}) if loss else None, table)
 
 
@@ -84,15 +84,15 @@ def test_a_sound_model_gets_no_advice(layers: list[dict[str, Any]], loss: Any) -
 )
 def test_units_are_counted_against_classes(layers: list[dict[str, Any]], loss: str, classes: int, pointer: str | None) -> None:
     spec = definition(layers)
-    table, _ = estimate(spec, first_row(spec, None))
+    table, _ = estimate(spec, first_rows(spec, None))
     compile_spec = CompileSpec.model_validate({"optimizer": "adam", "loss": loss})
 
-    found = advise_on_classes(spec, compile_spec, table, "species", classes)
+    found = advise_on_classes(spec, compile_spec, table, {"output": ("species", classes)})
 
     assert [problem.pointer for problem in found] == ([pointer] if pointer else [])
 
 
 def test_large_inputs_want_scaling_unless_the_model_does_it() -> None:
-    assert "255" in advise_on_inputs(definition([dense(1)]), 255.0)[0].message
-    assert advise_on_inputs(definition([dense(1)]), 1.0) == []
-    assert advise_on_inputs(definition([{"type": "BatchNormalization"}, dense(1)]), 255.0) == []
+    assert "255" in advise_on_inputs(definition([dense(1)]), {0: 255.0})[0].message
+    assert advise_on_inputs(definition([dense(1)]), {0: 1.0}) == []
+    assert advise_on_inputs(definition([{"type": "BatchNormalization"}, dense(1)]), {0: 255.0}) == []

@@ -47,7 +47,7 @@ def planned(**fields: Any) -> Planned:
         "initial_epoch": 0,
         "chunk_rows": None,
         "window_chunks": None,
-        "input_shape": [64],
+        "input_shapes": [[64]],
         "threads": 2,
         "versions": {"tensorflow": "2.21.0", "keras": "3.15.1", "numpy": "2.4.0"},
     }
@@ -168,7 +168,7 @@ def with_strings(text: str, **fields: Any) -> Recipe:
         {"epochs": 20, "callbacks": ["EarlyStopping", "ModelCheckpoint"]},
         run_id=text,
         model=text,
-        definition=Definition.model_construct(layers=layers, input_shape=None),
+        definition=Definition.model_construct(inputs=None, layers=layers, outputs=None, input_shape=None),
         starts_from=text,
         differences=[text],
         notes=[text],
@@ -192,5 +192,5 @@ def test_no_string_of_a_client_becomes_code(text):
     assert all(line.isprintable() for line in source.split("\n"))
     definition = with_strings(text).definition
     compile_spec = CompileSpec.model_validate(COMPILE)
-    hostile = keras_script(text, definition, compile_spec, None)
-    assert skeleton(hostile) == skeleton(keras_script("harmless", definition, compile_spec, None))
+    hostile = keras_script(text, definition, compile_spec, [None])
+    assert skeleton(hostile) == skeleton(keras_script("harmless", definition, compile_spec, [None]))

@@ -10,7 +10,7 @@ import pytest
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.script import keras_script
-from service.training.building import as_sequential
+from service.training.building import as_model
 
 TUTORIAL = {
     "layers": [
@@ -59,7 +59,7 @@ print("summary", json.dumps([model.name, [[layer.name, layer.count_params()] for
 
 
 def script_of(name, definition, shape, compile_spec):
-    return keras_script(name, Definition.model_validate(definition), CompileSpec.model_validate(compile_spec), shape)
+    return keras_script(name, Definition.model_validate(definition), CompileSpec.model_validate(compile_spec), [shape])
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def summaries():
 def test_the_script_builds_the_model_that_the_trainer_builds(index, summaries):
     name, definition, shape, _ = CASES[index]
     keras.utils.clear_session()
-    model = as_sequential(Definition.model_validate(definition), tuple(shape))
+    model = as_model(Definition.model_validate(definition), [tuple(shape)])
     assert summaries[index] == [name, [[layer.name, layer.count_params()] for layer in model.layers]]
 
 

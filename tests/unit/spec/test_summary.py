@@ -10,7 +10,7 @@ from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.optimizers import OPTIMIZERS
 from service.spec.sizes import Weight
-from service.spec.summary import LayerRow, Row, estimate, first_row, in_words, layer_names, memory_of, refuse_oversized
+from service.spec.summary import LayerRow, Row, estimate, first_rows, in_words, layer_names, memory_of, refuse_oversized
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "SGD": [{"momentum": 0.9}],
@@ -39,20 +39,20 @@ def test_the_memory_of_an_optimizer_is_that_of_keras(optimizer: dict[str, Any]) 
     model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(50)])
     real = getattr(keras.optimizers, optimizer["type"])(**{k: v for k, v in optimizer.items() if k != "type"})
     real.build(model.trainable_variables)
-    table = [LayerRow("dense", "Dense", Row((50,), True), (Weight("kernel", (40, 50)), Weight("bias", (50,))))]
+    table = [LayerRow(0, "dense", "Dense", Row((50,), True), (Weight("kernel", (40, 50)), Weight("bias", (50,))), 50)]
 
     bytes_of_keras = 4 * sum(int(keras.ops.size(variable)) for variable in real.variables[2:])  # step and learning rate
 
-    estimated = memory_of(table, Row((40,), True), spec.optimizer, 1).optimizer
+    estimated = memory_of(table, [Row((40,), True)], spec.optimizer, 1).optimizer
     assert estimated == pytest.approx(bytes_of_keras, rel=0.1 if optimizer["type"] in ROUGH else 0.001)
 
 
 def test_a_frozen_layer_needs_no_gradients_and_no_optimizer() -> None:
     frozen = definition({"type": "Dense", "units": 5, "trainable": False}, {"type": "Dense", "units": 1}, input_shape=[3])
-    table, _ = estimate(frozen, first_row(frozen, None))
+    table, _ = estimate(frozen, first_rows(frozen, None))
     spec = CompileSpec.model_validate({"optimizer": "adam", "loss": "mse"})
 
-    memory = memory_of(table, Row((3,), True), spec.optimizer, 10)
+    memory = memory_of(table, [Row((3,), True)], spec.optimizer, 10)
 
     assert memory.parameters == 4 * 26
     assert memory.gradients == 4 * 6

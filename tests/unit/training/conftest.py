@@ -14,7 +14,6 @@ import pyarrow.parquet
 import pytest
 from sklearn.datasets import load_digits
 
-from service.features.fitting import fit_array_plan
 from service.spec.compile import LossBase
 from service.spec.features import FeaturesSpec
 from service.spec.frames import (
@@ -32,6 +31,7 @@ from service.spec.frames import (
 )
 from service.training import fitting
 from service.training.examples import About, Examples, Part
+from tests.planning import plan_arrays
 
 TUTORIAL_LAYERS = [
     {"type": "Dense", "units": 25, "activation": "sigmoid", "name": "layer1"},
@@ -42,10 +42,10 @@ TUTORIAL_LAYERS = [
 
 def make_examples(x: np.ndarray, y: np.ndarray, train_rows: int, loss: LossBase) -> Examples:
     """Encoded examples of arrays, the first rows to learn from and the rest to validate with."""
-    plan, chosen, warnings = fit_array_plan({"x": x, "y": y}, FeaturesSpec(), "y", loss, np.arange(len(x)) < train_rows)
-    validation = Part(x[train_rows:], y[train_rows:]) if train_rows < len(x) else None
+    plan, chosen, warnings = plan_arrays({"x": x, "y": y}, FeaturesSpec(), "y", loss, np.arange(len(x)) < train_rows)
+    validation = Part((x[train_rows:],), (y[train_rows:],)) if train_rows < len(x) else None
     about = About(plan=plan, chosen=chosen, warnings=warnings, raw=[])
-    return Examples(Part(x[:train_rows], y[:train_rows]), validation, about)
+    return Examples(Part((x[:train_rows],), (y[:train_rows],)), validation, about)
 
 
 class TrainerProcess:

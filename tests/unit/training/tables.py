@@ -32,7 +32,14 @@ BINARY, SQUARED = "BinaryCrossentropy", "MeanSquaredError"
 
 def wanted(target: str | None, loss: str, features: dict[str, Any] | None = None, seed: int = 5, **fit: Any) -> Wanted:
     compiled = CompileSpec.model_validate({"optimizer": "sgd", "loss": loss})
-    return Wanted(FeaturesSpec.model_validate(features or {}), target, compiled.loss, FitSpec.model_validate(fit), seed)
+    return Wanted(
+        FeaturesSpec.model_validate(features or {}),
+        target,
+        ["input"],
+        {"output": compiled.loss},
+        FitSpec.model_validate(fit),
+        seed,
+    )
 
 
 def stored(folder: Path, **columns: Any) -> reading.Dataset:

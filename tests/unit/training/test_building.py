@@ -14,37 +14,37 @@ def definition(*layers: dict, input_shape: list | None = None) -> Definition:
 
 def test_parameters_are_counted_without_allocating_them():
     huge = definition({"type": "Dense", "units": 1_000_000}, {"type": "Dense", "units": 1_000_000})
-    assert count_parameters(huge, (10,)) == 11_000_000 + 1_000_001_000_000
+    assert count_parameters(huge, [(10,)]) == 11_000_000 + 1_000_001_000_000
 
 
 def test_counting_leaves_nothing_behind_that_is_allocated_later():
-    count_parameters(definition({"type": "Dense", "units": 1_000_000}, {"type": "Dense", "units": 1_000_000}), (10,))
+    count_parameters(definition({"type": "Dense", "units": 1_000_000}, {"type": "Dense", "units": 1_000_000}), [(10,)])
     with keras.StatelessScope():
         pass  # on leaving, Keras would initialise what the count had made
 
 
 def test_too_many_parameters_are_refused():
     with pytest.raises(InvalidInput, match="11 parameters; the limit is 10"):
-        build_model(definition({"type": "Dense", "units": 1}), (10,), max_parameters=10, seed=0)
+        build_model(definition({"type": "Dense", "units": 1}), [(10,)], max_parameters=10, seed=0)
 
 
 def test_an_input_shape_that_is_not_the_datas_names_both():
     with pytest.raises(InvalidInput, match=r"shape \(4,\). Received input_shape=\(3,\)"):
-        build_model(definition({"type": "Dense", "units": 1}, input_shape=[3]), (4,), 100, seed=0)
+        build_model(definition({"type": "Dense", "units": 1}, input_shape=[3]), [(4,)], 100, seed=0)
 
 
 def test_a_free_axis_takes_any_length():
-    model = build_model(definition({"type": "LSTM", "units": 2}, input_shape=[None, 3]), (7, 3), 1000, seed=0)
+    model = build_model(definition({"type": "LSTM", "units": 2}, input_shape=[None, 3]), [(7, 3)], 1000, seed=0)
     assert model.input_shape == (None, None, 3)
 
 
 def test_the_seed_alone_decides_the_first_weights():
     spec = definition({"type": "Dense", "units": 3}, {"type": "Dropout", "rate": 0.5}, {"type": "Dense", "units": 2})
-    first = build_model(spec, (4,), 100, seed=1).get_weights()
+    first = build_model(spec, [(4,)], 100, seed=1).get_weights()
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(9)])
-    again = build_model(spec, (4,), 100, seed=1).get_weights()
+    again = build_model(spec, [(4,)], 100, seed=1).get_weights()
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
-    assert any((a != b).any() for a, b in zip(first, build_model(spec, (4,), 100, seed=2).get_weights(), strict=True))
+    assert any((a != b).any() for a, b in zip(first, build_model(spec, [(4,)], 100, seed=2).get_weights(), strict=True))
 
 
 def test_nested_objects_and_the_string_accuracy_reach_keras():

@@ -32,7 +32,9 @@ class Writer:
 
     def __call__(self, folder: Path) -> Examples:
         self.times += 1
-        return encode(self.dataset, None, Wanted(FeaturesSpec(), "y", MeanSquaredError(), FitSpec(), 0), folder)
+        return encode(
+            self.dataset, None, Wanted(FeaturesSpec(), "y", ["input"], {"output": MeanSquaredError()}, FitSpec(), 0), folder
+        )
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def size_of(entry: Path) -> int:
 
 
 def is_whole(examples: Examples) -> bool:
-    return bool((examples.train.x == X).all() and (examples.train.y == X * 2).all())
+    return bool((examples.train.inputs[0] == X).all() and (examples.train.targets[0] == X * 2).all())
 
 
 def test_the_same_ingredients_are_encoded_once(writer, folder):
@@ -90,7 +92,7 @@ def test_a_damaged_entry_is_encoded_anew_and_then_kept(writer, folder, name, dam
 
 def test_weights_that_have_vanished_from_an_entry_are_not_forgotten(folder, tmp_path):
     dataset = load(store_arrays(tmp_path, x=X, y=X * 2, weight=X[:, 0]))
-    wanted = Wanted(FeaturesSpec(), "y", MeanSquaredError(), FitSpec(sample_weight="weight"), 0)
+    wanted = Wanted(FeaturesSpec(), "y", ["input"], {"output": MeanSquaredError()}, FitSpec(sample_weight="weight"), 0)
     cache = EncodedCache(folder, PLENTY)
     cache.examples({}, lambda partial: encode(dataset, None, wanted, partial))
     (entry,) = entries(folder)

@@ -44,7 +44,7 @@ def by_keras(optimizer: dict, keras_callbacks: list, **arguments) -> tuple[list[
     """What a plain ``fit`` of Keras gives, with the rows in our order: the metrics of every epoch, and the last weights."""
     spec = CompileSpec.model_validate({"optimizer": optimizer, "loss": "mse", "metrics": ["mae"]})
     examples = Trial().prepare().examples
-    model = build_model(Definition.model_validate({"layers": NOISY}), (3,), 1000, SEED)
+    model = build_model(Definition.model_validate({"layers": NOISY}), [(3,)], 1000, SEED)
     compile_model(model, spec, 1)
     metrics: list[dict] = []
     collect = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: metrics.append(dict(logs)))

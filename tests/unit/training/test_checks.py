@@ -7,13 +7,13 @@ import pytest
 
 from service.errors import InvalidInput
 from service.features.encoding import encode_columns, encode_target
-from service.features.fitting import fit_table_plan
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.features import FeaturesSpec
-from service.training.building import as_sequential, check_output
+from service.training.building import as_model, check_outputs
 from service.training.checks import check_examples
 from service.training.examples import About, Examples, Part
+from tests.planning import plan_table, table_of
 from tests.unit.training.conftest import make_examples
 
 BINARY, SPARSE, CATEGORICAL = "BinaryCrossentropy", "SparseCategoricalCrossentropy", "CategoricalCrossentropy"
@@ -43,13 +43,14 @@ def check(
     examples = make_examples(
         x, y.astype(np.int32) if compile_spec.loss.type == SPARSE else y.astype(np.float32), ROWS, compile_spec.loss
     )
-    check_whole(layers, compile_spec, Examples(Part(examples.train.x, examples.train.y, sample_weight), None, examples.about))
+    part = Part(examples.train.inputs, examples.train.targets, sample_weight)
+    check_whole(layers, compile_spec, Examples(part, None, examples.about))
 
 
 def check_whole(layers: list[dict[str, Any]], compile_spec: CompileSpec, examples: Examples) -> None:
     definition = Definition.model_validate({"layers": layers})
-    model = as_sequential(definition, examples.train.x.shape[1:])
-    check_output(model, examples.target, examples.train.y.shape[1:])
+    model = as_model(definition, examples.train.input_shapes)
+    check_outputs(model, examples.targets, [truth.shape[1:] for truth in examples.train.targets])
     check_examples(definition, compile_spec, model, examples)
 
 
@@ -222,9 +223,9 @@ def test_indices_are_looked_for_in_the_validation_rows_too():
 def test_indices_of_a_standardized_column_are_refused_with_how_to_encode_them():
     compile_spec = CompileSpec.model_validate({"optimizer": "sgd", "loss": SQUARED})
     columns = {"x": np.arange(ROWS), "y": np.linspace(-1, 1, ROWS)}
-    fitted = fit_table_plan(columns, FeaturesSpec(), "y", compile_spec.loss, np.ones(ROWS, bool))
-    x, y = encode_columns(fitted.plan.input, columns), encode_target(fitted.plan.target, columns["y"])
-    examples = Examples(Part(x, y), None, About(plan=fitted.plan, chosen={}, warnings=[], raw=[]))
+    fitted = plan_table(columns, FeaturesSpec(), "y", compile_spec.loss, np.ones(ROWS, bool))
+    x, y = encode_columns(table_of(fitted.plan), columns), encode_target(fitted.plan.targets[0], columns["y"])
+    examples = Examples(Part((x,), (y,)), None, About(plan=fitted.plan, chosen={}, warnings=[], raw=[]))
     with pytest.raises(InvalidInput, match='"type": "category", "encoding": "index"'):
         check_whole([EMBEDDING, *AFTER], compile_spec, examples)
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from service.features.answers import to_answers
-from service.features.encoding import encode_rows
 from service.features.plan import read_plan
 from service.serving.engine import OnnxEngine
 from service.spec.frames import Finished, Planned
+from tests.planning import encode_one
 from tests.unit.training.conftest import make_job, store_arrays, store_table
 
 ROWS = 140
@@ -44,8 +44,8 @@ def predicted(finished: Finished, rows: list) -> tuple[list[dict], list[str]]:
     """What the published version answers."""
     plan = read_plan(finished.publication.plan)
     engine = OnnxEngine(Path(next(file.path for file in finished.files if file.name == "model.onnx")))
-    encoded, warnings = encode_rows(plan, rows)
-    return to_answers(plan, engine.run({"input": encoded})[0]), warnings
+    encoded, warnings = encode_one(plan, rows)
+    return to_answers(plan, engine.run({"input": encoded})), warnings
 
 
 def test_dates_and_texts_are_learnt_from_and_ids_and_the_targets_twin_are_not(trainer, tmp_path):

@@ -27,7 +27,7 @@ HOST_DETAILS = re.compile(r"/\w+/\w+|\.py\b|\x1b|Arguments received")
 
 
 def build(*layers: dict[str, Any], shape: list[int | None] | None = None, compiled: dict[str, Any] | None = None) -> Checked:
-    return dry_build(CheckJob(definition={"layers": list(layers)}, compile=compiled, input_shape=shape))
+    return dry_build(CheckJob(definition={"layers": list(layers)}, compile=compiled, input_shapes=shape and [shape]))
 
 
 @pytest.mark.parametrize(("layer_type", "shape", "arguments"), CASES)

@@ -211,7 +211,7 @@ def test_a_full_disk_under_the_encoded_rows_is_told_and_leaves_none_of_them(trai
 def test_weights_of_classes_meet_a_full_disk_as_all_rows_do(tmp_path):
     (tmp_path / "sample_weight.npy").symlink_to("/dev/full")
     data = store_table(tmp_path, {"x": list(range(9999)), "y": [0, 1, 1] * 3333})
-    wish = Wanted(FeaturesSpec(), "y", BinaryCrossentropy(), FitSpec(class_weight="balanced"), 0)
+    wish = Wanted(FeaturesSpec(), "y", ["input"], {"output": BinaryCrossentropy()}, FitSpec(class_weight="balanced"), 0)
     with pytest.raises(OSError, match="No space left") as caught:
         encode(load(data), None, wish, tmp_path)
     assert is_full_disk(caught.value)

@@ -20,9 +20,9 @@ from service.training.evaluation import ClassBaseline, NumberBaseline, baseline_
 SOME_CLASSES = {"binary": [False, True], "index": ["a", "b", "c"], "one_hot": [3, 5, 7]}
 REPORT = TypeAdapter(Evaluation)
 
-NUMBER = Target(name="y", encoding="number")
-YES_OR_NO = Target(name="y", encoding="binary", classes=["no", "yes"])
-THREE = Target(name="y", encoding="index", classes=["a", "b", "c"])
+NUMBER = Target(output="output", columns=["y"], encoding="number")
+YES_OR_NO = Target(output="output", columns=["y"], encoding="binary", classes=["no", "yes"])
+THREE = Target(output="output", columns=["y"], encoding="index", classes=["a", "b", "c"])
 
 
 def column(*values: float) -> np.ndarray:
@@ -73,7 +73,7 @@ def test_a_sure_and_wrong_answer_costs_what_it_costs_in_keras():
 
 
 def test_logits_become_probabilities():
-    logits = Target(name="y", encoding="binary", classes=[False, True], from_logits=True)
+    logits = Target(output="output", columns=["y"], encoding="binary", classes=[False, True], from_logits=True)
     report = report_of(logits, column(-math.log(3), math.log(3), 0.5), column(0, 1, 0))
     assert report["classes"] == [False, True]
     assert report["roc"][0]["thresholds"] == pytest.approx([None, 0.75, 0.25])
@@ -81,7 +81,7 @@ def test_logits_become_probabilities():
 
 
 def test_logits_that_are_sure_and_wrong_are_not_raised():
-    logits = Target(name="y", encoding="binary", classes=[0, 1], from_logits=True)
+    logits = Target(output="output", columns=["y"], encoding="binary", classes=[0, 1], from_logits=True)
     assert report_of(logits, column(30, 30), column(0, 1))["log_loss"] == pytest.approx(30 / 2, rel=1e-5)
 
 
@@ -129,7 +129,7 @@ SOFTMAX = [[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.5, 0.25, 0.25], [0.25, 0.25,
 @pytest.mark.parametrize("encoding", ["index", "one_hot"])
 def test_several_classes_are_told_apart_one_against_the_rest(encoding):
     truth = places(0, 0, 2, 2) if encoding == "index" else np.eye(3, dtype=np.float32)[[0, 0, 2, 2]]
-    report = report_of(Target(name="y", encoding=encoding, classes=["a", "b", "c"]), SOFTMAX, truth)
+    report = report_of(Target(output="output", columns=["y"], encoding=encoding, classes=["a", "b", "c"]), SOFTMAX, truth)
     assert report["confusion_matrix"] == [[1, 1, 0], [0, 0, 0], [1, 0, 1]]
     assert report["accuracy"] == 0.5
     assert report["log_loss"] == pytest.approx(math.log(2) / 2 + math.log(4) / 2)
@@ -160,7 +160,7 @@ def test_calibration_of_several_classes_looks_at_the_likeliest_one():
 
 
 def test_many_classes_have_a_bounded_report():
-    classes = Target(name="y", encoding="index", classes=list(range(150)))
+    classes = Target(output="output", columns=["y"], encoding="index", classes=list(range(150)))
     truth = np.concatenate([np.arange(150), np.arange(100, 150)])
     report = report_of(classes, np.eye(150)[truth], truth[:, None].astype(np.int32))
     assert report["confusion_matrix"] is None
@@ -173,7 +173,7 @@ def test_many_classes_have_a_bounded_report():
 
 
 def test_very_many_classes_are_not_all_listed():
-    classes = Target(name="y", encoding="index", classes=list(range(1500)))
+    classes = Target(output="output", columns=["y"], encoding="index", classes=list(range(1500)))
     report = report_of(classes, np.full((2, 1500), 1 / 1500), places(7, 1400))
     assert report["classes"] == [row["label"] for row in report["per_class"]] == [*range(999), 1400]
 
@@ -222,7 +222,7 @@ def random_rows(encoding: str) -> tuple[Target, np.ndarray, np.ndarray]:
     drawn = chance.integers(0, len(classes), 50)
     truth = np.eye(len(classes))[drawn] if encoding == "one_hot" else drawn[:, None]
     outputs = chance.normal(size=(50, 1 if encoding == "binary" else len(classes)))
-    return Target(name="y", encoding=encoding, classes=classes, from_logits=True), outputs, truth
+    return Target(output="output", columns=["y"], encoding=encoding, classes=classes, from_logits=True), outputs, truth
 
 
 # Numbers
@@ -327,7 +327,9 @@ def anything(draw: st.DrawFn) -> tuple[Target, np.ndarray, np.ndarray]:
     else:
         drawn = draw(arrays.arrays(np.int32, rows, elements=st.integers(0, len(SOME_CLASSES[encoding]) - 1)))
         truth = np.eye(3, dtype=np.float32)[drawn] if encoding == "one_hot" else drawn[:, None]
-        target = Target(name="y", encoding=encoding, classes=SOME_CLASSES[encoding], from_logits=draw(st.booleans()))
+        target = Target(
+            output="output", columns=["y"], encoding=encoding, classes=SOME_CLASSES[encoding], from_logits=draw(st.booleans())
+        )
     own_width = truth.shape[1] if encoding in ("number", "binary") else 3
     shape = (rows, draw(st.sampled_from([own_width] * 4 + [width])))
     numbers = draw(st.sampled_from([st.floats(0, 1, width=32), st.floats(width=32)]))
@@ -346,7 +348,7 @@ def test_class_baselines_count_the_training_rows(monkeypatch):
     monkeypatch.setattr(evaluation, "BLOCK_CELLS", 3)
     assert baseline_of(YES_OR_NO, column(0, 1, 1, 1)) == ClassBaseline(frequencies=[0.25, 0.75])
     assert baseline_of(THREE, places(0, 2, 2, 1)) == ClassBaseline(frequencies=[0.25, 0.25, 0.5])
-    one_hot = Target(name="y", encoding="one_hot", classes=[1, 2])
+    one_hot = Target(output="output", columns=["y"], encoding="one_hot", classes=[1, 2])
     assert baseline_of(one_hot, np.eye(2)[[1, 1, 0, 1]]) == ClassBaseline(frequencies=[0.25, 0.75])
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from service.errors import InvalidInput
-from service.features.encoding import encode_columns, encode_rows, encode_target
-from service.features.fitting import fit_table_plan
+from service.features.encoding import encode_columns, encode_target
 from service.training import reading
 from service.training.examples import Examples, encode_rows_of
 from service.training.reading import load
+from tests.planning import encode_one, plan_table, table_of
 from tests.unit.training.conftest import store_table
 from tests.unit.training.tables import (
     BINARY,
@@ -41,11 +41,11 @@ def test_the_files_are_what_encoding_the_whole_table_gives(split, loss, tmp_path
     wish = wanted("sick", loss, FEATURES, validation_split=0.3, split=split)
     examples = encoded(tmp_path, wish)
     columns = dict(load(store_table(tmp_path, TABLE)).columns)
-    x, y = encode_columns(examples.plan.input, columns), encode_target(examples.target, columns["sick"])
-    ranks = [np.rint(part.x[:, 1] * rank_width(examples) + rank_offset(examples)) for part in parts(examples)]
+    x, y = encode_columns(table_of(examples.plan), columns), encode_target(examples.targets[0], columns["sick"])
+    ranks = [np.rint(part.inputs[0][:, 1] * rank_width(examples) + rank_offset(examples)) for part in parts(examples)]
     for part, rows in zip(parts(examples), ranks, strict=True):
-        assert (part.x == x[rows.astype(int)]).all()
-        assert (part.y == y[rows.astype(int)]).all()
+        assert (part.inputs[0] == x[rows.astype(int)]).all()
+        assert (part.targets[0] == y[rows.astype(int)]).all()
         assert (np.diff(rows) > 0).all()
     assert sorted(np.concatenate(ranks)) == list(range(ROWS))
     assert (examples.train.rows, examples.validation.rows) == (14, 6)
@@ -56,22 +56,22 @@ def parts(examples: Examples) -> list:
 
 
 def rank_width(examples: Examples) -> float:
-    return examples.plan.input.columns[1].divisor
+    return table_of(examples.plan).columns[1].divisor
 
 
 def rank_offset(examples: Examples) -> float:
-    return examples.plan.input.columns[1].offset
+    return table_of(examples.plan).columns[1].offset
 
 
 @pytest.mark.parametrize("split", ["last", "random"])
 def test_the_plan_is_that_of_the_training_rows_alone(split, tmp_path):
     wish = wanted("sick", SPARSE, FEATURES, validation_split=0.3, split=split)
     examples = encoded(tmp_path, wish)
-    rows = np.rint(examples.train.x[:, 1] * rank_width(examples) + rank_offset(examples)).astype(int)
+    rows = np.rint(examples.train.inputs[0][:, 1] * rank_width(examples) + rank_offset(examples)).astype(int)
     columns = dict(load(store_table(tmp_path, TABLE)).columns)
-    of_training_rows = fit_table_plan(
+    of_training_rows = plan_table(
         {name: values if name == "sick" else values[rows] for name, values in columns.items()},
-        wish.features, "sick", wish.loss, np.ones(len(rows), bool),
+        wish.features, "sick", wish.losses["output"], np.ones(len(rows), bool),
     )  # fmt: skip
     assert examples.plan == of_training_rows.plan
     assert examples.about.chosen == of_training_rows.chosen
@@ -80,18 +80,18 @@ def test_the_plan_is_that_of_the_training_rows_alone(split, tmp_path):
 @pytest.mark.parametrize("split", ["last", "random"])
 def test_the_raw_rows_are_a_request_that_gives_the_first_training_rows(split, tmp_path):
     examples = encoded(tmp_path, wanted("sick", SPARSE, FEATURES, validation_split=0.3, split=split))
-    rows, warnings = encode_rows(examples.plan, json.loads(json.dumps(examples.about.raw)))
+    rows, warnings = encode_one(examples.plan, json.loads(json.dumps(examples.about.raw)))
     assert warnings == []
-    assert (rows == examples.train.x[:2]).all()
+    assert (rows == examples.train.inputs[0][:2]).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint8, bool])
 def test_the_raw_rows_of_an_array_are_a_request_too(dtype, tmp_path):
     x = np.random.default_rng(0).integers(0, 2, (8, 2, 3)).astype(dtype)
     examples = encoded(tmp_path, wanted("y", BINARY), x=x, y=np.arange(8) % 2)
-    rows, _ = encode_rows(examples.plan, json.loads(json.dumps(examples.about.raw)))
+    rows, _ = encode_one(examples.plan, json.loads(json.dumps(examples.about.raw)))
     assert (rows == x[:2]).all()
-    assert (examples.train.x == x).all()
+    assert (examples.train.inputs[0] == x).all()
 
 
 def test_a_second_folder_of_the_same_wish_has_the_same_bytes(tmp_path):
@@ -118,7 +118,7 @@ def test_a_stratified_split_of_one_hot_rows_keeps_their_proportions(loss, tmp_pa
     y = np.eye(3, dtype=np.float32)[places] if loss == CATEGORICAL else places
     wish = wanted("y", loss, validation_split=0.5, split="stratified")
     examples = encoded(tmp_path, wish, x=np.arange(20.0), y=y)
-    validation = examples.validation.y.argmax(axis=1) if loss == CATEGORICAL else examples.validation.y[:, 0]
+    validation = examples.validation.targets[0].argmax(axis=1) if loss == CATEGORICAL else examples.validation.targets[0][:, 0]
     assert np.bincount(validation).tolist() == [5, 3, 2]
 
 
@@ -146,7 +146,7 @@ def test_a_validation_dataset_is_encoded_by_the_plan_of_the_training_rows(tmp_pa
     examples = encoded(tmp_path, wanted("sick", SPARSE, FEATURES), other)
     columns = dict(load(store_table(tmp_path, other)).columns)
     assert (examples.train.rows, examples.validation.rows) == (20, 8)
-    assert (examples.validation.x == encode_columns(examples.plan.input, columns)).all()
+    assert (examples.validation.inputs[0] == encode_columns(table_of(examples.plan), columns)).all()
     assert examples.plan == encoded(tmp_path / "alone", wanted("sick", SPARSE, FEATURES)).plan
 
 
@@ -185,7 +185,7 @@ ARRAYS = {"x": np.zeros((6, 2, 3), np.float32), "y": np.arange(6.0)}
             {"x": np.zeros((6, 2, 3), np.float32), "y": np.zeros((6, 2))},
             r"'y' of the validation dataset has rows of shape \(2,\)",
         ),
-        ({**ARRAYS, "z": np.zeros(6)}, "2 arrays beside the target"),
+        ({"z": ARRAYS["x"], "y": ARRAYS["y"]}, "validation dataset has no array 'x'"),
         (
             {"x": np.full((6, 2, 3), np.nan, np.float32), "y": np.arange(6.0)},
             "'x' of the validation dataset has no finite number",
@@ -240,4 +240,4 @@ def test_one_hot_rows_that_do_not_add_up_are_refused_with_their_row(bad, tmp_pat
 
 def test_shares_of_several_classes_are_a_target(tmp_path):
     y = np.array([[0.25, 0.75], [1.0, 0.0]] * 4, np.float32)
-    assert (encoded(tmp_path, wanted("y", CATEGORICAL), x=np.arange(8.0), y=y).train.y == y).all()
+    assert (encoded(tmp_path, wanted("y", CATEGORICAL), x=np.arange(8.0), y=y).train.targets[0] == y).all()

@@ -27,7 +27,7 @@ Batches = list[list[int]]
 def numbered(rows: int, is_weighted: bool = False) -> Part:
     """Rows that are their own numbers, in every array."""
     numbers = np.arange(rows)
-    return Part(numbers[:, None], -numbers[:, None], numbers * 0.5 if is_weighted else None)
+    return Part((numbers[:, None],), (-numbers[:, None],), numbers * 0.5 if is_weighted else None)
 
 
 def batches_of(block: Block, batch_size: int) -> Batches:
@@ -214,6 +214,6 @@ def test_rows_of_a_window_that_was_passed_over_are_not_read(monkeypatch):
             return np.asarray(self)[key]
 
     x = np.arange(TRAIN_ROWS)[:, None].view(Watched)
-    part = Part(x, np.zeros((TRAIN_ROWS, 1)))
+    part = Part((x,), (np.zeros((TRAIN_ROWS, 1)),))
     next(training_blocks(part, Order(TRAIN_ROWS, SEED, False, chunk_rows=5), Pace(5, 9, 1), 0, 6))
     assert read == [30, 35]

@@ -31,7 +31,7 @@ def noise() -> Examples:
 
 
 def new_model() -> keras.Model:
-    return build_model(Definition.model_validate({"layers": LAYERS}), (3,), 1000, seed=SEED)
+    return build_model(Definition.model_validate({"layers": LAYERS}), [(3,)], 1000, seed=SEED)
 
 
 def fitted(tmp_path, **fields) -> tuple[list, list]:
@@ -76,13 +76,13 @@ def plain_fit(orders, **arguments) -> tuple[list, list]:
     """What ``model.fit`` of Keras alone gives, with the rows of each epoch in the given order."""
     examples, model = noise(), new_model()
     compile_model(model, COMPILE, 1)
-    validation = (examples.validation.x, examples.validation.y)
+    validation = (examples.validation.inputs[0], examples.validation.targets[0])
 
     def batches():
         for rows in orders:
             for start in range(0, len(rows), 7):
                 chosen = rows[start : start + 7]
-                yield examples.train.x[chosen], examples.train.y[chosen]
+                yield examples.train.inputs[0][chosen], examples.train.targets[0][chosen]
 
     history = model.fit(
         batches(), epochs=2, validation_data=validation, validation_batch_size=7, verbose=0, shuffle=False, **arguments

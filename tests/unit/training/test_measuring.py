@@ -12,10 +12,9 @@ from service.spec.evaluation import Evaluation
 from service.spec.fit import FitSpec
 from service.training import measuring
 from service.training.building import build_model, compile_model
-from service.training.evaluation import baseline_of
 from service.training.examples import Part
 from service.training.fitting import compile_for_fit
-from service.training.measuring import keras_metrics, measure, predict
+from service.training.measuring import Measuring, baselines_of, keras_metrics, predict
 from service.training.wishes import StopAsked, Wishes
 
 ROWS, BATCH = 50, 8
@@ -28,20 +27,20 @@ LAYERS = [
 REGRESSION = [*LAYERS[:3], {"type": "Dense", "units": 1}]
 CLASSES = {"optimizer": "adam", "loss": "SparseCategoricalCrossentropy", "metrics": ["accuracy"]}
 NUMBERS = {"optimizer": "adam", "loss": "mse", "metrics": ["mae", "RootMeanSquaredError"]}
-THREE = Target(name="y", encoding="index", classes=["a", "b", "c"])
-NUMBER = Target(name="y", encoding="number")
+THREE = Target(output="output", columns=["y"], encoding="index", classes=["a", "b", "c"])
+NUMBER = Target(output="output", columns=["y"], encoding="number")
 CASES = [(LAYERS, CLASSES, THREE), (REGRESSION, NUMBERS, NUMBER)]
 
 
 def model_of(layers: list[dict[str, Any]], seed: int = 3) -> keras.Model:
-    return build_model(Definition.model_validate({"layers": layers}), (4,), 1000, seed=seed)
+    return build_model(Definition.model_validate({"layers": layers}), [(4,)], 1000, seed=seed)
 
 
 def part_of(target: Target, weighted: bool = False, rows: int = ROWS) -> Part:
     random = np.random.default_rng(1)
     y = random.integers(0, 3, (rows, 1)).astype(np.int32) if target.classes else random.normal(size=(rows, 1)).astype(np.float32)
     weights = random.random(rows).astype(np.float32) if weighted else None
-    return Part(random.normal(size=(rows, 4)).astype(np.float32), y, weights)
+    return Part((random.normal(size=(rows, 4)).astype(np.float32),), (y,), weights)
 
 
 def compiled(layers: list[dict[str, Any]], settings: dict[str, Any], part: Part) -> keras.Model:
@@ -51,7 +50,7 @@ def compiled(layers: list[dict[str, Any]], settings: dict[str, Any], part: Part)
 
 
 def measured(model: keras.Model, part: Part, target: Target, wishes: Wishes | None = None) -> dict[str, Any]:
-    return measure(model, part, BATCH, target, baseline_of(target, part.y), wishes or Wishes())
+    return Measuring(model, BATCH, [target], baselines_of([target], part.targets), wishes or Wishes()).measure(part)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -103,7 +102,7 @@ def test_scores_of_many_rows_are_of_the_first_ones_and_say_so(monkeypatch):
     whole = measured(model, part, NUMBER)
     monkeypatch.setattr(measuring, "MAX_SCORED_ROWS", 20)
     first = measured(model, part, NUMBER)
-    of_first_rows = measured(model, Part(part.x[:20], part.y[:20]), NUMBER)
+    of_first_rows = measured(model, Part((part.inputs[0][:20],), (part.targets[0][:20],)), NUMBER)
     assert first["rows"] == 20
     assert first["mae"] == of_first_rows["mae"]
     assert first["metrics"] == whole["metrics"]
@@ -114,10 +113,10 @@ def test_scores_of_many_rows_are_of_the_first_ones_and_say_so(monkeypatch):
 def test_outputs_are_computed_a_block_at_a_time(monkeypatch):
     part = part_of(THREE)
     model = compiled(LAYERS, CLASSES, part)
-    whole = predict(model, part.x, Wishes())
+    whole = predict(model, part.inputs, Wishes())[0]
     monkeypatch.setattr(measuring, "OUTPUT_ROWS", 7)
     assert whole.shape == (ROWS, 3)
-    np.testing.assert_allclose(predict(model, part.x, Wishes()), whole, rtol=1e-6)
+    np.testing.assert_allclose(predict(model, part.inputs, Wishes())[0], whole, rtol=1e-6)
 
 
 @pytest.mark.parametrize("looks", [0, 1, 3])
@@ -127,7 +126,10 @@ def test_a_stop_while_measuring_is_obeyed_at_the_next_batch(looks, monkeypatch):
     part = part_of(THREE)
     model = compiled(LAYERS, CLASSES, part)
     model.steps_per_execution = 1
-    for doing in (lambda wishes: keras_metrics(model, part, BATCH, wishes), lambda wishes: predict(model, part.x, wishes)):
+    for doing in (
+        lambda wishes: keras_metrics(model, part, BATCH, wishes),
+        lambda wishes: predict(model, part.inputs, wishes),
+    ):
         seen: list[None] = []
 
         def stop(seen: list[None] = seen) -> str | None:

@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from service.features.plan import ArrayInput, FeaturePlan, Target
 from service.serving.engine import OnnxEngine
 from service.training.failures import describe_failure
 from service.training.publishing import compare, export
 
 # Keras patches tf2onnx for NumPy 2 by asking whether np.object is there, at which NumPy warns.
 pytestmark = pytest.mark.filterwarnings("ignore:In the future `np.object` will be defined:FutureWarning")
+
+PLAN = FeaturePlan(
+    inputs=[ArrayInput(name="input", array="x", shape=[3], dtype="float32")],
+    targets=[Target(output="output", columns=["y"], encoding="number")],
+)
 
 
 def model_of(units: int, seed: int = 0) -> keras.Model:
@@ -20,8 +26,8 @@ def model_of(units: int, seed: int = 0) -> keras.Model:
 
 
 def test_an_export_that_answers_otherwise_is_found_out(tmp_path):
-    export(model_of(2, seed=0), tmp_path / "model.onnx")
-    parity = compare(model_of(2, seed=1), OnnxEngine(tmp_path / "model.onnx"), np.ones((4, 3), np.float32))
+    export(model_of(2, seed=0), tmp_path / "model.onnx", PLAN)
+    parity = compare(model_of(2, seed=1), OnnxEngine(tmp_path / "model.onnx"), [np.ones((4, 3), np.float32)], PLAN)
     assert not parity.agrees
     assert "differ by up to" in parity.reason
     assert parity.max_abs_difference > 0
@@ -29,9 +35,9 @@ def test_an_export_that_answers_otherwise_is_found_out(tmp_path):
 
 def test_a_faithful_export_agrees_whatever_the_number_of_rows(tmp_path):
     model = model_of(4)
-    export(model, tmp_path / "model.onnx")
+    export(model, tmp_path / "model.onnx", PLAN)
     for rows in (1, 5):
-        parity = compare(model, OnnxEngine(tmp_path / "model.onnx"), np.ones((rows, 3), np.float32))
+        parity = compare(model, OnnxEngine(tmp_path / "model.onnx"), [np.ones((rows, 3), np.float32)], PLAN)
         assert parity.agrees, parity.reason
 
 

@@ -14,10 +14,10 @@ import numpy as np
 import psutil
 import pytest
 
-from service.features.encoding import encode_rows
 from service.features.plan import read_plan
 from service.serving.engine import OnnxEngine
 from service.spec.frames import EpochEnded, Failed, Finished, PhaseStarted, Planned, Progress, Stop
+from tests.planning import encode_one
 from tests.unit.training.conftest import TrainerProcess, make_job, store_arrays, store_table
 
 MEAN_SQUARED_ERROR = {"optimizer": {"type": "SGD"}, "loss": {"type": "MeanSquaredError"}}
@@ -93,7 +93,7 @@ def test_the_onnx_answers_the_example_as_keras_does(finished, files):
     assert publication.parity.max_abs_difference < 1e-5
     engine = OnnxEngine(Path(files["model.onnx"]))
     assert (engine.inputs, engine.outputs) == (publication.inputs, publication.outputs)
-    encoded, warnings = encode_rows(read_plan(publication.plan), publication.example["rows"])
+    encoded, warnings = encode_one(read_plan(publication.plan), publication.example["rows"])
     assert warnings == []
     expected = keras.saving.load_model(files["model.keras"])(encoded)
     np.testing.assert_allclose(engine.run({"input": encoded})[0], expected, atol=1e-5)

@@ -6,7 +6,6 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 from service.errors import InvalidInput
-from service.features.encoding import encode_rows
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.features import FeaturesSpec
@@ -17,6 +16,7 @@ from service.training.examples import Wanted
 from service.training.fitting import Fit, compile_for_fit
 from service.training.snapshots import Budget
 from service.training.wishes import Wishes
+from tests.planning import encode_one
 from tests.unit.training.tables import BINARY, CATEGORICAL, FEATURES, SPARSE, SQUARED, TABLE, encoded, refusal, wanted
 
 
@@ -94,7 +94,7 @@ def test_class_weights_give_the_weights_that_keras_gives(loss, tmp_path):
     class_weight = {"0": 0.25, "2": 7.5}
     spec = FitSpec(epochs=3, batch_size=7, shuffle=False, class_weight=class_weight)
     compile_spec = CompileSpec.model_validate({"optimizer": "adam", "loss": loss, "metrics": ["accuracy"]})
-    examples = encoded(tmp_path, Wanted(FeaturesSpec(), "y", compile_spec.loss, spec, 5), x=x, y=y)
+    examples = encoded(tmp_path, Wanted(FeaturesSpec(), "y", ["input"], {"output": compile_spec.loss}, spec, 5), x=x, y=y)
     ours = new_model()
     compile_for_fit(ours, compile_spec, examples.train, spec)
     Fit(ours, examples, spec, 5, lambda frame: None, Wishes(), lambda *_: None, Budget(60, 0), tmp_path).run(None)
@@ -106,7 +106,7 @@ def test_class_weights_give_the_weights_that_keras_gives(loss, tmp_path):
 
 
 def new_model() -> keras.Model:
-    return build_model(Definition.model_validate(LAYERS), (3,), 1000, seed=5)
+    return build_model(Definition.model_validate(LAYERS), [(3,)], 1000, seed=5)
 
 
 # Weights of rows
@@ -119,8 +119,8 @@ def test_a_column_of_weights_is_no_feature(tmp_path):
     assert examples.about.chosen["weight"] == "weight of the row"
     assert examples.about.warnings == []
     assert "weight" not in examples.about.raw[0]
-    rows, _ = encode_rows(examples.plan, examples.about.raw)
-    assert (rows == examples.train.x[:2]).all()
+    rows, _ = encode_one(examples.plan, examples.about.raw)
+    assert (rows == examples.train.inputs[0][:2]).all()
 
 
 @pytest.mark.parametrize("shape", [(20,), (20, 1)])

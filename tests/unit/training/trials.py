@@ -97,7 +97,7 @@ class Trial:
         spec = CompileSpec.model_validate({"optimizer": self.optimizer, "loss": "mse", "metrics": ["mae"]})
         fit_spec = FitSpec.model_validate({"epochs": EPOCHS, "batch_size": BATCH_SIZE, **self.fit})
         definition = Definition.model_validate({"layers": self.layers})
-        self.model = build_model(definition, self.shape, 1000, SEED, fit_spec.dtype_policy)
+        self.model = build_model(definition, [self.shape], 1000, SEED, fit_spec.dtype_policy)
         examples = self._data(spec)
         compile_for_fit(self.model, spec, examples.train, fit_spec)
         self.logs = Path(tempfile.mkdtemp(dir=self.folder)) if self.folder else Path()
@@ -111,8 +111,9 @@ class Trial:
         if not self.is_weighted:
             return examples
         weights = noise.uniform(0, 2, size=ROWS).astype(np.float32)
-        train = Part(*examples.train.arrays, weights[:TRAIN_ROWS])
-        return Examples(train, Part(*examples.validation.arrays, weights[TRAIN_ROWS:]), examples.about)
+        validation = examples.validation
+        train = Part(examples.train.inputs, examples.train.targets, weights[:TRAIN_ROWS])
+        return Examples(train, Part(validation.inputs, validation.targets, weights[TRAIN_ROWS:]), examples.about)
 
     def _save(self, state: State, began_at: float) -> None:
         self.saved.append(state)

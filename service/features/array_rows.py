@@ -1,0 +1,89 @@
+"""Lays the rows of a request out as arrays of numbers, and says what is wrong with them and where."""
+
+from typing import Any
+
+import numpy as np
+
+from service.errors import InvalidInput, Problem
+from service.features.arrays import encode_array
+from service.features.plan import ArrayInput
+from service.features.raw import Array, escape
+from service.features.rows import MAX_PROBLEMS, shown
+
+
+def encode_array_rows(inputs: list[ArrayInput], rows: list[Any], pointer: str) -> list[Array]:
+    """The tensor of each input. Raises InvalidInput."""
+    names = [entry.name for entry in inputs]
+    if len(inputs) == 1:
+        name = names[0]
+        if all(type(row) is dict and row.keys() == {name} for row in rows):
+            return [_encode(inputs[0], [row[name] for row in rows], pointer, f"/{escape(name)}")]
+        return [_encode(inputs[0], rows, pointer, "")]
+    problems = list(_without_inputs(names, rows, pointer))
+    if problems:
+        raise InvalidInput(f"Some rows cannot be used. {problems[0].pointer}: {problems[0].message}", problems)
+    return [_encode(entry, [row[entry.name] for row in rows], pointer, f"/{escape(entry.name)}") for entry in inputs]
+
+
+def _without_inputs(names: list[str], rows: list[Any], pointer: str) -> list[Problem]:
+    """The rows that are no objects with every input."""
+    problems: list[Problem] = []
+    expected = f"an object with {', '.join(names[:10])}"
+    for index, row in enumerate(rows):
+        if not isinstance(row, dict):
+            problems.append(Problem(f"{pointer}/{index}", "The model has several inputs.", shown(row), expected))
+        elif row.keys() != set(names):
+            wrong = next(name for name in [*names, *row] if name not in row or name not in names)
+            message = f"The row has no '{wrong[:80]}'." if wrong in names else f"The model has no input '{wrong[:80]}'."
+            problems.append(Problem(f"{pointer}/{index}", message, None, expected))
+        if len(problems) == MAX_PROBLEMS:
+            break
+    return problems
+
+
+def _encode(plan: ArrayInput, rows: list[Any], pointer: str, end: str) -> Array:
+    """``end``: where the numbers stand in a row."""
+    values = _as_numbers(rows)
+    if values is None or values.shape[1:] != tuple(plan.shape):
+        raise _bad_rows(plan, rows, pointer, end)
+    encoded = encode_array(plan, values)
+    if not np.isfinite(encoded).all():
+        row = int(np.argwhere(~np.isfinite(encoded))[0][0])
+        message = "A number is not finite or too large."
+        problem = Problem(f"{pointer}/{row}{end}", message, expected=f"finite {plan.dtype} numbers")
+        raise InvalidInput(f"Row {row} holds a number that is not finite.", [problem])
+    return encoded
+
+
+def _as_numbers(values: Any) -> Array | None:
+    """Nested lists as an array of numbers; None when they are ragged or hold anything else, booleans too."""
+    if _holds_booleans(values):
+        return None
+    try:
+        array = np.array(values)
+    except (ValueError, OverflowError):
+        return None
+    return array if array.dtype.kind in "iuf" else None
+
+
+def _holds_booleans(values: Any) -> bool:
+    """Whether numpy would quietly turn a boolean into a number; whole lists are looked at, since single items are slow."""
+    if not isinstance(values, list):
+        return isinstance(values, bool)
+    kinds = set(map(type, values))
+    return bool in kinds or (list in kinds and any(map(_holds_booleans, values)))
+
+
+def _bad_rows(plan: ArrayInput, rows: list[Any], pointer: str, end: str) -> InvalidInput:
+    expected = f"numbers of shape {tuple(plan.shape)}"
+    problems = []
+    for index, row in enumerate(rows):
+        values, where = _as_numbers(row), f"{pointer}/{index}{end}"
+        if values is None:
+            problems.append(Problem(where, "The row is ragged or holds something else than numbers.", shown(row), expected))
+        elif values.shape != tuple(plan.shape):
+            problems.append(Problem(where, "The row has the wrong shape.", f"shape {values.shape}", expected))
+        if len(problems) == MAX_PROBLEMS:
+            break
+    message = f"Every row must be {expected}."
+    return InvalidInput(message, problems or [Problem(pointer, "The rows do not fit together.", None, expected)])

@@ -1,0 +1,139 @@
+"""Whole models as layers of a model: ``keras.Sequential`` and ``keras.Model``. Source: https://keras.io/api/models."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from service.spec.base import ObjectName, Spec
+from service.spec.graph import MAX_INPUTS, Graph, Reference, connect, in_a_row
+from service.spec.layers.fields import Layer, LayerBase, check_stands_in_a_row
+
+MAX_LAYERS = 900
+"""Layers of a model, those of models inside it included: Keras walks through them by recursion."""
+MAX_NESTED = 6
+"""Models inside each other."""
+
+Dimension = Annotated[int, Field(ge=1, le=100_000_000)]
+RowShape = Annotated[list[Dimension | None], Field(min_length=1, max_length=5)]
+Layers = Annotated[list[Layer], Field(min_length=1, max_length=MAX_LAYERS)]
+LayerInARow = Annotated[Layer, AfterValidator(check_stands_in_a_row)]
+LayersInARow = Annotated[list[LayerInARow], Field(min_length=1, max_length=MAX_LAYERS)]
+Outputs = Annotated[list[Reference], Field(min_length=1, max_length=MAX_INPUTS)]
+
+
+class ModelInput(Spec):
+    """Something that goes into a model: a `keras.Input`."""
+
+    name: ObjectName
+    """Name of the input, by which layers take it, and rows and columns are given to it."""
+    shape: RowShape | None = None
+    """Shape of one example without the batch axis; left out, it is taken from the dataset."""
+    dtype: Literal["float32", "int32", "int64"] = "float32"
+    """What its numbers are turned into; an Embedding takes either."""
+
+
+class InnerInput(ModelInput):
+    """Something that goes into a model inside another one."""
+
+    shape: RowShape
+    """Shape of one example without the batch axis."""
+
+
+Inputs = Annotated[list[ModelInput], Field(min_length=1, max_length=MAX_INPUTS)]
+InnerInputs = Annotated[list[InnerInput], Field(min_length=1, max_length=MAX_INPUTS)]
+
+
+class NestedModel(LayerBase):
+    """What models inside a model have in common."""
+
+    namespace: ClassVar[str] = "keras"
+    layers: list[Layer]
+
+    @cached_property
+    def graph(self) -> Graph:
+        """How the layers hang together."""
+        return in_a_row(self.layers)
+
+
+class Sequential(NestedModel):
+    """Layers in a row that count as one layer, such as an encoder that is used twice."""
+
+    no_arguments: ClassVar[frozenset[str]] = NestedModel.no_arguments | {"input_shape"}
+
+    type: Literal["Sequential"] = "Sequential"
+    layers: LayersInARow
+    """The layers, each fed by the one before it."""
+    input_shape: RowShape | None = None
+    """Shape of one example without the batch axis; left out, it is what goes in."""
+
+    @model_validator(mode="after")
+    def _is_not_too_deep(self) -> Self:
+        check_nesting(self.layers)
+        return self
+
+
+class Functional(NestedModel):
+    """A graph of layers that counts as one layer: a `keras.Model` with its own inputs and outputs."""
+
+    type: Literal["Functional"] = "Functional"
+    aliases = ("Model",)
+    inputs: InnerInputs
+    """What goes in."""
+    layers: Layers
+    """The layers, each with a `name` and with `inbound`: the names of what goes into it."""
+    outputs: Outputs
+    """Names of the layers whose outputs come out."""
+
+    @cached_property
+    def graph(self) -> Graph:
+        """How the layers hang together."""
+        return connect(self.inputs, self.layers, self.outputs)
+
+    @property
+    def input_counts(self) -> tuple[int, int]:
+        """As many as it has."""
+        return len(self.inputs), len(self.inputs)
+
+    @property
+    def output_count(self) -> int:
+        """As many as it has."""
+        return len(self.outputs)
+
+    @model_validator(mode="after")
+    def _is_connected(self) -> Self:
+        check_nesting(self.layers)
+        assert self.graph
+        return self
+
+
+def check_nesting(layers: list[LayerBase]) -> None:
+    """Raise PydanticCustomError where models lie too deep inside each other, or have too many layers altogether."""
+    depth, count = max(map(_depth, layers), default=0), count_layers(layers)
+    if depth > MAX_NESTED:
+        message = "Models are nested in each other {depth} times. At most {most} times makes sense."
+        raise PydanticCustomError("nested_too_deeply", message, {"depth": depth, "most": MAX_NESTED})
+    if count > MAX_LAYERS:
+        message = "The model has {count} layers, those of models inside it included. At most {most} can be built."
+        raise PydanticCustomError("too_many_layers", message, {"count": count, "most": MAX_LAYERS})
+
+
+def count_layers(layers: list[LayerBase]) -> int:
+    """Number of layers, those inside of others included."""
+    return sum(1 + count_layers(list(inside(layer))) for layer in layers)
+
+
+def inside(layer: LayerBase) -> Iterator[LayerBase]:
+    """The layers that a layer holds: those of a model, or the one that is wrapped."""
+    for value in dict(layer).values():
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, LayerBase):
+                yield inner
+
+
+def _depth(layer: LayerBase) -> int:
+    """Number of models inside each other, this one included."""
+    deepest = max(map(_depth, inside(layer)), default=0)
+    return deepest + 1 if isinstance(layer, NestedModel) else deepest
