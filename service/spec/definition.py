@@ -10,12 +10,16 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from service.spec.base import Spec
 from service.spec.graph import Graph, connect, in_a_row
 from service.spec.keras_json import read_keras_json
-from service.spec.layers.fields import check_stands_in_a_row
-from service.spec.layers.models import Inputs, Layers, Outputs, RowShape, check_nesting
+from service.spec.layers.fields import LayerBase, check_stands_in_a_row
+from service.spec.layers.models import Functional, Inputs, Layers, Outputs, RowShape, check_nesting, inside
 
 INPUT, OUTPUT = "input", "output"
 """Names of the tensors that go into a Sequential and come out of it."""
 MAX_LAYERS_IN_A_ROW = 500
+
+
+def _is_graph(layer: LayerBase) -> bool:
+    return isinstance(layer, Functional) or any(map(_is_graph, inside(layer)))
 
 
 class Definition(Spec):
@@ -44,6 +48,11 @@ class Definition(Spec):
     def is_functional(self) -> bool:
         """Whether its layers name what goes into them."""
         return self.inputs is not None
+
+    @property
+    def holds_graph(self) -> bool:
+        """Whether anywhere in it the output of a layer may go into several others."""
+        return self.is_functional or any(map(_is_graph, self.layers))
 
     @property
     def input_names(self) -> list[str]:

@@ -18,6 +18,8 @@ from service.spec.fit import FitSpec
 from service.spec.frames import Planned
 from service.spec.script import INDENT, Shape, build, call, compile_call, docstring, literal, spread
 
+IN_ORDER = '{"arithmetic_optimization": False}'
+"""Where layers branch, TensorFlow turns sums and products into others, and not always into the same ones."""
 LIBRARIES = {"tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy"}
 
 
@@ -93,6 +95,7 @@ def _settings(recipe: Recipe) -> list[str]:
     return [
         f"tf.config.threading.set_intra_op_parallelism_threads({recipe.plan.threads})",
         *(["tf.config.experimental.enable_op_determinism()"] if is_repeatable else []),
+        *([f"tf.config.optimizer.set_experimental_options({IN_ORDER})"] if recipe.definition.holds_graph else []),
         *([f"keras.config.set_dtype_policy({literal(policy)})"] if policy != "float32" else []),
         f"keras.utils.set_random_seed({recipe.seed})",
     ]

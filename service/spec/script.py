@@ -3,6 +3,7 @@
 Whatever comes from a client goes into a script by ``literal``, ``call`` or ``docstring`` alone, so that it stays data there.
 """
 
+import builtins
 import keyword
 import re
 import textwrap
@@ -106,7 +107,8 @@ class Variables:
     def new(self, name: str) -> str:
         """A name that nothing else has."""
         wanted = re.sub(r"\W", "_", name, flags=re.ASCII)
-        wanted = f"{wanted}_" if keyword.iskeyword(wanted) or RESERVED.fullmatch(wanted) else wanted
+        is_taken = keyword.iskeyword(wanted) or hasattr(builtins, wanted) or RESERVED.fullmatch(wanted)
+        wanted = f"{wanted}_" if is_taken else wanted
         found, number = wanted, 1
         while found in self._taken:
             number += 1

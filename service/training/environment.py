@@ -23,6 +23,15 @@ NAMES = {
 ON_A_GPU = "It was fitted on a GPU, where the order of additions is not fixed."
 
 
+def keep_sums_in_order(is_needed: bool) -> None:
+    """Whether TensorFlow shall leave sums and products in their order, instead of turning them into fewer ones.
+
+    Where the output of a layer goes into several others, what it turns them into depends on the function that they stand in, so
+    that the last bits of a fit here would not be those of a plain Keras script.
+    """
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": not is_needed})
+
+
 def versions() -> dict[str, str]:
     """Versions of the libraries that a fit uses."""
     libraries: dict[str, Any] = {"tensorflow": tf, "keras": keras, "numpy": np, "onnxruntime": onnxruntime}

@@ -19,7 +19,7 @@ from service.training.building import build_model, check_outputs, compile_model,
 from service.training.cache import EncodedCache
 from service.training.callbacks import Report
 from service.training.checks import check_examples
-from service.training.environment import inexact_by_nature, threads, versions
+from service.training.environment import inexact_by_nature, keep_sums_in_order, threads, versions
 from service.training.examples import Examples, Wanted, encode, encode_rows_of
 from service.training.fitting import Fit, Fitted, compile_for_fit, steps_of_epoch
 from service.training.measuring import Measuring, baselines_of
@@ -119,6 +119,7 @@ class Story:
         }
 
     def _model(self, examples: Examples) -> keras.Model:
+        keep_sums_in_order(self.specs.definition.holds_graph)
         model = self._build(examples, self.specs.fit.dtype_policy)
         check_outputs(model, examples.targets, [truth.shape[1:] for truth in examples.train.targets])
         check_examples(self.specs.definition, self.specs.compile, model, examples)

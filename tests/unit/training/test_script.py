@@ -21,6 +21,7 @@ from service.spec.run_script import Recipe, run_script
 from service.training import job as story
 from service.training import order
 from service.training.wishes import Wishes
+from tests.graphs import GRAPHS
 from tests.unit.training.conftest import TUTORIAL_LAYERS, TrainerProcess, make_job, store_arrays, store_table
 
 ROWS = 110
@@ -90,7 +91,8 @@ def classes(count: int) -> np.ndarray:
 class Case:
     """One run, and what it is run with."""
 
-    layers: list[dict[str, Any]]
+    layers: list[dict[str, Any]] | dict[str, Any]
+    """Layers in a row, or a whole definition."""
     compile: dict[str, Any]
     fit: dict[str, Any]
     data: Callable[[Path], DatasetFiles]
@@ -105,6 +107,27 @@ def arrays(x: np.ndarray, y: np.ndarray) -> Callable[[Path], DatasetFiles]:
 
 def table(**columns: np.ndarray) -> Callable[[Path], DatasetFiles]:
     return lambda folder: store_table(folder, columns)
+
+
+def graph_case(name: str, **fit: Any) -> Case:
+    """A functional model on arrays with the names of its inputs."""
+    document = GRAPHS[name]
+    losses = {"answer": {"type": "MeanSquaredError"}, "all": {"type": "MeanSquaredError"}}
+    losses["kind"] = {"type": "SparseCategoricalCrossentropy"}
+    inputs = {entry["name"]: noise(*entry["shape"]) for entry in document["inputs"]}
+    if "words" in inputs:
+        inputs["words"] = np.random.default_rng(1).integers(0, 10, inputs["words"].shape)
+    truth = {"y": noise(1)[:, 0], "kind_y": classes(3)}
+    settings = {"optimizer": {"type": "Adam"}, "loss": {output: losses[output] for output in document["outputs"]}}
+    targets = {output: "kind_y" if output == "kind" else "y" for output in document["outputs"]}
+    used = {name: truth[name] for name in targets.values()}
+    return Case(
+        document,
+        settings | ({"loss_weights": {"kind": 0.5}, "metrics": {"kind": ["accuracy"]}} if "kind" in targets else {}),
+        {"epochs": 3, "batch_size": 16} | fit,
+        lambda folder: store_arrays(folder, **inputs, **used),
+        {"target": targets},
+    )
 
 
 POINTS = {"a": noise()[:, None][:, 0], "b": noise(1)[:, 0]}
@@ -151,6 +174,7 @@ CASES = {
     "mixed_bfloat16": Case(NOISY_LAYERS, CLASSIFY, {"epochs": 3, "dtype_policy": "mixed_bfloat16"}, CROSS),
     "mixed_float16": Case(NOISY_LAYERS, CLASSIFY, {"epochs": 3, "dtype_policy": "mixed_float16"}, CROSS),
     "XLA": Case(LINE, {**REGRESS, "jit_compile": True}, {"epochs": 2}, NUMBERS),
+    **{name: graph_case(name, validation_split=0.2 if number % 2 else 0.0) for number, name in enumerate(GRAPHS)},
     "kept files": Case(LINE, HASTY, {"epochs": 4, "validation_split": 0.3, "callbacks": KEPT}, NUMBERS),
 }
 
@@ -216,7 +240,7 @@ def pairs(trainer: TrainerProcess, tmp_path_factory: pytest.TempPathFactory) -> 
         job = make_job(
             folder / f"run-{number}",
             case.data(folder),
-            definition={"layers": case.layers},
+            definition=case.layers if isinstance(case.layers, dict) else {"layers": case.layers},
             compile=case.compile,
             fit=case.fit,
             seed=number,
