@@ -15,6 +15,7 @@ from service.features.plan import FeaturePlan
 from service.infra.disk import is_full_disk
 from service.serving.engine import OnnxEngine
 from service.spec.frames import Parity, Publication, TensorSpec
+from service.training import onnx_operations  # noqa: F401  # registers itself with the exporter
 from service.training.examples import Examples
 from service.training.failures import shorten
 from service.training.structure import as_list, one_or_list
@@ -66,7 +67,7 @@ def export(model: keras.Model, path: Path, plan: FeaturePlan) -> None:
     """Write the ONNX graph with a free batch axis and the plan's names for its inputs and outputs."""
     inputs, outputs = _tensors(model, plan)
     signature = [tf.TensorSpec(spec.shape, tf.float32, name=f"{PREFIX}{number}") for number, spec in enumerate(inputs)]
-    model.export(str(path), format="onnx", verbose=False, input_signature=[one_or_list(signature)])
+    _answering(model).export(str(path), format="onnx", verbose=False, input_signature=[one_or_list(signature)])
     graph = onnx.load(str(path))
     names = {f"{PREFIX}{number}": spec.name for number, spec in enumerate(inputs)}
     names |= {node.name: spec.name for node, spec in zip(graph.graph.output, outputs, strict=True)}
@@ -97,6 +98,12 @@ def _export_and_compare(model: keras.Model, saved: Path, onnx_path: Path, plan: 
             raise
         traceback.print_exc(file=sys.stderr)
         return Parity(max_abs_difference=None, rows=0, agrees=False, reason=f"The export to ONNX failed: {shorten(error)}")
+
+
+def _answering(model: keras.Model) -> keras.Model:
+    """The model as predictions use it: Keras exports what changes images at random as if it were in training."""
+    inputs = one_or_list([keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in model.inputs])
+    return keras.Model(inputs, model(inputs, training=False))
 
 
 def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:

@@ -41,6 +41,30 @@ def test_a_faithful_export_agrees_whatever_the_number_of_rows(tmp_path):
         assert parity.agrees, parity.reason
 
 
+def test_what_changes_images_in_training_only_is_exported_as_predictions_see_it(tmp_path):
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.RandomFlip(), keras.layers.Flatten(), keras.layers.Dense(2)])
+    export(model, tmp_path / "model.onnx", PLAN)
+    rows = np.random.default_rng(0).random((5, 4, 4, 1), np.float32)
+    parity = compare(model, OnnxEngine(tmp_path / "model.onnx"), [rows], PLAN)
+    assert parity.agrees, parity.reason
+
+
+@pytest.mark.parametrize("activation", ["gelu", "celu"])
+def test_an_activation_of_operations_that_the_exporter_does_not_know_is_exported(activation, tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, activation=activation)])
+    export(model, tmp_path / "model.onnx", PLAN)
+    parity = compare(model, OnnxEngine(tmp_path / "model.onnx"), [np.linspace(-9, 9, 30, dtype=np.float32).reshape(10, 3)], PLAN)
+    assert parity.agrees, parity.reason
+    assert parity.max_abs_difference < 1e-5
+
+
+def test_a_number_on_a_boundary_falls_into_the_same_bin(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Discretization([-0.1, 0.5, 2.0], output_mode="one_hot")])
+    export(model, tmp_path / "model.onnx", PLAN)
+    rows = np.array([[-0.1, 0.5, 2.0], [-0.2, 0.4, 2.1]], np.float32)
+    assert compare(model, OnnxEngine(tmp_path / "model.onnx"), [rows], PLAN).max_abs_difference == 0
+
+
 @pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")])
 def test_running_out_of_memory_is_told_as_such(error):
     assert describe_failure(error).type == "out_of_memory"
