@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 from service.spec.frames import Failed, Finished, FitJob, Frame, Job, Ready, Suspended, write_frame
 from service.training.commands import Commands
@@ -27,7 +28,7 @@ def serve(commands: Commands, pipe: BinaryIO, threads: int) -> None:
     report(Ready(versions=versions(), devices=devices()))
     for job in commands.jobs():
         report(run(job, report, commands))
-        gc.collect()  # the model, its optimizer and its graphs refer to each other
+        release()
 
 
 def run(job: Job, report: Callable[[Frame], None], commands: Commands) -> Finished | Suspended | Failed:
@@ -38,6 +39,18 @@ def run(job: Job, report: Callable[[Frame], None], commands: Commands) -> Finish
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
         return describe_failure(error)
+
+
+def release() -> None:
+    """Let go of everything that a job has made: its model, its optimizer and its graphs, which refer to each other.
+
+    TensorFlow keeps the gradients of a graph for ever where they are not its own, as when an optimizer adds them up over
+    devices, and with them the graph and all weights.
+    """
+    registered = ops.gradient_registry._registry
+    for name in [name for name in registered if name.startswith("CustomGradient-")]:
+        del registered[name]
+    gc.collect()
 
 
 def configure(threads: int) -> None:
