@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from service.spec.frames import EpochEnded, Frame, Progress
 from service.training.failures import NotFinite
@@ -206,8 +207,14 @@ class StateAtEnd(keras.callbacks.Callback):
 
 
 def finite_metrics(epoch: int, logs: Logs) -> dict[str, float]:
-    """The metrics as floats, without those that are no number. Raises NotFinite when a loss is among them."""
-    metrics = {name: float(value) for name, value in (logs or {}).items()}
+    """The metrics as floats, without those that are no number. Raises NotFinite when a loss is among them.
+
+    A metric of several numbers, such as F1Score of each class, becomes one for each: ``f1_score_0``, ``f1_score_1``, …
+    """
+    metrics: dict[str, float] = {}
+    for name, value in (logs or {}).items():
+        numbers = np.ravel(value).tolist()
+        metrics |= {name: numbers[0]} if len(numbers) == 1 else {f"{name}_{place}": n for place, n in enumerate(numbers)}
     for name in ("loss", "val_loss"):
         if name in metrics and not math.isfinite(metrics[name]):
             raise NotFinite(epoch, name, metrics[name])

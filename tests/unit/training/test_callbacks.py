@@ -192,6 +192,11 @@ def test_a_metric_that_is_no_number_is_left_out():
     assert finite_metrics(1, {"loss": 1.0, "auc": math.nan}) == {"loss": 1.0}
 
 
+def test_a_metric_of_each_class_becomes_one_number_for_each():
+    logs = {"loss": 1.0, "f1_score": np.array([0.5, 1.0, math.nan]), "one": np.array([2.0])}
+    assert finite_metrics(1, logs) == {"loss": 1.0, "f1_score_0": 0.5, "f1_score_1": 1.0, "one": 2.0}
+
+
 def stopped(keep: str, after: int, monkeypatch) -> tuple[Trial, Fitted]:
     """A fit with averages that is stopped after so many batches, of training or validation; -1: before the first."""
     monkeypatch.setattr(fitting, "steps_per_execution", lambda *_: 1)
