@@ -1,6 +1,7 @@
 """Keras's ``fit`` over our blocks: as many steps at a time as keep it quick to stop."""
 
 import math
+import random
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -153,6 +154,7 @@ class Fit:
 
     @cached_property
     def _train_block(self) -> BlockFunction:
+        random.seed(self.seed)  # AugMix draws its operations from Python's own numbers, when its graph is made
         return block_function(self.model, self.model.train_step, self.examples.train, self.spec.batch_size)
 
     @cached_property
