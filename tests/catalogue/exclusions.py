@@ -69,6 +69,7 @@ EXCLUDED_ARGUMENTS: dict[str, dict[str, str]] = {
         "num_bins": "boundaries that are found from data: the feature plan's task",
         "epsilon": "how exactly boundaries are found from data",
     },
+    "R2Score": {"num_regressors": "Keras compares it with the number of rows, which no compiled fit can do"},
     "Muon": {"exclude_layers": "patterns that are searched in names: a hostile one takes for ever"},
 }
 OTHER_DEFAULTS: dict[str, dict[str, str]] = {

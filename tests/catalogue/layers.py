@@ -139,7 +139,7 @@ LAYERS: dict[str, tuple[list[int], Document, Document]] = {
     "RandomRotation": (IMAGE, {"factor": 0.25}, {}),
     "RandomSaturation": (IMAGE, {"factor": 0.25}, {}),
     "RandomSharpness": (IMAGE, {"factor": 0.25}, {}),
-    "RandomShear": (IMAGE, {}, {"x_factor": 0.25, "y_factor": [0.1, 0.2]}),
+    "RandomShear": (IMAGE, {}, {"x_factor": [0.0, 0.25], "y_factor": [0.1, 0.2]}),
     "RandomTranslation": (IMAGE, {"height_factor": 0.25, "width_factor": 0.25}, {}),
     "RandomZoom": (IMAGE, {"height_factor": 0.25}, {}),
     "ReLU": ([4], {}, {"max_value": 6.0, "negative_slope": 0.1, "threshold": 0.5}),

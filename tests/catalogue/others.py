@@ -129,7 +129,7 @@ METRICS: dict[str, tuple[str, Document, Document]] = {
     "OneHotMeanIoU": ("one_hot", {"num_classes": 3}, {"sparse_y_pred": False}),
     "Precision": ("one_hot", {}, {"top_k": 2, "class_id": 1}),
     "PrecisionAtRecall": ("binary", {"recall": 0.5}, {"num_thresholds": 4, "class_id": 0}),
-    "R2Score": ("number", {}, {"class_aggregation": "variance_weighted_average", "num_regressors": 1}),
+    "R2Score": ("number", {}, {"class_aggregation": "variance_weighted_average"}),
     "Recall": ("one_hot", {}, {"top_k": 2, "class_id": 1}),
     "RecallAtPrecision": ("binary", {"precision": 0.5}, {"num_thresholds": 4, "class_id": 0}),
     "SensitivityAtSpecificity": ("binary", {"specificity": 0.5}, {"num_thresholds": 4, "class_id": 0}),

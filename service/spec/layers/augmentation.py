@@ -13,6 +13,8 @@ Interpolation = Literal["nearest", "bilinear"]
 Change = Annotated[float, Field(ge=-1, le=1)]
 Changes = Change | Annotated[list[Change], Field(min_length=2, max_length=2)]
 Parts = Part | Annotated[list[Part], Field(min_length=2, max_length=2)]
+Slant = Annotated[float, Field(ge=0, le=0)] | Annotated[list[Part], Field(min_length=2, max_length=2)]
+"""None or a range: a single number is a range to either side for Keras, which then cannot load the model that it has saved."""
 Bits = Annotated[int, Field(ge=1, le=8)]
 
 
@@ -90,10 +92,10 @@ class RandomShear(MovingAugmentation):
     """Slants images at random in training."""
 
     type: Literal["RandomShear"] = "RandomShear"
-    x_factor: Parts = 0.0
-    """Largest slant from left to right as part of the width."""
-    y_factor: Parts = 0.0
-    """Largest slant from top to bottom as part of the height."""
+    x_factor: Slant = 0.0
+    """Smallest and largest slant from left to right as parts of the width."""
+    y_factor: Slant = 0.0
+    """Smallest and largest slant from top to bottom as parts of the height."""
 
 
 class RandomPerspective(ImageAugmentation):

@@ -1,4 +1,4 @@
-"""Layers that prepare images, always in the same way. Source: https://keras.io/api/layers/preprocessing_layers."""
+"""Layers that prepare images, mostly in the same way always. Source: https://keras.io/api/layers/preprocessing_layers."""
 
 from typing import Annotated, Literal
 
@@ -42,7 +42,10 @@ class CenterCrop(ChannelsLayer):
 
 
 class RandomCrop(RandomLayer):
-    """Cuts out a random piece of images in training, and the middle in predictions."""
+    """Cuts out a random piece of images in training, and leaves them whole in predictions.
+
+    So the layers behind it must take any size, e.g. GlobalAveragePooling2D.
+    """
 
     type: Literal["RandomCrop"] = "RandomCrop"
     height: Side
@@ -62,7 +65,7 @@ class AutoContrast(LayerBase):
 
 
 class Equalization(ChannelsLayer):
-    """Spreads the brightness of each channel evenly over the range."""
+    """Spreads the brightness of each channel evenly over the range, in training only: predictions get images as they are."""
 
     type: Literal["Equalization"] = "Equalization"
     value_range: ValueRange = [0, 255]

@@ -1,8 +1,6 @@
 """Metrics of numbers: how far answers are from the truth. Source: https://keras.io/api/metrics."""
 
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar, Literal
 
 from service.spec.metrics.fields import Axis, MetricBase
 
@@ -55,8 +53,6 @@ class R2Score(MetricBase):
     keras_name: ClassVar[str | None] = "r2_score"
     class_aggregation: Literal["uniform_average", "variance_weighted_average"] | None = "uniform_average"
     """How the scores of several outputs become one; one each if null."""
-    num_regressors: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """Number of inputs to correct for (adjusted R²); 0 for none."""
 
 
 class AlongAxisMetric(MetricBase):
