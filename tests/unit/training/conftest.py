@@ -1,5 +1,6 @@
 """Tiny jobs, tiny data and one real trainer process."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from service.spec.frames import (
 )
 from service.training import fitting
 from service.training.examples import About, Examples, Part
+from service.training.loop import release
 from tests.planning import plan_arrays
 
 TUTORIAL_LAYERS = [
@@ -95,6 +97,14 @@ class TrainerProcess:
 def one_step_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Executions of a single step, so that a snapshot may come after every one of them."""
     monkeypatch.setattr(fitting, "steps_per_execution", lambda *_: 1)
+
+
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    """What a test leaves behind is let go, so that Keras, which collects garbage for every model, need not look through it."""
+    yield
+    release()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

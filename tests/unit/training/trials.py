@@ -39,6 +39,10 @@ ROWS, TRAIN_ROWS, BATCH_SIZE, EPOCHS = 50, 43, 6, 4
 STEPS = 8
 """The last batch has one row."""
 SEED = 5
+SHORT = {"epochs": 2, "batch_size": 12}
+"""Of four steps each."""
+KILLED_AT = [(0, 3)]
+"""In the midst of the first short epoch, after an odd number of steps: gradients that are added up over two are half done."""
 
 QUIET = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 """Keras reads a learning rate, and saves, with calls at which NumPy 2 warns."""
@@ -72,12 +76,17 @@ class Trial:
     is_weighted: bool = False
     size: float = 1.0
     """What the numbers of the data are multiplied by."""
+    rows: tuple[np.ndarray, np.ndarray] | None = None
+    """The data, ``ROWS`` of input and encoded target, instead of noise."""
+    loss: str | dict = "mse"
+    metrics: list = field(default_factory=lambda: ["mae"])
     budget: Budget = field(default_factory=lambda: Budget(60, 0))
     folder: Path | None = None
     """Where logs may be written."""
     frames: list[Frame] = field(default_factory=list)
     saved: list[State] = field(default_factory=list)
     model: keras.Model | None = None
+    examples: Examples | None = None
     fitted: Fitted | None = None
     logs: Path = Path()
     _asked: int = 0
@@ -94,19 +103,20 @@ class Trial:
         return self
 
     def prepare(self) -> Fit:
-        spec = CompileSpec.model_validate({"optimizer": self.optimizer, "loss": "mse", "metrics": ["mae"]})
+        spec = CompileSpec.model_validate({"optimizer": self.optimizer, "loss": self.loss, "metrics": self.metrics})
         fit_spec = FitSpec.model_validate({"epochs": EPOCHS, "batch_size": BATCH_SIZE, **self.fit})
         definition = Definition.model_validate({"layers": self.layers})
-        self.model = build_model(definition, [self.shape], 1000, SEED, fit_spec.dtype_policy)
-        examples = self._data(spec)
-        compile_for_fit(self.model, spec, examples.train, fit_spec)
+        self.model = build_model(definition, [self.shape], 10_000_000, SEED, fit_spec.dtype_policy)
+        self.examples = self._data(spec)
+        compile_for_fit(self.model, spec, self.examples.train, fit_spec)
         self.logs = Path(tempfile.mkdtemp(dir=self.folder)) if self.folder else Path()
-        return Fit(self.model, examples, fit_spec, SEED, self.frames.append, self._wishes(), self._save, self.budget, self.logs)
+        return Fit(
+            self.model, self.examples, fit_spec, SEED, self.frames.append, self._wishes(), self._save, self.budget, self.logs
+        )
 
     def _data(self, spec: CompileSpec) -> Examples:
         noise = np.random.default_rng(0)
-        x = (self.size * noise.normal(size=(ROWS, *self.shape))).astype(np.float32)
-        y = (self.size * noise.normal(size=(ROWS, 1))).astype(np.float32)
+        x, y = self.rows or ((self.size * noise.normal(size=(ROWS, *shape))).astype(np.float32) for shape in (self.shape, (1,)))
         examples = make_examples(x, y, TRAIN_ROWS, spec.loss)
         if not self.is_weighted:
             return examples
