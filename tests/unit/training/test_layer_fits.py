@@ -36,8 +36,8 @@ ALONE = {
     "Discretization": "no layer before it could learn",
     **dict.fromkeys(("Conv1D", "MelSpectrogram", "Normalization"), "is not exported, or not always"),
 }
-SLOW = ("recurrent",)
-"""Modules of layers that are made with all their arguments only: a loop takes long to make."""
+SLOW = ("pooling", "recurrent", "wrappers")
+"""Modules of layers that are made with all their arguments only: their graphs are large, and take long to make."""
 STATELESS = ("activations", "convolution", "core", "pooling", "preprocessing", "reshaping")
 """Modules of layers that keep nothing beside their weights."""
 FLATTENED_BY = {
