@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 
-from service.errors import InvalidInput
 from service.features.encoding import encode_rows
 from service.features.plan import read_plan
 from service.serving.engine import OnnxEngine
@@ -18,8 +17,8 @@ from service.spec.summary import estimate, first_rows
 from service.training import job as story
 from service.training.building import as_model, reset_keras
 from service.training.wishes import Wishes
-from tests.graphs import A, GRAPHS, dense, graph
-from tests.unit.training.conftest import make_job, store_arrays, store_table
+from tests.graphs import GRAPHS
+from tests.unit.training.conftest import make_job, store_arrays
 from tests.unit.training.trials import QUIET
 
 ROWS = 60
