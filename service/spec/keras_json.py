@@ -29,6 +29,8 @@ FOR_ADAPTING = (("Discretization", "epsilon"),)
 """What only matters while a layer measures its data."""
 MAX_DEPTH = 64
 KERAS, FUNCTION, TENSOR = "keras", "function", "__keras_tensor__"
+INTERNAL = "keras.src."
+"""Where classes live that are not for others to use."""
 OPERATIONS = "keras.src.ops."
 """Where the classes of ``x + y`` and the like live."""
 MODELS = ("Sequential", "Functional")
@@ -220,6 +222,8 @@ def _check_is_keras(value: Document) -> None:
         name = str(value["class_name"] if value["class_name"] != FUNCTION else value.get("config"))[:80]
         message = "'{name}' is no part of Keras, so it cannot be taken over as data."
         raise PydanticCustomError("keras_custom_object", message, {"name": name})
+    if module.startswith(INTERNAL):
+        raise _cannot_come(value["class_name"], f"it is a class inside of Keras ({module[:80]}), and no public layer")
 
 
 def _is_setting(cls: type[KerasObject] | None, name: str, value: Any) -> bool:
@@ -333,7 +337,7 @@ def _operation(entry: Document) -> Document:
         rescaling = _rescaling(str(kind), float(numbers[0]), is_first)
         if rescaling is not None:
             return {"type": "Rescaling", "name": name, "inbound": tensors, **rescaling}
-    raise _cannot_come(name, f"the operation {str(kind)[:80]} is no layer")
+    raise _cannot_come(name, f"the operation {str(kind)[:80]} is no layer; use the layer that does the same")
 
 
 def _rescaling(kind: str, number: float, is_first: bool) -> Document | None:

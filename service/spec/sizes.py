@@ -198,6 +198,45 @@ def _convolution(axes: int) -> Callable[[Any, Row], Size]:
     return rule
 
 
+def _depthwise(axes: int) -> Callable[[Any, Row], Size]:
+    """Filters that look at one channel each; of a separable layer those that mix the channels come behind."""
+
+    def rule(layer: Any, row: Row) -> Size:
+        _expect_axes(layer, row, axes + 1)
+        steps = _windows(layer, row, layer.kernel_size, layer.strides, layer.dilation_rate)
+        made = None if row.last is None else row.last * layer.depth_multiplier
+        side = _per_axis(layer.kernel_size, axes)
+        is_separable = layer.type.startswith("Separable")
+        channels = layer.filters if is_separable else made
+        weights = [Weight("depthwise_kernel" if is_separable else "kernel", (*side, row.last, layer.depth_multiplier))]
+        if is_separable:
+            weights.append(Weight("pointwise_kernel", (*(1 for _ in side), made, layer.filters)))
+        if layer.use_bias:
+            weights.append(Weight("bias", (channels,)))
+        return Size(Row((*steps, channels), row.is_whole), tuple(weights))
+
+    return rule
+
+
+def _margins(axes: int, name: str, sign: int) -> Callable[[Any, Row], Size]:
+    """What is added to both ends of each axis but the last, or cut off."""
+
+    def rule(layer: Any, row: Row) -> Size:
+        _expect_axes(layer, row, axes + 1)
+        if not row.is_whole:
+            return Size(UNKNOWN)
+        value = getattr(layer, name)
+        ends = [value] * axes if isinstance(value, int) or axes == 1 else value
+        sums = [sign * (2 * margin if isinstance(margin, int) else sum(margin)) for margin in ends]
+        lengths = [None if length is None else length + more for length, more in zip(row.dims[:-1], sums, strict=True)]
+        if any(length is not None and length < 1 for length in lengths):
+            message = f"{layer.type} leaves nothing of its input of shape {row.dims}."
+            raise DoesNotFit(message, row, "something left along each axis", f"Use a smaller {name}.")
+        return Size(Row((*lengths, row.last), is_whole=True))
+
+    return rule
+
+
 def _pooling(axes: int) -> Callable[[Any, Row], Size]:
     def rule(layer: Any, row: Row) -> Size:
         _expect_axes(layer, row, axes + 1)
@@ -269,7 +308,9 @@ def _normalisation(*names: str) -> Callable[[Any, Row], Size]:
     """Layers with a few numbers per feature; an axis other than the last has no rule."""
 
     def rule(layer: Any, row: Row) -> Size:
-        if layer.axis not in (-1, [-1]) or getattr(layer, "renorm", False):
+        last = (-1, len(row.dims)) if row.is_whole else (-1,)
+        axis = layer.axis[0] if isinstance(layer.axis, list) and len(layer.axis) == 1 else layer.axis
+        if axis not in last or getattr(layer, "renorm", False):
             return Size(row, None)
         wanted = [name for name in names if {"gamma": layer.scale, "beta": layer.center}.get(name, True)]
         return Size(row, tuple(Weight(name, (row.last,), not name.startswith("moving_")) for name in wanted))
@@ -320,6 +361,9 @@ RULES: dict[str, Callable[[Any, Row], Size]] = {
     "GRU": _recurrent(3),
     "LSTM": _recurrent(4),
     **{f"Conv{axes}D": _convolution(axes) for axes in (1, 2, 3)},
+    **{f"{kind}Conv{axes}D": _depthwise(axes) for axes in (1, 2) for kind in ("Depthwise", "Separable")},
+    **{f"ZeroPadding{axes}D": _margins(axes, "padding", 1) for axes in (1, 2, 3)},
+    **{f"Cropping{axes}D": _margins(axes, "cropping", -1) for axes in (1, 2, 3)},
     **{f"{kind}Pooling{axes}D": _pooling(axes) for axes in (1, 2, 3) for kind in ("Max", "Average")},
     **{f"Global{kind}Pooling{axes}D": _global_pooling(axes) for axes in (1, 2, 3) for kind in ("Max", "Average")},
     **{f"UpSampling{axes}D": _upsampling(axes) for axes in (1, 2, 3)},

@@ -1,4 +1,4 @@
-"""A model that somebody has in Keras comes over as it is, as long as its layers stand in a row."""
+"""A model that somebody has in Keras comes over as it is, as long as its layers are Keras's own."""
 
 import json
 from typing import Any
@@ -10,9 +10,11 @@ from pydantic import ValidationError
 
 from service.spec.definition import Definition
 from service.spec.layers import LAYERS
+from service.spec.summary import estimate, first_rows
 from service.training.building import as_keras, as_model, reset_keras
 from tests.catalogue.documents import full_document
 from tests.catalogue.layers import LAYERS as CASES
+from tests.graphs import GRAPHS
 
 SINGLE = {name: case for name, case in CASES.items() if LAYERS.members[name].takes[0] == 1}
 NOT_BEHIND_AN_INPUT = ("Equalization",)
@@ -62,6 +64,100 @@ def test_a_whole_model_gives_the_same_numbers_with_the_same_weights():
     rows = np.random.default_rng(0).random((5, 8, 8, 1), dtype=np.float32)
     assert other.count_params() == model.count_params()
     assert (np.asarray(other(rows, training=False)) == np.asarray(model(rows, training=False))).all()
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_every_kind_of_graph_comes_over_with_its_weights_and_answers(name):
+    written = Definition.model_validate(GRAPHS[name])
+    shapes = [tuple(entry.shape) for entry in written.inputs]
+    model = as_model(written, shapes)
+
+    taken = imported(model, as_text=False)
+
+    assert (taken.input_names, taken.output_names) == (written.input_names, written.output_names)
+    assert answers_alike(model, as_model(taken, shapes))
+
+
+APPLICATIONS: dict[str, dict[str, Any]] = {
+    "MobileNetV2": {"alpha": 0.35},
+    "MobileNetV3Small": {"alpha": 0.75, "minimalistic": True},
+    "ResNet50": {},
+    "ResNet50V2": {},
+    "DenseNet121": {},
+    "EfficientNetB0": {},
+    "EfficientNetV2B0": {},
+    "InceptionV3": {},
+    "NASNetMobile": {},
+    "Xception": {},
+    "VGG16": {},
+}
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_the_architectures_of_keras_come_over_unchanged(name):
+    side = {"InceptionV3": 75, "Xception": 71}.get(name, 32)
+    reset_keras(0)
+    make = getattr(keras.applications, name)
+    model = make(weights=None, input_shape=(side, side, 3), include_top=False, pooling="avg", **APPLICATIONS[name])
+    definition = imported(model)
+    shapes = [tuple(entry.shape) for entry in definition.inputs]
+    assert answers_alike(model, as_model(definition, shapes), scale=255.0)
+    table, problems = estimate(definition, first_rows(definition, None))
+    assert problems == []
+    assert sum(row.parameters for row in table if row.type != "Normalization") == model.count_params() - normalizations(model)
+
+
+def normalizations(model: keras.Model) -> int:
+    return sum(layer.count_params() for layer in model.layers if isinstance(layer, keras.layers.Normalization))
+
+
+def answers_alike(model: keras.Model, other: keras.Model, scale: float = 9.0) -> bool:
+    """Whether the other one has the same weights in the same order, and with the same values gives the same numbers."""
+    assert [weight.shape for weight in other.weights] == [weight.shape for weight in model.weights]
+    other.set_weights(model.get_weights())
+    random = np.random.default_rng(0)
+    rows = [(scale * random.random((2, *tensor.shape[1:]))).astype(np.float32) for tensor in model.inputs]
+    pairs = [keras.tree.flatten(one(rows if len(rows) > 1 else rows[0], training=False)) for one in (model, other)]
+    return all((np.asarray(a) == np.asarray(b)).all() for a, b in zip(*pairs, strict=True))
+
+
+@pytest.mark.parametrize("name", ["ConvNeXtTiny", "InceptionResNetV2"])
+def test_an_architecture_with_a_layer_of_its_own_is_refused_by_name(name):
+    model = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(96, 96, 3))
+    with pytest.raises(ValidationError, match=r"is a class inside of Keras .*, and no public layer"):
+        imported(model)
+
+
+def inputs(*names: str) -> list[Any]:
+    return [keras.Input((3,), name=name) for name in names]
+
+
+def test_sums_and_products_come_over_as_the_layers_that_do_the_same():
+    a, b = inputs("a", "b")
+    model = keras.Model([a, b], (2.0 - a * 0.5) * (b + 3) - keras.ops.maximum(a, b))
+    taken = imported(model)
+    assert [layer.type for layer in taken.layers].count("Rescaling") == 3
+    assert answers_alike(model, as_model(taken, [(3,), (3,)]))
+
+
+def test_an_operation_without_a_layer_is_refused_by_name():
+    (a,) = inputs("a")
+    with pytest.raises(ValidationError, match="the operation Sin is no layer"):
+        imported(keras.Model(a, keras.ops.sin(a)))
+
+
+def test_a_mistake_is_shown_in_the_document_that_was_sent():
+    (a,) = inputs("a")
+    inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(4)], name="inner")
+    document = json.loads(keras.Model(a, keras.layers.Dense(1)(inner(a))).to_json())
+    document["config"]["layers"][1]["config"]["layers"][2]["config"]["units"] = -1
+    with pytest.raises(ValidationError) as caught:
+        Definition.model_validate({"keras": document})
+    place = ("keras", "config", "layers", 1, "config", "layers", 2, "config", "units")
+    assert [entry["loc"] for entry in caught.value.errors()] == [place]
+    with pytest.raises(ValidationError) as caught:
+        Definition.model_validate({"keras": json.dumps(document)})
+    assert [entry["loc"] for entry in caught.value.errors()] == [("keras",)]
 
 
 def test_a_model_without_an_input_takes_it_from_the_data():
