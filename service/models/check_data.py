@@ -11,6 +11,7 @@ from service.errors import InvalidInput, Problem
 from service.features.roles import Kind, Roles, assign_roles
 from service.infra.artifacts import ArtifactStore
 from service.models.check_schemas import ModelCheck
+from service.spec.features import CategoryFeature, ColumnFeature, ExcludedFeature, FeaturesSpec, NumberFeature, TextFeature
 
 SAMPLE_ROWS = 256
 SAMPLE_NUMBERS = 1_000_000
@@ -44,17 +45,18 @@ def facts_of(dataset: Dataset, request: ModelCheck, artifacts: ArtifactStore) ->
         roles = assign_roles(kind, dataset.names, inputs, outputs, target, request.features.inputs)
     except InvalidInput as error:
         return DataFacts(problems=error.problems)
-    return _table_facts(dataset, roles) if kind == "table" else _array_facts(dataset, roles, artifacts)
+    return _table_facts(dataset, roles, request.features) if kind == "table" else _array_facts(dataset, roles, artifacts)
 
 
-def _table_facts(dataset: Dataset, roles: Roles) -> DataFacts:
+def _table_facts(dataset: Dataset, roles: Roles, features: FeaturesSpec) -> DataFacts:
     columns = {column["name"]: column for column in dataset.columns}
     classes = {
         output: (name, columns[name]["distinct"])
         for output, (name, *others) in roles.targets.items()
         if not others and columns[name]["type"] in CLASS_TYPES
     }
-    shapes = [_row_shape([columns[name] for name in names], dataset.rows) for names in roles.inputs.values()]
+    widths = {name: _width_as_asked(columns[name], dataset.rows, features.columns.get(name)) for name in columns}
+    shapes = [_row_shape([widths[name] for name in names]) for names in roles.inputs.values()]
     warnings = []
     if None in shapes:
         message = "How wide a row is can be told only when a run prepares the columns: some are texts, dates or ids."
@@ -62,10 +64,25 @@ def _table_facts(dataset: Dataset, roles: Roles) -> DataFacts:
     return DataFacts(row_shapes=shapes, is_estimated=True, classes=classes, warnings=warnings)
 
 
-def _row_shape(columns: list[dict[str, Any]], rows: int) -> tuple[int, ...] | None:
-    widths = [_width(column, rows) for column in columns]
+def _row_shape(widths: Sequence[int | None]) -> tuple[int, ...] | None:
     width = sum(width or 0 for width in widths)
     return (width,) if width and None not in widths else None
+
+
+def _width_as_asked(column: dict[str, Any], rows: int, feature: ColumnFeature | None) -> int | None:
+    """Numbers that a column becomes, by the setting for it where there is one."""
+    match feature:
+        case None:
+            return _width(column, rows)
+        case ExcludedFeature():
+            return 0
+        case NumberFeature():
+            return 1
+        case CategoryFeature():
+            return 1 if feature.encoding == "index" else int(column["distinct"]) + 1
+        case TextFeature(encoding="tokens"):
+            return feature.length
+    return None
 
 
 def _width(column: dict[str, Any], rows: int) -> int | None:

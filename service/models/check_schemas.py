@@ -48,7 +48,7 @@ class ModelCheck(Spec):
     """Column or array that the model shall predict, several columns side by side, or either for each output by its name; the
     dataset's own if left out."""
     features: FeaturesSpec = FeaturesSpec()
-    """As in a run; only `inputs` is looked at."""
+    """As in a run: how columns become the model's input."""
     batch_size: Annotated[int, Field(ge=1, le=10_000_000)] = 32
     """Rows of a batch, for the memory that the outputs of the layers take."""
 

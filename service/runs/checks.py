@@ -117,6 +117,16 @@ def _callback_problems(asked: _Asked) -> Iterator[Problem]:
             yield Problem(pointer, message, callback.type, fix="Give the optimizer a number as learning_rate.")
         if isinstance(callback, MonitoringCallback) and callback.monitor not in known:
             yield _unknown_monitor(pointer, callback, known, request.fit.has_validation)
+        elif isinstance(callback, MonitoringCallback) and _has_no_direction(callback, asked.definition):
+            message = f"Keras cannot tell whether '{callback.monitor}' of one of several outputs should be large or small."
+            fix = 'Set "mode" to "min" for a loss, and to "max" for an accuracy.'
+            yield Problem(f"{pointer}/mode", message, "auto", "min or max", fix)
+
+
+def _has_no_direction(callback: MonitoringCallback, definition: Definition) -> bool:
+    """Source: ``keras.src.callbacks.monitor_callback``, which knows metrics by names without that of their output."""
+    is_of_an_output = len(definition.output_names) > 1 and callback.monitor.removeprefix("val_") != "loss"
+    return callback.mode == "auto" and is_of_an_output
 
 
 def _unknown_monitor(pointer: str, callback: MonitoringCallback, known: list[str], has_validation: bool) -> Problem:

@@ -29,6 +29,7 @@ def write_weights(model: keras.Model, path: Path) -> None:
         layers = [
             LayerSummary(name=layer.name, type=type(layer).__name__, weights=list(_write_layer(archive, layer)))
             for layer in model.layers
+            if not isinstance(layer, keras.layers.InputLayer)
         ]
         _write_entry(archive, DOCUMENT, np.frombuffer(msgspec.json.encode(layers), np.uint8))
 

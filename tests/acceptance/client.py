@@ -59,9 +59,12 @@ class Fitserve:
         self, layers: Sequence[Mapping[str, Any]] = TUTORIAL_LAYERS, compiled: Mapping[str, Any] = TUTORIAL_COMPILE
     ) -> str:
         """Create a model with a name that nobody else uses; the name."""
+        return self.define_model({"layers": list(layers)}, compiled)
+
+    def define_model(self, definition: Mapping[str, Any], compiled: Mapping[str, Any]) -> str:
+        """Create a model of any definition; its name."""
         name = f"model-{uuid.uuid4().hex[:12]}"
-        body = {"name": name, "definition": {"layers": list(layers)}, "compile": dict(compiled)}
-        accepted(self.http.post("/api/models", json=body), 201)
+        accepted(self.http.post("/api/models", json={"name": name, "definition": definition, "compile": dict(compiled)}), 201)
         return name
 
     def start(self, model: str, dataset: str, fit: Mapping[str, Any] = TUTORIAL_FIT, **more: Any) -> str:

@@ -34,7 +34,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         service.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fitserve(running: RunningService) -> Fitserve:
     """A client of the running service."""
     return Fitserve(running.http)
