@@ -143,8 +143,8 @@ def _read(request: ModelCheck, found: Findings) -> ModelCheckRead:
         summary=[_summary(layer) for layer in found.table],
         parameters=sum(layer.parameters for layer in found.table) if is_known else None,
         memory_bytes=_memory(request, found) if is_known else None,
-        errors=_entries(found.errors),
-        warnings=_entries(found.warnings),
+        errors=_entries(request.definition.as_sent(found.errors)),
+        warnings=_entries(request.definition.as_sent(found.warnings)),
         code=keras_script(request.name or "my_model", request.definition, request.compile, shapes),
     )
 

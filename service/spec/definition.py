@@ -1,15 +1,18 @@
 """The architecture of a model as data."""
 
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
 
 from pydantic import ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from service.errors import Problem
 from service.spec.base import Spec
 from service.spec.graph import Graph, connect, in_a_row
-from service.spec.keras_json import read_keras_json
+from service.spec.keras_json import Origin, read_keras_json
 from service.spec.layers.fields import LayerBase, check_stands_in_a_row
 from service.spec.layers.models import Functional, Inputs, Layers, Outputs, RowShape, check_nesting, inside
 
@@ -36,6 +39,7 @@ class Definition(Spec):
     """Names of the layers whose outputs come out of a functional model."""
     input_shape: RowShape | None = None
     """Shape of one example of a Sequential without the batch axis; left out, it is taken from the dataset, as Keras does."""
+    _origin: Origin | None = None
 
     @cached_property
     def graph(self) -> Graph:
@@ -48,6 +52,12 @@ class Definition(Spec):
     def is_functional(self) -> bool:
         """Whether its layers name what goes into them."""
         return self.inputs is not None
+
+    def as_sent(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The problems with their places in the document that the client has sent, where that was one of Keras's own."""
+        if self._origin is None:
+            return list(problems)
+        return [replace(problem, pointer=self._origin.pointer(problem.pointer)) for problem in problems]
 
     @property
     def holds_graph(self) -> bool:
@@ -80,9 +90,11 @@ class Definition(Spec):
             return validate(value)
         document, origin = read_keras_json(value["keras"])
         try:
-            return validate(document)
+            definition = validate(document)
         except ValidationError as error:
             raise origin.retrace(error) from error
+        definition._origin = origin
+        return definition
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:

@@ -57,6 +57,15 @@ class Origin:
         """The same mistakes, each with its place in the client's document."""
         return relocated(error, lambda loc: ("keras",) if self.is_text else ("keras", *self._in_config(loc)))
 
+    def pointer(self, pointer: str) -> str:
+        """The place in the client's document of what stands at ``/definition/…`` in what was read."""
+        definition, *rest = pointer.split("/")[1:]
+        if definition != "definition" or not rest:
+            return pointer
+        loc = tuple(int(part) if part.isdigit() else part for part in rest)
+        place = ("keras",) if self.is_text else ("keras", *self._in_config(loc))
+        return "/".join(["", "definition", *map(str, place)])
+
     def _in_config(self, loc: Location) -> Location:
         match loc:
             case ("layers", int(place), *rest) if place < len(self.layers):

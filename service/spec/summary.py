@@ -171,7 +171,7 @@ def refuse_oversized(definition: Definition, max_parameters: int, max_activation
     table, _ = estimate(definition, rows)
     problems = size_problems(table, memory_of(table, rows, None, 1), 1, max_parameters, max_activation_bytes)
     if problems:
-        raise InvalidInput("The model is too large.", problems)
+        raise InvalidInput("The model is too large.", definition.as_sent(problems))
 
 
 # Parameters in words

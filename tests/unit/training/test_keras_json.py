@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from service.errors import Problem
 from service.spec.definition import Definition
 from service.spec.layers import LAYERS
 from service.spec.summary import estimate, first_rows
@@ -158,6 +159,19 @@ def test_a_mistake_is_shown_in_the_document_that_was_sent():
     with pytest.raises(ValidationError) as caught:
         Definition.model_validate({"keras": json.dumps(document)})
     assert [entry["loc"] for entry in caught.value.errors()] == [("keras",)]
+
+
+def test_what_is_found_later_is_shown_in_the_document_that_was_sent_too():
+    (a,) = inputs("a")
+    document = json.loads(keras.Model(a, keras.layers.Dense(4, name="last")(keras.layers.Dense(2)(a))).to_json())
+    problem = Problem("/definition/layers/1", "Too many.")
+    sent = Definition.model_validate({"keras": document}).as_sent([problem, Problem("/compile/loss", "No.")])
+    assert document["config"]["layers"][2]["name"] == "last"
+    assert [entry.pointer for entry in sent] == ["/definition/keras/config/layers/2", "/compile/loss"]
+    as_text = Definition.model_validate({"keras": json.dumps(document)})
+    assert [entry.pointer for entry in as_text.as_sent([problem])] == ["/definition/keras"]
+    written = Definition.model_validate(as_text.as_document())
+    assert written.as_sent([problem]) == [problem]
 
 
 def test_a_model_without_an_input_takes_it_from_the_data():
