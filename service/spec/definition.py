@@ -88,7 +88,10 @@ class Definition(Spec):
     def _from_keras(cls, value: Any, validate: Any) -> Any:
         if not (isinstance(value, dict) and value.keys() == {"keras"}):
             return validate(value)
-        document, origin = read_keras_json(value["keras"])
+        try:
+            document, origin = read_keras_json(value["keras"])
+        except PydanticCustomError as error:
+            raise cls._refused(("keras",), error) from error
         try:
             definition = validate(document)
         except ValidationError as error:

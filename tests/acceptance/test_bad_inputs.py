@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.client import DIGITS, TUTORIAL_COMPILE, TUTORIAL_LAYERS, Fitserve, accepted, refused
 from tests.acceptance.running import RunningService
+from tests.graphs import dense, graph, joined
 
 SECONDS = 3.0
 """Longest time that a refusal may take. On an idle machine it takes less than one; other work may slow it down."""
@@ -43,6 +44,17 @@ def layer(what: str, layer: dict[str, Any], pointer: str | None = None, message:
     """A model with one impossible layer."""
     body = MODEL | {"definition": {"layers": [layer, {"type": "Dense", "units": 1}]}}
     return Request(what, "/api/models", json.dumps(body).encode(), 422, pointer, message)
+
+
+def functional(what: str, layers: list[dict[str, Any]], pointer: str, message: str = "", output: str = "h") -> Request:
+    """A functional model that does not hang together."""
+    definition = graph([{"name": "a", "shape": [4]}, {"name": "p", "shape": [3, 4]}], layers, output)
+    return Request(what, "/api/models", json.dumps(MODEL | {"definition": definition}).encode(), 422, pointer, message)
+
+
+def imported(what: str, document: Any, pointer: str, message: str = "") -> Request:
+    """Keras's own JSON that cannot be taken over."""
+    return Request(what, "/api/models", json.dumps(MODEL | {"definition": {"keras": document}}).encode(), 422, pointer, message)
 
 
 def compiled(what: str, pointer: str | None = None, message: str = "", **changes: Any) -> Request:
@@ -127,6 +139,39 @@ REQUESTS = [
         "/definition",
         "layer1",
     ),
+    functional("a cycle", [dense("h", ["g"]), dense("g", ["h"])], "/definition/layers/0/inbound", "round in a circle"),
+    functional("a missing inbound name", [dense("h", ["b"])], "/definition/layers/0/inbound", "Known names: a, h, p"),
+    functional("no inbound", [{"type": "Dense", "units": 1, "name": "h"}], "/definition/layers/0", "takes 1 input"),
+    functional("an inbound of another type", [dense("h", [5])], "/definition/layers/0/inbound/0"),
+    functional("100 inbound names", [joined("Add", "h", *["a"] * 100)], "/definition/layers/0/inbound"),
+    functional("a layer named like an input", [dense("a", ["a"])], "/definition/layers/0/name", "named 'a' too", "a"),
+    functional("an output that is missing", [dense("h", ["a"])], "/definition/outputs/0", "no layer or input 'g'", "g"),
+    functional("shapes that do not meet", [dense("g", ["a"], 3), dense("h", ["g", "a"])], "/definition/layers/1/inbound"),
+    functional(
+        "outputs without end",
+        [joined("Concatenate", "l0", *["a"] * 64), *(joined("Concatenate", f"l{n}", *[f"l{n - 1}"] * 64) for n in range(1, 9))],
+        "/definition/layers",
+        "outputs of all layers",
+        "l8",
+    ),
+    imported("Keras's JSON that is none", "{", "/definition/keras", "not JSON"),
+    imported("Keras's JSON of a layer", {"class_name": "Dense", "config": {"units": 1}}, "/definition/keras", "functional model"),
+    imported(
+        "Keras's JSON with code",
+        {"class_name": "Sequential", "config": {"layers": [{"class_name": "Lambda", "module": "keras.layers", "config": {}}]}},
+        "/definition/keras/config/layers/0/type",
+    ),
+    imported(
+        "Keras's JSON with a path",
+        {
+            "class_name": "Sequential",
+            "config": {"layers": [{"class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}}]},
+        },
+        "/definition/keras/config/layers/0/type",
+    ),
+    compiled("a loss of an output that is none", "/compile/loss/x", "no output 'x'", loss={"x": "mse"}),
+    compiled("losses in a list", "/compile/loss", loss=["mse"]),
+    compiled("a weight of an output below 0", "/compile/loss_weights/x", loss_weights={"x": -1}),
     compiled("learning rate 0", "/compile/optimizer/learning_rate", optimizer={"type": "SGD", "learning_rate": 0}),
     compiled("learning rate -1", "/compile/optimizer/learning_rate", optimizer={"type": "SGD", "learning_rate": -1}),
     compiled("learning rate true", "/compile/optimizer/learning_rate", optimizer={"type": "SGD", "learning_rate": True}),

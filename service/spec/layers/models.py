@@ -8,11 +8,13 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.spec.base import ObjectName, Spec
-from service.spec.graph import MAX_INPUTS, Graph, Reference, connect, in_a_row
+from service.spec.graph import MAX_INPUTS, Graph, Reference, calls_of, connect, in_a_row
 from service.spec.layers.fields import Layer, LayerBase, check_stands_in_a_row
 
 MAX_LAYERS = 900
 """Layers of a model, those of models inside it included: Keras walks through them by recursion."""
+MAX_STEPS = 2000
+"""Calls of layers in a model: shared models inside each other multiply them."""
 MAX_NESTED = 6
 """Models inside each other."""
 
@@ -118,6 +120,17 @@ def check_nesting(layers: list[LayerBase]) -> None:
     if count > MAX_LAYERS:
         message = "The model has {count} layers, those of models inside it included. At most {most} can be built."
         raise PydanticCustomError("too_many_layers", message, {"count": count, "most": MAX_LAYERS})
+    steps = count_steps(layers)
+    if steps > MAX_STEPS:
+        message = (
+            "The model computes {count} layers, those that are called several times counted as often. At most {most} can be."
+        )
+        raise PydanticCustomError("too_many_steps", message, {"count": min(steps, 10**12), "most": MAX_STEPS})
+
+
+def count_steps(layers: list[LayerBase]) -> int:
+    """Number of calls of layers, those inside of others included: each as often as what it stands in is called."""
+    return sum(len(calls_of(layer)) * (1 + count_steps(list(inside(layer)))) for layer in layers)
 
 
 def count_layers(layers: list[LayerBase]) -> int:

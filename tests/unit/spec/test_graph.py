@@ -93,6 +93,15 @@ def test_a_thousand_layers_are_too_many_however_they_are_packed():
     assert "At most 900" in mistakes({"layers": [inner] * 4})[0]["msg"]
 
 
+def test_shared_models_inside_each_other_do_not_multiply_without_end():
+    layer: dict[str, Any] = dense("z", [["p"]] * 60)
+    for _ in range(5):
+        total = joined("Add", "sum", "z", *(f"z:{call}" for call in range(1, 60)))
+        inner = graph([{"name": "p", "shape": [4]}], [layer, total], "sum")
+        layer = {"type": "Functional", "name": "z", "inbound": [["p"]] * 60, **inner}
+    assert "those that are called several times counted as often" in mistakes({"layers": [layer]})[0]["msg"]
+
+
 def test_models_are_nested_but_not_for_ever():
     layer: dict[str, Any] = {"type": "Dense", "units": 1}
     for _ in range(6):
