@@ -66,6 +66,8 @@ class ColumnRead(Spec):
     """Mean of the values (numbers only)."""
     std: float | None = None
     """Standard deviation of the values (numbers only)."""
+    order: Literal["rising", "falling"] | None = None
+    """Whether the rows are sorted by this column; `null` where they are not."""
     most_frequent: list[tuple[Cell, int]] = []
     """The most frequent values, each with its count."""
     warning: str | None = None

@@ -11,12 +11,15 @@ from service.errors import InvalidInput, Problem
 from service.features.roles import Kind, Roles, assign_roles
 from service.infra.artifacts import ArtifactStore
 from service.models.check_schemas import ModelCheck
-from service.spec.features import CategoryFeature, ColumnFeature, ExcludedFeature, FeaturesSpec, NumberFeature, TextFeature
+from service.spec.features import CategoryFeature, ColumnFeature, ExcludedFeature, NumberFeature, TextFeature
+from service.spec.fit import FitSpec
 
 SAMPLE_ROWS = 256
 SAMPLE_NUMBERS = 1_000_000
 MAX_SAMPLED_BYTES = 256 * 1024 * 1024
 """Size of a file from which it is not opened: it may have to come from an object store first."""
+MAX_CLASSES = 50
+"""Different values from which on a sorted column is rather a measured number than a class."""
 CLASS_TYPES = ("category", "boolean", "integer")
 
 
@@ -45,23 +48,39 @@ def facts_of(dataset: Dataset, request: ModelCheck, artifacts: ArtifactStore) ->
         roles = assign_roles(kind, dataset.names, inputs, outputs, target, request.features.inputs)
     except InvalidInput as error:
         return DataFacts(problems=error.problems)
-    return _table_facts(dataset, roles, request.features) if kind == "table" else _array_facts(dataset, roles, artifacts)
+    return _table_facts(dataset, roles, request) if kind == "table" else _array_facts(dataset, roles, artifacts)
 
 
-def _table_facts(dataset: Dataset, roles: Roles, features: FeaturesSpec) -> DataFacts:
+def _table_facts(dataset: Dataset, roles: Roles, request: ModelCheck) -> DataFacts:
     columns = {column["name"]: column for column in dataset.columns}
     classes = {
         output: (name, columns[name]["distinct"])
         for output, (name, *others) in roles.targets.items()
         if not others and columns[name]["type"] in CLASS_TYPES
     }
-    widths = {name: _width_as_asked(columns[name], dataset.rows, features.columns.get(name)) for name in columns}
+    widths = {name: _width_as_asked(columns[name], dataset.rows, request.features.columns.get(name)) for name in columns}
     shapes = [_row_shape([widths[name] for name in names]) for names in roles.inputs.values()]
     warnings = []
     if None in shapes:
         message = "How wide a row is can be told only when a run prepares the columns: some are texts, dates or ids."
         warnings.append(Problem("/dataset", message, fix="Set the input's shape in the definition to have the shapes checked."))
+    warnings += _order_warnings([columns[name] for name in roles.target_names], request.fit)
     return DataFacts(row_shapes=shapes, is_estimated=True, classes=classes, warnings=warnings)
+
+
+def _order_warnings(targets: list[dict[str, Any]], fit: FitSpec | None) -> list[Problem]:
+    """Whether rows that are sorted by a target would stay so, or be split so that a part of its values is kept out."""
+    found: list[Problem] = []
+    if fit is None:
+        return found
+    for column in (column for column in targets if column.get("order") is not None):
+        message = f"The rows are sorted by the target '{column['name'][:80]}'"
+        if not fit.shuffle:
+            found.append(Problem("/fit/shuffle", f"{message}, and shuffle is false.", "false", "true", "Set shuffle to true."))
+        if fit.validation_split and fit.split == "last" and column["distinct"] <= MAX_CLASSES:
+            fix = "Set split to stratified or random."
+            found.append(Problem("/fit/split", f"{message}, and the last ones are kept out.", "last", "stratified", fix))
+    return found
 
 
 def _row_shape(widths: Sequence[int | None]) -> tuple[int, ...] | None:

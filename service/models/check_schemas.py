@@ -9,6 +9,7 @@ from service.spec.base import ResourceName, Spec
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.features import FeaturesSpec, TargetSpec
+from service.spec.fit import FitSpec
 from service.web.routing import ProblemEntry
 
 TUTORIAL_CHECK: dict[str, Any] = {
@@ -49,6 +50,8 @@ class ModelCheck(Spec):
     dataset's own if left out."""
     features: FeaturesSpec = FeaturesSpec()
     """As in a run: how columns become the model's input."""
+    fit: FitSpec | None = None
+    """As in a run: how its rows are shuffled and split is looked at together with the dataset."""
     batch_size: Annotated[int, Field(ge=1, le=10_000_000)] = 32
     """Rows of a batch, for the memory that the outputs of the layers take."""
 

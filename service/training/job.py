@@ -22,6 +22,7 @@ from service.training.checks import check_examples
 from service.training.environment import inexact_by_nature, keep_sums_in_order, threads, versions
 from service.training.examples import Examples, Wanted, encode, encode_rows_of
 from service.training.fitting import Fit, Fitted, compile_for_fit, steps_of_epoch
+from service.training.hints import hints
 from service.training.measuring import Measuring, baselines_of
 from service.training.order import WINDOW_CHUNKS, order_of
 from service.training.publishing import publish
@@ -135,7 +136,7 @@ class Story:
         order = order_of(train.rows, train.row_bytes, self.job.seed, fit_spec.shuffle)
         return Planned(
             features=examples.about.chosen,
-            warnings=examples.about.warnings,
+            warnings=[*examples.about.warnings, *hints(examples, fit_spec)],
             epochs=fit_spec.epochs,
             steps=steps_of_epoch(train.rows, fit_spec),
             train_rows=train.rows,

@@ -14,6 +14,7 @@ import pytest
 
 from tests.acceptance.client import DIGITS, TUTORIAL_COMPILE, TUTORIAL_LAYERS, Document, accepted, refused
 from tests.acceptance.running import running_api
+from tests.graphs import dense, graph, joined
 
 SECONDS = 3.0
 """Longest time that a refusal may take. On an idle machine it takes less than one; other work may slow it down."""
@@ -137,6 +138,30 @@ def test_a_column_that_may_be_an_id_leaves_the_width_open(http: httpx.Client) ->
 
     assert answer["ok"]
     assert "ids" in answer["warnings"][0]["message"]
+
+
+def test_columns_give_each_input_its_shape(http: httpx.Client) -> None:
+    rows = [{"size": row % 7 / 7, "city": "ab"[row % 2], "words": f"to {row % 3}", "y": row % 2} for row in range(30)]
+    dataset = accepted(http.post("/api/datasets", json={"name": "x", "rows": rows, "target": "y"}), 201)["id"]
+    layers = [dense("h", ["facts"]), dense("g", ["words"]), joined("Add", "sum", "h", "g"), dense("o", ["sum"], 1, "sigmoid")]
+    body = {"definition": graph([{"name": "facts"}, {"name": "words"}], layers, "o"), "dataset": dataset}
+    answer = accepted(http.post("/api/models:check", json=body))
+    assert answer["built"]
+    assert [layer["parameters"] for layer in answer["summary"]] == [20, 20, 0, 5]
+    settings = {"columns": {"words": {"type": "text", "encoding": "tokens", "length": 9}}}
+    asked = accepted(http.post("/api/models:check", json=body | {"features": settings}))
+    assert [layer["parameters"] for layer in asked["summary"]] == [20, 40, 0, 5]
+    mistaken = accepted(http.post("/api/models:check", json=body | {"features": {"inputs": {"fact": ["size"]}}}))
+    assert pointers(mistaken["errors"]) == ["/features/inputs/fact"]
+
+
+def test_rows_that_are_sorted_by_the_target_are_told_of(http: httpx.Client) -> None:
+    rows = [{"size": row % 7 / 7, "kind": "abc"[row // 10]} for row in range(30)]
+    dataset = accepted(http.post("/api/datasets", json={"name": "x", "rows": rows, "target": "kind"}), 201)["id"]
+    layers = [{"type": "Dense", "units": 3, "activation": "softmax"}]
+    assert check(http, layers, dataset=dataset, fit={"validation_split": 0.2, "split": "random"})["warnings"] == []
+    answer = check(http, layers, dataset=dataset, fit={"validation_split": 0.2, "shuffle": False})
+    assert pointers(answer["warnings"]) == ["/fit/shuffle", "/fit/split"]
 
 
 def test_an_unknown_dataset_is_not_found(http: httpx.Client) -> None:

@@ -113,6 +113,33 @@ class Moments:
         return {"min": self.min, "max": self.max, "mean": self.mean, "std": self.std}
 
 
+class Order:
+    """Whether values that come in parts only rise, or only fall."""
+
+    def __init__(self) -> None:
+        self._rises = self._falls = True
+        self._last: pa.Scalar | None = None
+
+    def add(self, present: pa.ChunkedArray) -> None:
+        """Look at the next values, one at least; most columns need no second look."""
+        if not (self._rises or self._falls):
+            return
+        values = present.cast(pa.int8()) if pa.types.is_boolean(present.type) else present
+        if self._last is not None:
+            self._compare(self._last, values[0])
+        self._compare(values.slice(0, len(values) - 1), values.slice(1))
+        self._last = values[len(values) - 1]
+
+    def _compare(self, earlier: Any, later: Any) -> None:
+        self._rises = self._rises and pc.all(pc.less_equal(earlier, later)).as_py() is not False
+        self._falls = self._falls and pc.all(pc.greater_equal(earlier, later)).as_py() is not False
+
+    @property
+    def word(self) -> str | None:
+        """``rising``, ``falling``, or None."""
+        return "rising" if self._rises else "falling" if self._falls else None
+
+
 class ColumnMeasure:
     """Everything that a dataset tells of one column."""
 
@@ -125,6 +152,7 @@ class ColumnMeasure:
         self._moments = Moments()
         self._first: Any = None
         self._last: Any = None
+        self._order = Order()
 
     def add(self, column: pa.ChunkedArray) -> None:
         """Measure a part of the column."""
@@ -132,6 +160,7 @@ class ColumnMeasure:
         present = column.drop_null()
         if not len(present):
             return
+        self._order.add(present)
         if pa.types.is_temporal(self._kind):
             self._add_extremes(present)
         if pa.types.is_integer(self._kind) or pa.types.is_floating(self._kind):
@@ -163,6 +192,8 @@ class ColumnMeasure:
         found: dict[str, Any] = {"name": self._name, "type": kind, "nulls": self._nulls, "distinct": distinct}
         if not self._distinct.is_exact:
             found["distinct_is_estimate"] = True
+        if distinct > 1 and self._order.word is not None:
+            found["order"] = self._order.word
         if self._moments.count:
             found |= self._moments.describe()
         if self._first is not None:

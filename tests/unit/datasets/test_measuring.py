@@ -69,3 +69,24 @@ def test_a_column_without_values_has_no_statistics() -> None:
 
 def test_equal_numbers_are_equal_whatever_their_sign_of_zero() -> None:
     assert measured([pa.array([0.0, -0.0])])["distinct"] == 1
+
+
+@pytest.mark.parametrize(
+    ("parts", "order"),
+    [
+        ([[1, 1, 2], [2, 5]], "rising"),
+        ([["b", "b"], ["a"]], "falling"),
+        ([[False, False], [True]], "rising"),
+        ([[1, 2], [1]], None),
+        ([[1, 3, 2]], None),
+        ([[1, None, 2]], "rising"),
+        ([[1, 1], [1]], None),
+        ([[1], [2], [3]], "rising"),
+    ],
+)
+def test_it_is_told_whether_the_rows_are_sorted_by_a_column(parts, order):
+    whole = pa.array([value for part in parts for value in part])
+    measure = ColumnMeasure("x", whole.type, columns=1)
+    for part in parts:
+        measure.add(pa.chunked_array([pa.array(part, whole.type)]))
+    assert measure.describe().get("order") == order
