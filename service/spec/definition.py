@@ -110,7 +110,7 @@ class Definition(Spec):
         elif self.input_shape is not None:
             raise PydanticCustomError("shape_of_graph", "A functional model has a 'shape' for each of its 'inputs'.")
         else:
-            assert self.graph
+            _ = self.graph  # which raises what is wrong with it
             self._check_outputs()
         return self
 

@@ -109,6 +109,7 @@ def connect(inputs: Sequence[Any], layers: Sequence[Any], outputs: Sequence[str]
         found.append(_value(source, number_of))
     if len(set(found)) < len(found):
         raise _refused(("outputs",), "doubled_output", "An output is named twice.", list(outputs))
+    _check_all_are_needed(inputs, steps, found)
     return Graph(len(inputs), steps, tuple(found))
 
 
@@ -237,6 +238,26 @@ def _check_distance(steps: Sequence[Step]) -> None:
         if distances[-1] > DISTANCE_LIMIT:
             message = "More than {most} layers lie behind each other."
             raise _refused(("layers", step.place), "too_deep", message, distances[-1], {"most": DISTANCE_LIMIT})
+
+
+def _check_all_are_needed(inputs: Sequence[Any], steps: Sequence[Step], outputs: Sequence[Value]) -> None:
+    """Keras would leave out, without a word, what leads to no output."""
+    needed, waiting = set(outputs), [value.step for value in outputs]
+    while waiting:
+        number = waiting.pop()
+        if number is not None:
+            waiting += [value.step for value in steps[number].inbound if value not in needed]
+            needed.update(steps[number].inbound)
+    computed = {value.step for value in needed}
+    for number, step in enumerate(steps):
+        if number not in computed:
+            what = f"Call {step.call} of layer" if step.call else "Layer"
+            message = "{what} '{name}' leads to no output. Leave it out, or let another layer take it."
+            raise _refused(("layers", step.place), "dead_end", message, step.layer.name, {"what": what, "name": step.layer.name})
+    for place, entry in enumerate(inputs):
+        if Value(None, place) not in needed:
+            message = "Nothing takes the input '{name}'. Leave it out, or name it in the 'inbound' of a layer."
+            raise _refused(("inputs", place), "dead_end", message, entry.name, {"name": entry.name})
 
 
 def _refused(
