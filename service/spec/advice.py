@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from service.errors import Problem
 from service.spec.activations import ONE_OF_SEVERAL, YES_OR_NO
+from service.spec.adapting import adapted_layers
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.graph import Graph, Step, Value, calls_of
@@ -51,7 +52,7 @@ class _Output:
 
 def advise(definition: Definition, compile_spec: CompileSpec | None, table: Sequence[LayerRow]) -> list[Problem]:
     """Everything about the model alone that is worth a second look."""
-    found = [*_linear_advice(definition), *_large_advice(table)]
+    found = [*_linear_advice(definition), *_large_advice(table), *_adapted_advice(definition, table)]
     for output in _outputs(definition, compile_spec, table):
         found += [*_output_advice(output), *_loss_advice(output)]
     return found
@@ -206,3 +207,17 @@ def _large_advice(table: Sequence[LayerRow]) -> Iterator[Problem]:
             message = f"Layer '{layer.name}' alone has {layer.parameters:,} of the model's {parameters:,} parameters."
             fix = "Make its input smaller first (pooling, strides, fewer words), or give it fewer units."
             yield Problem(layer.pointer, message, f"{layer.parameters:,}", None, fix)
+
+
+def _adapted_advice(definition: Definition, table: Sequence[LayerRow]) -> Iterator[Problem]:
+    """A layer that measures what reaches it before the fit, behind one that the fit changes."""
+    rows, graph = {row.place: row for row in table}, definition.graph
+    for adapted in adapted_layers(definition):
+        step, layer = adapted.path[0], adapted.path[-1].layer
+        places = [graph.steps[number].place for number in sorted(graph.needed_for(step.inbound).steps)]
+        trained = next((rows[place] for place in places if place in rows and rows[place].trained_parameters), None)
+        if trained is not None:
+            name = layer.name or layer.type
+            message = f"'{name}' measures once, before the fit, what comes from '{trained.name}', which the fit then changes."
+            fix = f"Use a BatchNormalization in its place, or put it before '{trained.name}'."
+            yield Problem(f"/definition/layers/{step.place}", message, layer.type, "BatchNormalization", fix)

@@ -1,7 +1,7 @@
 """The architecture of a model as data."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
@@ -14,7 +14,7 @@ from service.spec.base import Spec
 from service.spec.graph import Graph, connect, in_a_row
 from service.spec.keras_json import Origin, read_keras_json
 from service.spec.layers.fields import LayerBase, check_stands_in_a_row
-from service.spec.layers.models import Functional, Inputs, Layers, Outputs, RowShape, check_nesting, inside
+from service.spec.layers.models import Functional, Inputs, Layers, Outputs, RowShape, check_can_adapt, check_nesting, inside
 
 INPUT, OUTPUT = "input", "output"
 """Names of the tensors that go into a Sequential and come out of it."""
@@ -112,17 +112,14 @@ class Definition(Spec):
         else:
             _ = self.graph  # which raises what is wrong with it
             self._check_outputs()
+        self._check_each(check_can_adapt)
         return self
 
     def _check_row(self) -> None:
         if len(self.layers) > MAX_LAYERS_IN_A_ROW:
             message = "{count} layers stand in a row. At most {most} can."
             raise PydanticCustomError("too_many_layers", message, {"count": len(self.layers), "most": MAX_LAYERS_IN_A_ROW})
-        for place, layer in enumerate(self.layers):
-            try:
-                check_stands_in_a_row(layer)
-            except PydanticCustomError as error:
-                raise self._refused(("layers", place), error) from error
+        self._check_each(check_stands_in_a_row)
         counts = Counter(layer.name for layer in self.layers if layer.name is not None)
         for name, count in counts.items():
             if count > 1:
@@ -131,6 +128,14 @@ class Definition(Spec):
                     "{count} layers are named '{name}'. Give every layer a name of its own.",
                     {"count": count, "name": name},
                 )
+
+    def _check_each(self, check: Callable[[LayerBase], object]) -> None:
+        """Raise ValidationError with the place of a layer that does not pass."""
+        for place, layer in enumerate(self.layers):
+            try:
+                check(layer)
+            except PydanticCustomError as error:
+                raise self._refused(("layers", place), error) from error
 
     def _check_outputs(self) -> None:
         """Keras, and everybody who asks for predictions, knows an output by the name of its layer."""

@@ -4,7 +4,7 @@ A model whose layers stand in a row is the simplest graph. Knows no Keras.
 """
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -49,6 +49,13 @@ class Step(NamedTuple):
     inbound: tuple[Value, ...]
 
 
+class Needed(NamedTuple):
+    """What something is computed from: numbers of inputs, and of steps."""
+
+    inputs: set[int]
+    steps: set[int]
+
+
 @dataclass(frozen=True)
 class Graph:
     """Every call of a model's layers, in the order in which they are computed."""
@@ -72,6 +79,20 @@ class Graph:
     def before(self, value: Value) -> Step | None:
         """The step that computes a value; None for an input of the model."""
         return None if value.step is None else self.steps[value.step]
+
+    def needed_for(self, values: Iterable[Value]) -> "Needed":
+        """What values are computed from."""
+        inputs: set[int] = set()
+        steps: set[int] = set()
+        waiting = list(values)
+        while waiting:
+            step, number = waiting.pop()
+            if step is None:
+                inputs.add(number)
+            elif step not in steps:
+                steps.add(step)
+                waiting += self.steps[step].inbound
+        return Needed(inputs, steps)
 
     @cached_property
     def uses(self) -> dict[Value, int]:
@@ -109,8 +130,9 @@ def connect(inputs: Sequence[Any], layers: Sequence[Any], outputs: Sequence[str]
         found.append(_value(source, number_of))
     if len(set(found)) < len(found):
         raise _refused(("outputs",), "doubled_output", "An output is named twice.", list(outputs))
-    _check_all_are_needed(inputs, steps, found)
-    return Graph(len(inputs), steps, tuple(found))
+    graph = Graph(len(inputs), steps, tuple(found))
+    _check_all_are_needed(inputs, graph)
+    return graph
 
 
 class _Source(NamedTuple):
@@ -240,22 +262,16 @@ def _check_distance(steps: Sequence[Step]) -> None:
             raise _refused(("layers", step.place), "too_deep", message, distances[-1], {"most": DISTANCE_LIMIT})
 
 
-def _check_all_are_needed(inputs: Sequence[Any], steps: Sequence[Step], outputs: Sequence[Value]) -> None:
+def _check_all_are_needed(inputs: Sequence[Any], graph: Graph) -> None:
     """Keras would leave out, without a word, what leads to no output."""
-    needed, waiting = set(outputs), [value.step for value in outputs]
-    while waiting:
-        number = waiting.pop()
-        if number is not None:
-            waiting += [value.step for value in steps[number].inbound if value not in needed]
-            needed.update(steps[number].inbound)
-    computed = {value.step for value in needed}
-    for number, step in enumerate(steps):
-        if number not in computed:
+    needed = graph.needed_for(graph.outputs)
+    for number, step in enumerate(graph.steps):
+        if number not in needed.steps:
             what = f"Call {step.call} of layer" if step.call else "Layer"
             message = "{what} '{name}' leads to no output. Leave it out, or let another layer take it."
             raise _refused(("layers", step.place), "dead_end", message, step.layer.name, {"what": what, "name": step.layer.name})
     for place, entry in enumerate(inputs):
-        if Value(None, place) not in needed:
+        if place not in needed.inputs:
             message = "Nothing takes the input '{name}'. Leave it out, or name it in the 'inbound' of a layer."
             raise _refused(("inputs", place), "dead_end", message, entry.name, {"name": entry.name})
 

@@ -318,6 +318,22 @@ def _normalisation(*names: str) -> Callable[[Any, Row], Size]:
     return rule
 
 
+def _measured(layer: Any, row: Row) -> Size:
+    """A Normalization: what it measures it keeps as weights, what it is given it does not."""
+    if not layer.is_adapted:
+        return Size(row)
+    wanted = layer.axis if isinstance(layer.axis, list) else [] if layer.axis is None else [layer.axis]
+    shape: tuple[int | None, ...] = (row.last,)
+    if wanted != [-1]:
+        axes = len(row.dims) + 1
+        kept = sorted(axis + axes if axis < 0 else axis for axis in wanted)
+        if not row.is_whole or not all(0 < axis < axes for axis in kept):
+            return Size(row, None)
+        shape = tuple(row.dims[axis - 1] for axis in kept)
+    weights = (Weight("mean", shape), Weight("variance", shape), Weight("count", ()))
+    return Size(row, frozen(weights))
+
+
 def _recurrent(gates: int) -> Callable[[Any, Row], Size]:
     def rule(layer: Any, row: Row) -> Size:
         _expect_axes(layer, row, 2)
@@ -357,6 +373,7 @@ RULES: dict[str, Callable[[Any, Row], Size]] = {
     "Reshape": _reshape,
     "BatchNormalization": _normalisation("gamma", "beta", "moving_mean", "moving_variance"),
     "LayerNormalization": _normalisation("gamma", "beta"),
+    "Normalization": _measured,
     "SimpleRNN": _recurrent(1),
     "GRU": _recurrent(3),
     "LSTM": _recurrent(4),

@@ -73,10 +73,6 @@ EXCLUDED_ARGUMENTS: dict[str, dict[str, str]] = {
     "Muon": {"exclude_layers": "patterns that are searched in names: a hostile one takes for ever"},
 }
 OTHER_DEFAULTS: dict[str, dict[str, str]] = {
-    "Normalization": {
-        "mean": "required: finding it from the data is the feature plan's task",
-        "variance": "required: finding it from the data is the feature plan's task",
-    },
     "Discretization": {"bin_boundaries": "required: finding them from the data is the feature plan's task"},
     "CategoryEncoding": {"num_tokens": "required by Keras too, which says so later"},
 }

@@ -92,7 +92,7 @@ LAYERS: dict[str, tuple[list[int], Document, Document]] = {
     ),
     "Normalization": (
         SEQUENCE,
-        {"mean": 1.0, "variance": 4.0},
+        {},
         {"axis": -1, "mean": [1.0, 2.0, 3.0, 4.0], "variance": [1.0] * 4, "invert": True},
     ),
     "PReLU": (IMAGE, {}, {"shared_axes": [1, 2]}),

@@ -68,6 +68,11 @@ class LayerBase(KerasObject):
         return 1
 
     @property
+    def is_adapted(self) -> bool:
+        """Whether it measures what reaches it of the training rows, once, before the fit."""
+        return False
+
+    @property
     def takes_several_inputs(self) -> bool:
         """Whether it joins the outputs of several layers, which layers in a row cannot give it."""
         return self.input_counts[0] > 1

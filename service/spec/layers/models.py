@@ -133,6 +133,34 @@ def count_steps(layers: list[LayerBase]) -> int:
     return sum(len(calls_of(layer)) * (1 + count_steps(list(inside(layer)))) for layer in layers)
 
 
+def check_can_adapt(layer: LayerBase) -> None:
+    """Raise PydanticCustomError where it is not clear what a layer shall measure before the fit, itself or one inside it."""
+    adapted = next(_adapted_in(layer), None)
+    if adapted is None:
+        return
+    facts = {"name": adapted.name or adapted.type, "model": layer.name or layer.type, "count": len(calls_of(layer))}
+    if len(calls_of(layer)) > 1:
+        what = "It" if adapted is layer else "'{model}', which it is part of,"
+        message = "'{name}' has no 'mean' and 'variance', which are then measured before the fit on what reaches it. "
+        message += f"{what} is called {{count}} times, which leaves open what that is. Give it both."
+        raise PydanticCustomError("adapted_twice", message, facts)
+    if isinstance(layer, NestedModel):
+        for inner in layer.layers:
+            check_can_adapt(inner)
+    elif adapted is not layer:
+        message = "'{name}' inside '{model}' cannot be measured on the training rows. "
+        message += "Give it 'mean' and 'variance', or put it before '{model}'."
+        raise PydanticCustomError("adapted_inside", message, facts)
+
+
+def _adapted_in(layer: LayerBase) -> Iterator[LayerBase]:
+    """The layers that measure rows before the fit, the layer itself or some inside it."""
+    if layer.is_adapted:
+        yield layer
+    for inner in inside(layer):
+        yield from _adapted_in(inner)
+
+
 def count_layers(layers: list[LayerBase]) -> int:
     """Number of layers, those inside of others included."""
     return sum(1 + count_layers(list(inside(layer))) for layer in layers)

@@ -107,14 +107,26 @@ Variances = NotNegative | Annotated[list[NotNegative], Field(min_length=1, max_l
 
 
 class Normalization(LayerBase):
-    """Subtracts a given mean and divides by the root of a given variance: neither of them is learned."""
+    """Subtracts a mean and divides by the root of a variance: both are given, or measured on the training rows before the fit."""
 
     type: Literal["Normalization"] = "Normalization"
     axis: ManyAxes | None = -1
     """Axes that have a mean and a variance each; one of all for null."""
-    mean: Numbers
-    """The mean, or one for each feature."""
-    variance: Variances
-    """The variance, or one for each feature."""
+    mean: Numbers | None = None
+    """The mean, or one for each feature; left out, it is that of the training rows."""
+    variance: Variances | None = None
+    """The variance, or one for each feature; left out, it is that of the training rows."""
     invert: bool = False
     """Whether to go the way back instead: multiply, then add the mean."""
+
+    @property
+    def is_adapted(self) -> bool:
+        """Whether nothing is given, as before `layer.adapt(x)` in Keras."""
+        return self.mean is None
+
+    @model_validator(mode="after")
+    def _knows_both_or_neither(self) -> Self:
+        if (self.mean is None) != (self.variance is None):
+            message = "Give both 'mean' and 'variance', or leave out both: then they are measured on the training rows."
+            raise PydanticCustomError("half_normalization", message)
+        return self

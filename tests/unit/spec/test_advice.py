@@ -45,6 +45,7 @@ SPARSE_LOGITS = {"type": "SparseCategoricalCrossentropy", "from_logits": True}
         ([dense(5), dense(1, "sigmoid")], None, "/definition/layers/0", "one would do the same"),
         ([dense(5), {"type": "Dropout", "rate": 0.1}, dense(1)], None, "/definition/layers/0", "one would do the same"),
         ([dense(1_000_000, "relu"), dense(1)], None, "/definition/layers/0", "of the model's"),
+        ([dense(5, "relu"), {"type": "Normalization"}, dense(1)], None, "/definition/layers/1", "which the fit then changes"),
     ],
 )  # fmt: skip
 def test_it_is_pointed_out(layers: list[dict[str, Any]], loss: Any, pointer: str, message: str) -> None:
@@ -65,6 +66,7 @@ def test_it_is_pointed_out(layers: list[dict[str, Any]], loss: Any, pointer: str
         ([dense(25), {"type": "ReLU"}, dense(1)], "mse"),
         ([dense(25), {"type": "BatchNormalization"}, {"type": "Activation", "activation": "tanh"}, dense(1)], "mae"),
         ([dense(1)], "Huber"),
+        ([{"type": "Rescaling", "scale": 2.0}, {"type": "Normalization"}, dense(1)], "mse"),
         ([dense(4, "relu"), dense(5, "sigmoid")], "BinaryCrossentropy"),
     ],
 )
