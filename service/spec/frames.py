@@ -161,6 +161,8 @@ class Planned(Frame, frozen=True, kw_only=True, tag="planned"):
     """Library versions by name, as in ``Ready``."""
     inexact_reason: str | None = None
     """Why the same request may give other numbers, e.g. on a GPU."""
+    adapted_rows: int | None = None
+    """Rows that layers measure at once before the fit; None where none does."""
 
 
 class Progress(Frame, frozen=True, kw_only=True, tag="progress"):

@@ -16,6 +16,7 @@ from service.spec.callbacks import ModelCheckpoint, TerminateOnNaN
 from service.spec.compile import CompileSpec
 from service.spec.fit import FitSpec
 from service.spec.frames import EpochEnded, Keep
+from service.training.adapting import settle
 from service.training.building import compile_model, multiplications_per_row
 from service.training.callbacks import (
     BeforeEvaluation,
@@ -113,6 +114,9 @@ class Fit:
     def run(self, state: State | None) -> Fitted:
         """Fit to the end, from a state that was checked if there is one. Raises SuspendAsked after a last save."""
         callbacks = self._callbacks(state.progressed if state is not None else Progressed())
+        if state is not None:
+            assign(variables_of(self.model), state.variables)
+            settle(self.model)  # before the graphs of training and measuring are made, which hold the copies
         if state is not None and state.step:
             rest = self._call(callbacks, state, state.epoch + 1)
             if rest.stopped is not None or self.model.stop_training:

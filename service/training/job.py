@@ -15,6 +15,7 @@ from service.spec.features import FeaturesSpec
 from service.spec.fit import FitSpec
 from service.spec.frames import Finished, FitJob, Phase, PhaseStarted, Planned, Publication, Suspended
 from service.training import outputs
+from service.training.adapting import adapt, rows_at_once, settle
 from service.training.building import build_model, check_outputs, compile_model, load_saved
 from service.training.cache import EncodedCache
 from service.training.callbacks import Report
@@ -145,6 +146,7 @@ class Story:
             initial_epoch=fit_spec.initial_epoch,
             chunk_rows=order.chunk_rows,
             window_chunks=WINDOW_CHUNKS if order.chunk_rows else None,
+            adapted_rows=self._rows_at_once(model, examples),
             input_shapes=[list(shape) for shape in train.input_shapes],
             threads=threads(),
             versions=versions(),
@@ -159,9 +161,20 @@ class Story:
         state = snapshots.find(whole.check)
         if state is None and job.start is not None:
             take_weights(model, load_saved(Path(job.start.model), Path(job.directory)), job.start.run_id)
+        elif state is None:
+            self._adapt(model, examples)
         self.wishes.check(has_weights=state is not None)
         self._begin("fitting")
         return whole.run(state)
+
+    def _adapt(self, model: keras.Model, examples: Examples) -> None:
+        """Let layers measure the training rows; what an earlier attempt or another run has measured is not measured anew."""
+        rows = self._rows_at_once(model, examples)
+        if rows is not None:
+            adapt(model, self.specs.definition, examples.train, rows, lambda: self.wishes.check(has_weights=False))
+
+    def _rows_at_once(self, model: keras.Model, examples: Examples) -> int | None:
+        return rows_at_once(model, self.specs.definition, examples.train, self.specs.fit.batch_size)
 
     def _finish(self, model: keras.Model, examples: Examples, fitted: Fitted, snapshots: JobSnapshots) -> Finished:
         directory = Path(self.job.directory)
@@ -192,6 +205,7 @@ class Story:
         compile_model(twin, self.specs.compile, model.steps_per_execution)
         twin.optimizer.build(twin.trainable_variables)  # Keras does not load a saved model whose optimizer has none
         twin.set_weights(model.get_weights())
+        settle(twin)
         return twin
 
     def _measure(self, model: keras.Model, examples: Examples) -> None:
@@ -239,6 +253,7 @@ def take_weights(model: keras.Model, other: keras.Model, run_id: str) -> None:
         message = f"The weights of run '{run_id}' do not fit this model: layer '{layer}' has other shapes."
         raise InvalidInput(message, [Problem("/continue_from", message, fix="Continue a run of the same layers and features.")])
     model.set_weights(theirs)
+    settle(model)
 
 
 def _shapes(layer: keras.layers.Layer) -> list[tuple[int, ...]]:

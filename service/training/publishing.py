@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from service.infra.disk import is_full_disk
 from service.serving.engine import OnnxEngine
 from service.spec.frames import Parity, Publication, TensorSpec
 from service.training import onnx_operations  # noqa: F401  # registers itself with the exporter
+from service.training.adapting import normalizations
 from service.training.examples import Examples
 from service.training.failures import shorten
 from service.training.structure import as_list, one_or_list
@@ -67,7 +69,8 @@ def export(model: keras.Model, path: Path, plan: FeaturePlan) -> None:
     """Write the ONNX graph with a free batch axis and the plan's names for its inputs and outputs."""
     inputs, outputs = _tensors(model, plan)
     signature = [tf.TensorSpec(spec.shape, tf.float32, name=f"{PREFIX}{number}") for number, spec in enumerate(inputs)]
-    _answering(model).export(str(path), format="onnx", verbose=False, input_signature=[one_or_list(signature)])
+    with _constants(model):
+        _answering(model).export(str(path), format="onnx", verbose=False, input_signature=[one_or_list(signature)])
     graph = onnx.load(str(path))
     names = {f"{PREFIX}{number}": spec.name for number, spec in enumerate(inputs)}
     names |= {node.name: spec.name for node, spec in zip(graph.graph.output, outputs, strict=True)}
@@ -104,6 +107,20 @@ def _answering(model: keras.Model) -> keras.Model:
     """The model as predictions use it: Keras exports what changes images at random as if it were in training."""
     inputs = one_or_list([keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in model.inputs])
     return keras.Model(inputs, model(inputs, training=False))
+
+
+@contextmanager
+def _constants(model: keras.Model) -> Iterator[None]:
+    """Give layers arrays in place of tensors that are no variables: the exporter makes inputs of these, constants of those."""
+    layers = normalizations(model)
+    tensors = [(layer.mean, layer.variance) for layer in layers]
+    try:
+        for layer, (mean, variance) in zip(layers, tensors, strict=True):
+            layer.mean, layer.variance = np.asarray(mean), np.asarray(variance)
+        yield
+    finally:
+        for layer, (mean, variance) in zip(layers, tensors, strict=True):
+            layer.mean, layer.variance = mean, variance
 
 
 def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:

@@ -34,7 +34,7 @@ ALONE = {
     **dict.fromkeys(("Masking", "RandomCrop"), "its output is not for every layer"),
     **dict.fromkeys(("Equalization", "ContrastLimitedAdaptiveHistogramEqualization"), "no layer before it could learn"),
     "Discretization": "no layer before it could learn",
-    **dict.fromkeys(("Conv1D", "MelSpectrogram", "Normalization"), "is not exported, or not always"),
+    **dict.fromkeys(("Conv1D", "MelSpectrogram"), "is not exported, or not always"),
 }
 SLOW = ("pooling", "recurrent", "wrappers")
 """Modules of layers that are made with all their arguments only: their graphs are large, and take long to make."""
@@ -52,13 +52,11 @@ SERVED_BY_KERAS = {
     "Equalization full": "is part of a cycle",
     "MelSpectrogram minimal": "RFFT",
     "MelSpectrogram full": "RFFT",
-    "Normalization minimal": "Required inputs",
-    "Normalization full": "Required inputs",
 }
 """Models whose export to ONNX fails, with words of the reason.
 
 Keras compiles convolutions of several groups with XLA, and takes an equalized image for the image itself; tf2onnx knows no
-Fourier transform of real numbers, and makes an input of what Normalization holds.
+Fourier transform of real numbers.
 """
 
 

@@ -16,6 +16,7 @@ from service.spec.definition import Definition
 from service.spec.fit import FitSpec
 from service.spec.frames import EpochEnded, Frame
 from service.training import snapshots
+from service.training.adapting import adapt
 from service.training.building import build_model
 from service.training.environment import environment
 from service.training.examples import Examples, Part
@@ -93,6 +94,8 @@ class Trial:
 
     def run(self, state: State | None = None) -> "Trial":
         whole = self.prepare()
+        if state is None:
+            adapt(self.model, Definition.model_validate({"layers": self.layers}), self.examples.train, TRAIN_ROWS, lambda: None)
         keras.utils.set_random_seed(SEED + 1 if state is None else 999)  # the global seed must not matter any more
         if state is not None:
             whole.check(state)
