@@ -11,7 +11,7 @@ from service.settings import Settings
 from service.spec.advice import advise, advise_on_classes, advise_on_inputs
 from service.spec.check_frames import BuiltLayer, CheckJob
 from service.spec.definition import Definition
-from service.spec.script import keras_script
+from service.spec.model_script import keras_script
 from service.spec.sizes import Row, Weight, agree
 from service.spec.summary import LayerRow, estimate, first_rows, in_words, memory_of, size_problems
 from service.web.routing import ProblemEntry

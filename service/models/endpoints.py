@@ -23,7 +23,7 @@ from service.models.schemas import (
 from service.models.tables import Alias, Model, Version
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
-from service.spec.script import keras_script
+from service.spec.model_script import keras_script
 from service.web.parameters import NAME_PATTERN, ModelName
 from service.web.routing import PageOf, ReadSession, WriteSession, make_router, problems
 from service.workspaces.auth import CurrentWorkspace

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from service.spec.adapt_script import adapt_lines, settle_lines
 from service.spec.artifacts import numbered
 from service.spec.callbacks import (
     CallbackBase,
@@ -16,7 +17,7 @@ from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.fit import FitSpec
 from service.spec.frames import Planned
-from service.spec.script import INDENT, Shape, build, call, compile_call, docstring, literal, spread
+from service.spec.script import INDENT, Shape, Variables, build, call, compile_call, docstring, literal, spread
 
 IN_ORDER = '{"arithmetic_optimization": False}'
 """Where layers branch, TensorFlow turns sums and products into others, and not always into the same ones."""
@@ -124,13 +125,26 @@ def _grouped(names: list[list[str]], write: Callable[[str], str]) -> str:
 
 
 def _model(recipe: Recipe) -> list[str]:
-    start = ['model.set_weights(keras.saving.load_model("start.keras").get_weights())'] if recipe.starts_from else []
+    variables = Variables()
     return [
-        *build(recipe.model, recipe.definition, shapes_of(recipe.definition, recipe.plan.input_shapes)),
+        *build(recipe.model, recipe.definition, shapes_of(recipe.definition, recipe.plan.input_shapes), variables),
         *compile_call(recipe.compile, recipe.definition),
-        *start,
+        *(_start(recipe) if recipe.starts_from else _adapt(recipe, variables)),
         "",
     ]
+
+
+def _start(recipe: Recipe) -> list[str]:
+    load = 'model.set_weights(keras.saving.load_model("start.keras").get_weights())'
+    return [load, *settle_lines(recipe.definition)]
+
+
+def _adapt(recipe: Recipe, variables: Variables) -> list[str]:
+    plan = recipe.plan
+    if plan.adapted_rows is None:
+        return []
+    rows = plan.adapted_rows if plan.adapted_rows < plan.train_rows else None
+    return adapt_lines(recipe.definition, variables, _names(recipe)[0], rows)
 
 
 def shapes_of(definition: Definition, of_data: Sequence[Shape]) -> list[Shape]:

@@ -28,49 +28,13 @@ NOTHING: Mapping[int, str] = {}
 Shape = Many[int | None]
 
 
-def keras_script(name: str, definition: Definition, compile_spec: CompileSpec | None, input_shapes: Many[Shape | None]) -> str:
-    """The script; ``input_shapes`` are those of one row of each input, None where only the data tells it.
-
-    Without ``compile_spec`` it ends with the model.
-    """
-    head = [docstring(f"The model '{name}' as a plain Keras script."), "", "import keras", ""]
-    if compile_spec is None:
-        return "\n".join([*head, *build(name, definition, input_shapes), ""])
-    return "\n".join(
-        [
-            *head,
-            *build(name, definition, input_shapes),
-            *compile_call(compile_spec, definition),
-            "",
-            *_how_to_fit(definition, input_shapes),
-            "",
-        ]
-    )
-
-
-def _how_to_fit(definition: Definition, input_shapes: Many[Shape | None]) -> list[str]:
-    shapes = [_rows_in_words(shape) for shape in input_shapes]
-    if not definition.is_functional:
-        return [f"# Fit it to X, an array of shape {shapes[0]}, and its targets y:", "# model.fit(X, y, epochs=20)"]
-    arrays = [f"{name} {shape}" for name, shape in zip(definition.input_names, shapes, strict=True)]
-    return [
-        f"# Fit it to arrays by the names of its inputs: {', '.join(arrays)};",
-        f"# and to its targets by the names of its outputs: {', '.join(definition.output_names)}.",
-        "# model.fit(X, y, epochs=20)",
-    ]
-
-
-def _rows_in_words(shape: Shape | None) -> str:
-    sizes = ["..."] if shape is None else ["any" if size is None else str(size) for size in shape]
-    return f"({', '.join(['rows', *sizes])})"
-
-
-def build(name: str, definition: Definition, input_shapes: Many[Shape | None]) -> list[str]:
-    """The lines that build a model."""
+def build(name: str, definition: Definition, input_shapes: Many[Shape | None], variables: "Variables | None" = None) -> list[str]:
+    """The lines that build a model; ``variables`` are those of the whole script."""
+    variables = variables or Variables()
     if definition.inputs is not None:
-        return _functional(name, definition, definition.inputs, input_shapes)
+        return _functional(name, definition, definition.inputs, input_shapes, variables)
     lines: list[str] = []
-    writer = Writer(Variables(), lines)
+    writer = Writer(variables, lines)
     layers = [writer.made(layer) for layer in definition.layers]
     if input_shapes[0] is not None:
         layers.insert(0, _input_of_row(input_shapes[0]))
@@ -82,10 +46,11 @@ def _input_of_row(shape: Shape) -> str:
     return f"keras.Input(shape={literal(tuple(shape))})"
 
 
-def _functional(name: str, definition: Definition, inputs: Many[ModelInput], input_shapes: Many[Shape | None]) -> list[str]:
-    variables = Variables()
+def _functional(
+    name: str, definition: Definition, inputs: Many[ModelInput], input_shapes: Many[Shape | None], variables: "Variables"
+) -> list[str]:
     lines: list[str] = []
-    tensors = [variables.new(entry.name) for entry in inputs]
+    tensors = variables.inputs[id(definition)] = [variables.new(entry.name) for entry in inputs]
     for variable, entry, shape in zip(tensors, inputs, input_shapes, strict=True):
         lines.append(f"{variable} = {_input(entry, shape)}")
     outputs = definition.graph.follow(tensors, Writer(variables, lines).write)
@@ -103,6 +68,10 @@ class Variables:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        self.inputs: dict[int, list[str]] = {}
+        """Those of the inputs of each graph, by its Python id."""
+        self.outputs: dict[tuple[int, int], list[str]] = {}
+        """Those of the outputs of each call, by the layer's Python id and the number of the call."""
 
     def new(self, name: str) -> str:
         """A name that nothing else has."""
@@ -131,6 +100,7 @@ class Writer:
         made = self._reused(step) if len(calls_of(layer)) > 1 else self.made(layer)
         outputs = [self._variables.new(layer.name)]
         outputs += [self._variables.new(f"{layer.name}_{number}") for number in range(1, layer.output_count)]
+        self._variables.outputs[id(layer), step.call] = outputs
         self._lines.append(f"{', '.join(outputs)} = {made}({_handed(layer, inbound)})")
         return outputs
 
@@ -149,12 +119,12 @@ class Writer:
 
     def _graph(self, layer: Functional) -> str:
         """The variable of a graph in place of a layer."""
-        variables = [self._variables.new(entry.name) for entry in layer.inputs]
+        variables = self._variables.inputs[id(layer)] = [self._variables.new(entry.name) for entry in layer.inputs]
         for variable, entry in zip(variables, layer.inputs, strict=True):
             self._lines.append(f"{variable} = {_input(entry, entry.shape)}")
         outputs = layer.graph.follow(variables, Writer(self._variables, self._lines).write)
         model = self._variables.new(f"{layer.name or 'inner'}_model")
-        arguments = [_one_or_list(variables), _one_or_list(outputs), *_about(layer)]
+        arguments = [one_or_list(variables), one_or_list(outputs), *_about(layer)]
         self._lines.append(f"{model} = keras.Model({', '.join(arguments)})")
         return model
 
@@ -168,7 +138,8 @@ def _graphs_in(layer: LayerBase) -> Iterator[Functional]:
             yield from _graphs_in(inner)
 
 
-def _one_or_list(variables: list[str]) -> str:
+def one_or_list(variables: list[str]) -> str:
+    """How Keras takes one of something, or several."""
     return variables[0] if len(variables) == 1 else f"[{', '.join(variables)}]"
 
 

@@ -10,8 +10,9 @@ from service.spec.definition import Definition
 from service.spec.fit import FitSpec
 from service.spec.frames import Planned
 from service.spec.layers import Dense
+from service.spec.model_script import keras_script
 from service.spec.run_script import Recipe, run_script
-from service.spec.script import keras_script, literal
+from service.spec.script import literal
 
 LAYERS = [
     {"type": "Dense", "units": 25, "activation": "sigmoid", "name": "layer1"},

@@ -9,7 +9,7 @@ import pytest
 
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
-from service.spec.script import keras_script
+from service.spec.model_script import keras_script
 from service.training.building import as_model
 
 TUTORIAL = {

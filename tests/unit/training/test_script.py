@@ -18,8 +18,8 @@ from service.spec.definition import Definition
 from service.spec.fit import FitSpec
 from service.spec.frames import DatasetFiles, EpochEnded, Finished, FitJob, Frame, Planned, Start
 from service.spec.run_script import Recipe, run_script
+from service.training import adapting, order
 from service.training import job as story
-from service.training import order
 from service.training.wishes import Wishes
 from tests.graphs import GRAPHS
 from tests.unit.training.conftest import TUTORIAL_LAYERS, TrainerProcess, make_job, store_arrays, store_table
@@ -58,6 +58,41 @@ WORDS = [
     {"type": "Dense", "units": 1},
 ]
 LINE = [{"type": "Dense", "units": 8, "activation": "tanh"}, {"type": "Dense", "units": 1}]
+SCALE = {"type": "Normalization"}
+MEASURED = [
+    {"type": "RandomFlip", "mode": "horizontal"},
+    {
+        "type": "Sequential",
+        "layers": [{"type": "Rescaling", "scale": 5.0, "offset": 2.0}, {"type": "Normalization", "axis": [1, 3]}],
+    },
+    {"type": "Conv2D", "filters": 2, "kernel_size": 3},
+    {"type": "Normalization", "axis": None, "invert": True},
+    {"type": "Flatten"},
+    {"type": "Dropout", "rate": 0.2},
+    {"type": "Dense", "units": 1},
+]
+MEASURED_GRAPH = {
+    "inputs": [{"name": "picture", "shape": [6, 6, 2]}, {"name": "numbers", "shape": [3]}],
+    "layers": [
+        {"type": "Sequential", "name": "changed", "layers": [{"type": "RandomFlip"}], "inbound": ["picture"]},
+        {
+            "type": "Functional",
+            "name": "inner",
+            "inbound": ["changed", "numbers"],
+            "inputs": [{"name": "p", "shape": [6, 6, 2]}, {"name": "q", "shape": [3]}],
+            "layers": [
+                {"type": "Flatten", "name": "flat", "inbound": ["p"]},
+                {"type": "Concatenate", "name": "both", "inbound": ["flat", "q"]},
+                {"type": "Normalization", "name": "scale", "inbound": ["both"]},
+            ],
+            "outputs": ["scale"],
+        },
+        {"type": "Normalization", "name": "direct", "inbound": ["numbers"]},
+        {"type": "Concatenate", "name": "all", "inbound": ["inner", "direct"]},
+        {"type": "Dense", "name": "answer", "units": 1, "inbound": ["all"]},
+    ],
+    "outputs": ["answer"],
+}
 CLASSIFY = {"optimizer": {"type": "Adam", "learning_rate": 0.01}, "loss": "binary_crossentropy", "metrics": ["accuracy", "AUC"]}
 REGRESS = {"optimizer": {"type": "Adam", "learning_rate": 0.01}, "loss": "mse", "metrics": ["mae"]}
 AVERAGING = {"type": "AdamW", "learning_rate": 0.01, "use_ema": True, "ema_momentum": 0.9}
@@ -173,6 +208,18 @@ CASES = {
     "no shuffle": Case(LINE, REGRESS, {"epochs": 4, "initial_epoch": 1, "shuffle": False, "callbacks": [TABLE]}, NUMBERS),
     "mixed_bfloat16": Case(NOISY_LAYERS, CLASSIFY, {"epochs": 3, "dtype_policy": "mixed_bfloat16"}, CROSS),
     "mixed_float16": Case(NOISY_LAYERS, CLASSIFY, {"epochs": 3, "dtype_policy": "mixed_float16"}, CROSS),
+    "measured": Case([SCALE, *NOISY_LAYERS], CLASSIFY, {"epochs": 3, "validation_split": 0.2}, CROSS),
+    "measured behind others": Case(
+        MEASURED, REGRESS, {"epochs": 3, "batch_size": 8, "validation_split": 0.2}, arrays(noise(6, 6, 2), noise(1))
+    ),
+    "measured in few bits": Case([SCALE, *LINE], REGRESS, {"epochs": 3, "dtype_policy": "mixed_bfloat16"}, NUMBERS),
+    "measured in a graph": Case(
+        MEASURED_GRAPH,
+        {**REGRESS, "loss": {"answer": {"type": "MeanSquaredError"}}, "metrics": {"answer": ["mae"]}},
+        {"epochs": 3, "batch_size": 8},
+        lambda folder: store_arrays(folder, picture=noise(6, 6, 2), numbers=9 * noise(3), y=noise(1)[:, 0]),
+        {"target": {"answer": "y"}},
+    ),
     "XLA": Case(LINE, {**REGRESS, "jit_compile": True}, {"epochs": 2}, NUMBERS),
     **{name: graph_case(name, validation_split=0.2 if number % 2 else 0.0) for number, name in enumerate(GRAPHS)},
     "kept files": Case(LINE, HASTY, {"epochs": 4, "validation_split": 0.3, "callbacks": KEPT}, NUMBERS),
@@ -294,6 +341,12 @@ def fit_and_run(run: Callable[[FitJob], list[Frame]], folder: Path, name: str, *
     return pair
 
 
+def run_here(job: FitJob) -> list[Frame]:
+    frames: list[Frame] = []
+    last = story.fit(job, frames.append, Wishes())
+    return [*frames, last]
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras, when it evaluates
 def test_rows_beyond_the_memory_come_in_the_order_of_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """This test's own process is the trainer, since it changes what counts as large."""
@@ -301,13 +354,32 @@ def test_rows_beyond_the_memory_come_in_the_order_of_the_run(monkeypatch: pytest
         monkeypatch.setattr(order, name, value)
     monkeypatch.setattr(story, "WINDOW_CHUNKS", 3)
 
-    def run(job: FitJob) -> list[Frame]:
-        frames: list[Frame] = []
-        last = story.fit(job, frames.append, Wishes())
-        return [*frames, last]
-
-    pair = fit_and_run(run, tmp_path, "windows", fit={"epochs": 3, "batch_size": 16})
+    pair = fit_and_run(run_here, tmp_path, "windows", fit={"epochs": 3, "batch_size": 16})
     assert "def shuffled(number):" in pair.source
+    assert_same(pair)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras, when it evaluates
+@pytest.mark.parametrize("before", [[], [{"type": "Rescaling", "scale": 3.0}]])
+def test_rows_that_are_measured_in_blocks_are_so_in_the_script(
+    before: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """This test's own process is the trainer, since it changes what counts as a block."""
+    monkeypatch.setattr(adapting, "MAX_ROWS", 20)
+    layers = {"layers": [*before, SCALE, *LINE]}
+    pair = fit_and_run(run_here, tmp_path, "blocks", definition=layers, fit={"epochs": 2, "batch_size": 16})
+    block = "before(x[start : start + 20], training=False)" if before else "x[start : start + 20]"
+    assert f"adapt({block} for start in range(0, len(x), 20))" in pair.source
+    assert_same(pair)
+
+
+def test_a_run_that_begins_with_the_measures_of_another_measures_nothing(trainer: TrainerProcess, tmp_path: Path):
+    layers = {"layers": [SCALE, *LINE]}
+    first = fit_and_run(trainer.run, tmp_path, "first", definition=layers, fit={"epochs": 1, "validation_split": 0.5})
+    start = Start(run_id="run_0", take="weights", model=str(first.run / "model.keras"), state=None)
+    pair = fit_and_run(trainer.run, tmp_path, "second", definition=layers, fit={"epochs": 2}, start=start)
+    assert "model.layers[0].finalize_state()" in pair.source
+    assert "adapt(" not in pair.source
     assert_same(pair)
 
 
