@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.acceptance.client import Document, Fitserve, accepted
+from tests.acceptance.client import Document, Fitserve, accepted, refused
 
 LAYERS = [{"type": "Dense", "units": 6, "activation": "relu"}, {"type": "Dropout", "rate": 0.2}, {"type": "Dense", "units": 1}]
 LOGITS = {
@@ -125,3 +125,34 @@ def test_a_target_beyond_the_last_activation_fails_with_the_mend(fitserve, datas
     assert "'weight'" in failure["message"]
     assert "'out'" in failure["message"]
     assert failure["hint"]
+
+
+def test_a_layer_measures_the_training_rows_and_is_served(fitserve):
+    """The rows are those of the arrays as they were sent, far from 0 and of very different sizes."""
+    noise = np.random.default_rng(0)
+    x = (noise.normal(size=(100, 2)) * [1000.0, 0.01] + [5000.0, -3.0]).round(4)
+    y = (x[:, 0] - 5000) / 1000 + 100 * (x[:, 1] + 3)
+    dataset = fitserve.upload_json(arrays={"x": x.tolist(), "y": y.tolist()}, target="y")["id"]
+    scale = {"type": "Normalization", "name": "scale"}
+    compiled = {"optimizer": {"type": "Adam", "learning_rate": 0.1}, "loss": {"type": "MeanSquaredError"}}
+    model = fitserve.create_model([scale, {"type": "Dense", "units": 1}], compiled)
+    run = fitted(fitserve, model, dataset, fit={"epochs": 60, "validation_split": 0.2, "split": "last"})
+    assert run["metrics"]["val_loss"] < 0.05
+    learnt = {weight["name"]: weight["values"] for layer in weights(fitserve, run)[:1] for weight in layer["weights"]}
+    assert learnt["mean"] == pytest.approx(x[:80].mean(axis=0), rel=1e-5)
+    assert learnt["variance"] == pytest.approx(x[:80].var(axis=0), rel=1e-3)
+    assert read(fitserve, f"models/{model}/versions/{run['version']}")["engine"] == "onnx"
+    answers = accepted(fitserve.http.post(f"/v1/models/{model}:predict", json={"instances": x[80:].tolist()}))["predictions"]
+    assert np.ravel(answers) == pytest.approx(y[80:], abs=1.0)
+    assert "model.layers[0].adapt(x)" in fitserve.http.get(f"/api/runs/{run['id']}/code").text
+
+
+def test_a_layer_that_cannot_tell_what_to_measure_is_refused_by_its_name(fitserve):
+    scale = {"type": "Normalization", "name": "scale"}
+    definition = {"layers": [{"type": "TimeDistributed", "layer": scale}, {"type": "Flatten"}, {"type": "Dense", "units": 1}]}
+    answer = accepted(fitserve.http.post("/api/models:check", json={"definition": definition}))
+    assert not answer["ok"]
+    problem = refused(fitserve.http.post("/api/models", json={"name": "m", "definition": definition, "compile": LOGITS}), 422)
+    for entry in (answer["errors"][0], problem["errors"][0]):
+        assert entry["pointer"] == "/definition/layers/0"
+        assert "'scale' inside 'TimeDistributed' cannot be measured" in entry["message"]
