@@ -23,6 +23,8 @@ RowShape = Annotated[list[Dimension | None], Field(min_length=1, max_length=5)]
 Layers = Annotated[list[Layer], Field(min_length=1, max_length=MAX_LAYERS)]
 LayerInARow = Annotated[Layer, AfterValidator(check_stands_in_a_row)]
 LayersInARow = Annotated[list[LayerInARow], Field(min_length=1, max_length=MAX_LAYERS)]
+Path = tuple[str | int, ...]
+"""Where something stands in a document."""
 Outputs = Annotated[list[Reference], Field(min_length=1, max_length=MAX_INPUTS)]
 
 
@@ -172,6 +174,23 @@ def inside(layer: LayerBase) -> Iterator[LayerBase]:
         for inner in value if isinstance(value, list) else [value]:
             if isinstance(inner, LayerBase):
                 yield inner
+
+
+def everywhere(layers: list[LayerBase], path: Path = ()) -> Iterator[tuple[Path, LayerBase]]:
+    """Every layer, those inside of others included, and where it stands, e.g. ``("layers", 2, "layer")``."""
+    for place, layer in enumerate(layers):
+        yield from _everywhere_in(layer, (*path, "layers", place))
+
+
+def _everywhere_in(layer: LayerBase, path: Path) -> Iterator[tuple[Path, LayerBase]]:
+    yield path, layer
+    for name, value in dict(layer).items():
+        if isinstance(value, LayerBase):
+            yield from _everywhere_in(value, (*path, name))
+        elif isinstance(value, list):
+            for place, inner in enumerate(value):
+                if isinstance(inner, LayerBase):
+                    yield from _everywhere_in(inner, (*path, name, place))
 
 
 def _depth(layer: LayerBase) -> int:
