@@ -10,9 +10,10 @@ from service.models.tables import Revision
 from service.runs.schemas import RunCreate
 from service.spec.base import suggest
 from service.spec.callbacks import LearningRateScheduler as EpochScheduler
-from service.spec.callbacks import MonitoringCallback, ReduceLROnPlateau
-from service.spec.compile import CompileSpec, LossBase, metric_names
+from service.spec.callbacks import MonitoringCallback, ReduceLROnPlateau, TensorBoard
+from service.spec.compile import CompileSpec, LossBase, NamedMetric, named_metrics
 from service.spec.definition import Definition
+from service.spec.endings import units_of
 from service.spec.features import ExcludedFeature, TargetSpec
 from service.spec.schedules import ScheduleBase
 
@@ -105,28 +106,69 @@ def _weight_problems(asked: _Asked) -> Iterator[Problem]:
 
 
 def _callback_problems(asked: _Asked) -> Iterator[Problem]:
-    request = asked.request
-    known = ["loss", *metric_names(asked.compile, asked.definition.output_names)]
-    if request.fit.has_validation:
-        known += [f"val_{name}" for name in known]
+    request, columns = asked.request, _Columns.of(asked)
     has_schedule = isinstance(getattr(asked.compile.optimizer, "learning_rate", None), ScheduleBase)
     for place, callback in enumerate(request.fit.callbacks):
         pointer = f"/fit/callbacks/{place}"
         if isinstance(callback, ReduceLROnPlateau | EpochScheduler) and has_schedule:
             message = f"The optimizer's learning rate follows a schedule, so {callback.type} cannot set it."
             yield Problem(pointer, message, callback.type, fix="Give the optimizer a number as learning_rate.")
-        if isinstance(callback, MonitoringCallback) and callback.monitor not in known:
-            yield _unknown_monitor(pointer, callback, known, request.fit.has_validation)
-        elif isinstance(callback, MonitoringCallback) and _has_no_direction(callback, asked.definition):
-            message = f"Keras cannot tell whether '{callback.monitor}' of one of several outputs should be large or small."
-            fix = 'Set "mode" to "min" for a loss, and to "max" for an accuracy.'
-            yield Problem(f"{pointer}/mode", message, "auto", "min or max", fix)
+        if isinstance(callback, MonitoringCallback):
+            yield from _monitor_problems(pointer, callback, columns, request.fit.has_validation)
+        if isinstance(callback, TensorBoard):
+            for named in columns.several:
+                message = f"Metric '{named.name}' is several numbers, and Keras's TensorBoard writes single ones only."
+                yield Problem(pointer, message, named.metric.type, "a metric of one number", named.metric.mend_of_several)
 
 
-def _has_no_direction(callback: MonitoringCallback, definition: Definition) -> bool:
-    """Source: ``keras.src.callbacks.monitor_callback``, which knows metrics by names without that of their output."""
-    is_of_an_output = len(definition.output_names) > 1 and callback.monitor.removeprefix("val_") != "loss"
-    return callback.mode == "auto" and is_of_an_output
+@dataclass(frozen=True)
+class _Columns:
+    """What an epoch of a fit is measured by, and so what a callback can watch."""
+
+    losses: list[str]
+    """The loss of each output, where there are several."""
+    single: list[NamedMetric]
+    """Metrics of one number."""
+    several: list[NamedMetric]
+    """Metrics of a number for each class or threshold."""
+    outputs: list[str]
+
+    @classmethod
+    def of(cls, asked: _Asked) -> "_Columns":
+        outputs = asked.definition.output_names
+        units = dict(zip(outputs, units_of(asked.definition.graph), strict=True))
+        metrics = named_metrics(asked.compile, outputs)
+        several = [named for named in metrics if named.metric.is_several(units[named.output])]
+        losses = [f"{output}_loss" for output in outputs] if len(outputs) > 1 else []
+        return cls(losses, [named for named in metrics if named not in several], several, outputs)
+
+    @property
+    def names(self) -> list[str]:
+        """What can be watched without validation."""
+        return ["loss", *self.losses, *(named.name for named in self.single)]
+
+    @property
+    def without_direction(self) -> set[str]:
+        """Those of which Keras does not know whether small or large is good: it finds a metric by the name of its own."""
+        strange = {named.name for named in self.single if len(self.outputs) > 1 or not named.metric.has_direction}
+        return strange | set(self.losses)
+
+
+def _monitor_problems(pointer: str, callback: MonitoringCallback, columns: _Columns, has_validation: bool) -> Iterator[Problem]:
+    known = columns.names + [f"val_{name}" for name in columns.names if has_validation]
+    watched = callback.monitor.removeprefix("val_")
+    named = next((named for named in columns.several if watched.startswith(named.name)), None)
+    if callback.monitor in known:
+        if callback.mode == "auto" and watched in columns.without_direction:
+            message = f"Keras does not know whether a small or a large '{callback.monitor}' is good."
+            wanted = '"min"' if watched in columns.losses else '"min" or "max"'
+            yield Problem(f"{pointer}/mode", message, "auto", wanted, f"Set mode to {wanted}.")
+    elif named is not None:
+        message = f"Metric '{named.name}' is several numbers, of which {callback.type} cannot tell whether they are better."
+        fix = f"{named.metric.mend_of_several} Then monitor {callback.monitor[: callback.monitor.index(named.name)]}{named.name}."
+        yield Problem(f"{pointer}/monitor", message, callback.monitor, f"one of: {', '.join(known)}", fix)
+    else:
+        yield _unknown_monitor(pointer, callback, known, has_validation)
 
 
 def _unknown_monitor(pointer: str, callback: MonitoringCallback, known: list[str], has_validation: bool) -> Problem:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
@@ -22,7 +22,7 @@ from service.spec.optimizers import Optimizer
 
 __all__ = [
     "AccuracyByLoss", "BinaryCrossentropy", "CategoricalCrossentropy", "CompileSpec", "Loss", "LossBase", "MeanSquaredError",
-    "Metric", "MetricBase", "Optimizer", "SparseCategoricalCrossentropy", "metric_names",
+    "Metric", "MetricBase", "NamedMetric", "Optimizer", "SparseCategoricalCrossentropy", "metric_names", "named_metrics",
 ]  # fmt: skip
 
 MAX_METRICS = 32
@@ -124,14 +124,27 @@ class CompileSpec(Spec):
             )
 
 
+class NamedMetric(NamedTuple):
+    """A metric by the name that it has in an epoch's row."""
+
+    name: str
+    output: str
+    metric: MetricBase
+
+
 def metric_names(spec: CompileSpec, outputs: Sequence[str]) -> list[str]:
-    """The names of losses of single outputs and of metrics in an epoch's row; Keras numbers those that would be the same."""
+    """The names of losses of single outputs and of metrics in an epoch's row."""
+    losses = [f"{output}_loss" for output in outputs] if len(outputs) > 1 else []
+    return [*losses, *(named.name for named in named_metrics(spec, outputs))]
+
+
+def named_metrics(spec: CompileSpec, outputs: Sequence[str]) -> list[NamedMetric]:
+    """Every metric with its name; Keras numbers those that would have the same."""
     counts: Counter[str] = Counter()
-    several = len(outputs) > 1
-    names = [f"{output}_loss" for output in outputs] if several else []
+    found = []
     for output in outputs:
         for metric in spec.metrics_of(output):
-            name = f"{output}_{metric.column}" if several else metric.column
-            names.append(f"{name}_{counts[name]}" if counts[name] else name)
+            name = f"{output}_{metric.column}" if len(outputs) > 1 else metric.column
+            found.append(NamedMetric(f"{name}_{counts[name]}" if counts[name] else name, output, metric))
             counts[name] += 1
-    return names
+    return found

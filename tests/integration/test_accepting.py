@@ -100,6 +100,79 @@ def test_two_cannot_set_the_learning_rate(http, dataset):
     assert ask(http, dataset, fit={"callbacks": [plateau]}).status_code == 202
 
 
+F1, AVERAGED = {"type": "F1Score"}, {"type": "F1Score", "average": "macro"}
+COUNTED = {"type": "TruePositives"}
+
+
+def with_metrics(http: httpx.Client, metrics: Any, definition: Any = None, loss: Any = "categorical_crossentropy") -> None:
+    layers = [{"type": "Dense", "units": 3, "activation": "softmax"}]
+    compiled = {"optimizer": ADAM, "loss": loss, "metrics": metrics}
+    body = {"name": "measured", "definition": definition or {"layers": layers}, "compile": compiled}
+    assert http.post("/api/models", json=body).status_code == 201
+
+
+def callback(kind: str = "EarlyStopping", **fields: Any) -> dict[str, Any]:
+    return {"callbacks": [{"type": kind} | fields], "validation_split": 0.5}
+
+
+@pytest.mark.parametrize("kind", ["EarlyStopping", "ReduceLROnPlateau", "ModelCheckpoint"])
+@pytest.mark.parametrize("monitor", ["f1_score", "f1_score_0", "val_f1_score", "val_f1_score_2"])
+def test_a_metric_of_several_numbers_cannot_be_watched(http, dataset, kind, monitor):
+    """Keras compares the whole array with the best one so far, and fails at the end of an epoch."""
+    with_metrics(http, [F1])
+    where, what = problem(ask(http, dataset, "measured", fit=callback(kind, monitor=monitor, mode="max")))
+    assert where == "/fit/callbacks/0/monitor"
+    name = "val_f1_score" if monitor.startswith("val_") else "f1_score"
+    assert what.endswith(f'Set its average to "macro". Then monitor {name}.')
+
+
+def test_several_numbers_have_no_place_in_logs_for_tensorboard(http, dataset):
+    with_metrics(http, [{"type": "Recall", "thresholds": [0.2, 0.5]}])
+    where, what = problem(ask(http, dataset, "measured", fit=callback("TensorBoard")))
+    assert where == "/fit/callbacks/0"
+    assert what.endswith("Give it a single threshold.")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "fit"),
+    [
+        ([AVERAGED], callback(monitor="val_f1_score")),
+        ([F1, "accuracy"], callback(monitor="val_accuracy")),
+        ([{"type": "Recall", "thresholds": [0.2]}], callback("TensorBoard")),
+        ([COUNTED], callback(monitor="true_positives", mode="max")),
+    ],
+)
+def test_a_metric_of_one_number_can_be_watched(http, dataset, metrics, fit):
+    with_metrics(http, metrics)
+    assert ask(http, dataset, "measured", fit=fit).status_code == 202
+
+
+def test_a_metric_whose_good_side_keras_does_not_know_needs_a_mode(http, dataset):
+    with_metrics(http, [COUNTED])
+    where, what = problem(ask(http, dataset, "measured", fit=callback(monitor="val_true_positives")))
+    assert where == "/fit/callbacks/0/mode"
+    assert what.endswith('Set mode to "min" or "max".')
+
+
+TWO = {
+    "inputs": [{"name": "all"}],
+    "layers": [{"type": "Dense", "units": 1, "activation": "sigmoid", "name": name, "inbound": ["all"]} for name in ("p", "q")],
+    "outputs": ["p", "q"],
+}
+TARGETS = {"p": "y", "q": "z"}
+
+
+def test_an_output_of_several_is_watched_with_a_mode(http):
+    with_metrics(http, {"p": ["accuracy"]}, TWO, "binary_crossentropy")
+    two = upload(http, rows=[row | {"z": row["y"]} for row in rows("x", "w")])
+    for monitor, wanted in (("p_loss", '"min".'), ("val_p_accuracy", '"min" or "max".')):
+        where, what = problem(ask(http, two, "measured", target=TARGETS, fit=callback(monitor=monitor)))
+        assert where == "/fit/callbacks/0/mode"
+        assert what.endswith(f"Set mode to {wanted}")
+        assert ask(http, two, "measured", target=TARGETS, fit=callback(monitor=monitor, mode="min")).status_code == 202
+    assert ask(http, two, "measured", target=TARGETS, fit=callback()).status_code == 202
+
+
 def test_a_dataset_to_measure_with_has_the_columns_of_the_training_data(http, dataset):
     narrow, arrays = upload(http, rows=rows("x")), upload(http, x=[[1.0]], y=[0])
     assert problem(ask(http, dataset, test_dataset=narrow)) == (

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from service.spec.metrics.fields import ClassNumber, MetricBase, Rank, ThresholdCount, Thresholds
+from service.spec.metrics.fields import ClassNumber, MetricBase, PerUnitMetric, Rank, ThresholdCount, Thresholds
 from service.spec.schedules import Fraction, Positive
 
 
@@ -83,26 +83,35 @@ class CountingMetric(MetricBase):
     thresholds: Thresholds | None = None
     """Output from which an answer counts as yes; 0.5 if left out; several give a number each."""
 
+    @property
+    def mend_of_several(self) -> str | None:
+        """Several thresholds give a number each."""
+        return "Give it a single threshold." if isinstance(self.thresholds, list) and len(self.thresholds) > 1 else None
 
-class TruePositives(CountingMetric):
+
+class TallyMetric(CountingMetric):
+    has_direction: ClassVar[bool] = False
+
+
+class TruePositives(TallyMetric):
     """Number of yes answers that are right."""
 
     type: Literal["TruePositives"] = "TruePositives"
 
 
-class TrueNegatives(CountingMetric):
+class TrueNegatives(TallyMetric):
     """Number of no answers that are right."""
 
     type: Literal["TrueNegatives"] = "TrueNegatives"
 
 
-class FalsePositives(CountingMetric):
+class FalsePositives(TallyMetric):
     """Number of false alarms: yes answers that are wrong."""
 
     type: Literal["FalsePositives"] = "FalsePositives"
 
 
-class FalseNegatives(CountingMetric):
+class FalseNegatives(TallyMetric):
     """Number of misses: no answers that are wrong."""
 
     type: Literal["FalseNegatives"] = "FalseNegatives"
@@ -166,11 +175,16 @@ class SpecificityAtSensitivity(CurveMetric):
     """Part of the cases that must be found."""
 
 
-class ScoreMetric(MetricBase):
+class ScoreMetric(PerUnitMetric):
     average: Literal["micro", "macro", "weighted"] | None = None
     """How the classes' scores become one: all rows alike, all classes alike, or classes by their size; one each if left out."""
     threshold: Annotated[float, Field(gt=0, le=1)] | None = None
     """Output from which an answer counts as yes; the likeliest class if left out."""
+
+    @property
+    def mend_of_several(self) -> str | None:
+        """Without an average it is one for each class."""
+        return 'Set its average to "macro".' if self.average is None else None
 
 
 class F1Score(ScoreMetric):

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from service.spec.metrics.fields import Axis, MetricBase
+from service.spec.metrics.fields import Axis, MetricBase, PerUnitMetric
 
 
 class MeanSquaredErrorMetric(MetricBase):
@@ -46,13 +46,18 @@ class LogCoshError(MetricBase):
     keras_name: ClassVar[str | None] = "logcosh"
 
 
-class R2Score(MetricBase):
+class R2Score(PerUnitMetric):
     """How much of the target's spread the model explains: 1 all, 0 no more than the mean does."""
 
     type: Literal["R2Score"] = "R2Score"
     keras_name: ClassVar[str | None] = "r2_score"
     class_aggregation: Literal["uniform_average", "variance_weighted_average"] | None = "uniform_average"
     """How the scores of several outputs become one; one each if null."""
+
+    @property
+    def mend_of_several(self) -> str | None:
+        """Without an average it is one for each number of a row."""
+        return "Leave class_aggregation out." if self.class_aggregation is None else None
 
 
 class AlongAxisMetric(MetricBase):

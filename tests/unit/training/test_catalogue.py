@@ -287,3 +287,12 @@ def test_a_metric_has_the_column_that_is_announced(name, encoding, document):
     announced = metric_names(CompileSpec(optimizer="sgd", loss="mse", metrics=[document]), ["output"])
     assert set(measured) == {"loss", *announced}
     assert np.isfinite(np.concatenate([np.ravel(value) for value in measured.values()])).all()
+
+
+@pytest.mark.parametrize(("name", "encoding", "document"), cases(METRICS, others.METRICS))
+def test_a_metric_says_whether_keras_knows_if_small_or_large_is_good_and_whether_it_is_several_numbers(name, encoding, document):
+    truth, output = TRUTHS[encoding]
+    spec, metric = METRICS.validate(document), built(document, METRICS)
+    metric.update_state(truth, output)
+    assert spec.has_direction is hasattr(metric, "_direction")
+    assert spec.is_several(output.shape[-1]) is (np.size(metric.result()) > 1)
