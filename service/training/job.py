@@ -26,7 +26,7 @@ from service.training.fitting import Fit, Fitted, compile_for_fit, steps_of_epoc
 from service.training.hints import hints
 from service.training.measuring import Measuring, baselines_of
 from service.training.order import WINDOW_CHUNKS, order_of
-from service.training.publishing import publish
+from service.training.publishing import NotLoadable, publish
 from service.training.reading import load
 from service.training.resuming import JobSnapshots
 from service.training.snapshots import Budget, size_of
@@ -180,7 +180,7 @@ class Story:
         directory = Path(self.job.directory)
         outputs.write_json(directory / artifacts.PLAN, examples.plan.as_document())
         outputs.write_json(directory / artifacts.HISTORY, outputs.history(fitted.epochs))
-        publication = None
+        publication, flaw = None, None
         if fitted.stopped != "none":
             try:
                 model = self._as_float32(model, examples)
@@ -189,12 +189,14 @@ class Story:
             except StopAsked as stop:
                 outputs.forget_weights(directory)
                 fitted = replace(fitted, stopped=stop.keep)
+            except NotLoadable as error:
+                flaw = str(error)
         return Finished(
             outcome="completed" if fitted.stopped is None else "stopped",
             metrics=fitted.epochs[-1].metrics if fitted.epochs else {},
             files=outputs.files(directory),
             publication=publication,
-            publish_reason=self._publish_reason(fitted),
+            publish_reason=flaw or self._publish_reason(fitted),
         )
 
     def _as_float32(self, model: keras.Model, examples: Examples) -> keras.Model:
@@ -225,7 +227,10 @@ class Story:
         outputs.write_json(Path(job.directory, artifacts.EVALUATION), document)
 
     def _publish(self, model: keras.Model, examples: Examples, fitted: Fitted, snapshots: JobSnapshots) -> Publication | None:
-        """Save what was learnt, and make it servable where that is asked for. Raises StopAsked when nothing is to be kept."""
+        """Save what was learnt, and make it servable where that is asked for.
+
+        Raises StopAsked when nothing is to be kept, and NotLoadable.
+        """
         self._begin("publishing")
         self.wishes.check_kept()
         directory = Path(self.job.directory)

@@ -34,14 +34,22 @@ PARITY_ROWS = 256
 ODD_BATCH = 7
 
 
+class NotLoadable(Exception):
+    """Keras cannot load what it has saved, so nothing can serve it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"Keras cannot load the model that it has saved, so nothing could serve it: {shorten(error)}")
+
+
 def publish(model: keras.Model, saved: Path, onnx_path: Path, examples: Examples) -> Publication:
     """Export ``model``, compare it with what ``saved`` loads as, and describe what to serve.
 
-    Where the export fails or disagrees, ``onnx_path`` is gone and the engine is ``keras``, with the reason.
+    Where the export fails or disagrees, ``onnx_path`` is gone and the engine is ``keras``, with the reason. Raises NotLoadable.
     """
+    loaded = _load(saved)
     inputs, outputs = _tensors(model, examples.plan)
     rows = [np.ascontiguousarray(array[:PARITY_ROWS]) for array in examples.train.inputs]
-    parity = _export_and_compare(model, saved, onnx_path, examples.plan, rows)
+    parity = _export_and_compare(model, loaded, onnx_path, examples.plan, rows)
     if not parity.agrees:
         onnx_path.unlink(missing_ok=True)
     return Publication(
@@ -92,10 +100,22 @@ def compare(model: keras.Model, engine: OnnxEngine, rows: Sequence[Array], plan:
     return Parity(max_abs_difference=difference, rows=len(rows[0]), agrees=reason is None, reason=reason)
 
 
-def _export_and_compare(model: keras.Model, saved: Path, onnx_path: Path, plan: FeaturePlan, rows: Sequence[Array]) -> Parity:
+def _load(saved: Path) -> keras.Model:
+    try:
+        return keras.saving.load_model(saved)
+    except Exception as error:  # Keras raises anything
+        if is_full_disk(error):
+            raise
+        traceback.print_exc(file=sys.stderr)
+        raise NotLoadable(error) from error
+
+
+def _export_and_compare(
+    model: keras.Model, loaded: keras.Model, onnx_path: Path, plan: FeaturePlan, rows: Sequence[Array]
+) -> Parity:
     try:
         export(model, onnx_path, plan)
-        return compare(keras.saving.load_model(saved), OnnxEngine(onnx_path), rows, plan)
+        return compare(loaded, OnnxEngine(onnx_path), rows, plan)
     except Exception as error:  # exporters raise anything; such a model is served by Keras itself
         if is_full_disk(error):
             raise

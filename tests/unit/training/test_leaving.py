@@ -81,6 +81,18 @@ def test_a_stop_while_publishing_keeps_the_numbers_but_no_model(digits, tmp_path
     assert {file.name for file in finished.files} == {"history.json", "plan.json"} == files_in(tmp_path)
 
 
+def test_a_model_that_keras_cannot_load_again_is_not_published_and_the_run_says_why(digits, tmp_path):
+    def spoil() -> None:
+        if (saved := tmp_path / "model.keras").exists():
+            saved.write_bytes(b"no model")
+
+    finished = fit(make_job(tmp_path, digits, fit={"epochs": 1}), lambda _: None, Wishes(stop=spoil))
+    assert (finished.outcome, finished.publication) == ("completed", None)
+    assert "Keras cannot load the model that it has saved" in finished.publish_reason
+    assert str(tmp_path) not in finished.publish_reason
+    assert {"history.json", "plan.json"} < {file.name for file in finished.files}
+
+
 @pytest.mark.parametrize("keep", ["last", "best"])
 def test_a_stop_of_a_resumed_job_keeps_what_earlier_attempts_have_fitted(digits, tmp_path, keep):
     first = Asked(lambda frame: isinstance(frame, EpochEnded) and frame.epoch == 2)

@@ -8,8 +8,10 @@ import tensorflow as tf
 
 from service.features.plan import ArrayInput, FeaturePlan, Target
 from service.serving.engine import OnnxEngine
+from service.spec.compile import MeanSquaredError
 from service.training.failures import describe_failure
-from service.training.publishing import compare, export
+from service.training.publishing import NotLoadable, compare, export, publish
+from tests.unit.training.conftest import make_examples
 
 # Keras patches tf2onnx for NumPy 2 by asking whether np.object is there, at which NumPy warns.
 pytestmark = pytest.mark.filterwarnings("ignore:In the future `np.object` will be defined:FutureWarning")
@@ -63,6 +65,19 @@ def test_a_number_on_a_boundary_falls_into_the_same_bin(tmp_path):
     export(model, tmp_path / "model.onnx", PLAN)
     rows = np.array([[-0.1, 0.5, 2.0], [-0.2, 0.4, 2.1]], np.float32)
     assert compare(model, OnnxEngine(tmp_path / "model.onnx"), [rows], PLAN).max_abs_difference == 0
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+def test_a_model_that_keras_saves_and_cannot_load_is_not_published(tmp_path):
+    """A single number is a range to either side for Keras, which it then refuses to read."""
+    images = keras.layers.RandomShear(x_factor=0.2)
+    model = keras.Sequential([keras.Input((4, 4, 1)), images, keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.save(tmp_path / "model.keras")
+    x = np.zeros((4, 4, 4, 1), np.float32)
+    examples = make_examples(x, np.arange(4, dtype=np.float32)[:, None], 4, MeanSquaredError())
+    with pytest.raises(NotLoadable, match="Keras cannot load the model that it has saved"):
+        publish(model, tmp_path / "model.keras", tmp_path / "model.onnx", examples)
+    assert not (tmp_path / "model.onnx").exists()
 
 
 @pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")])
