@@ -9,6 +9,7 @@ from service.spec.family import Family
 from service.spec.schedules import Fraction, Positive
 
 TargetEncoding = Literal["number", "binary", "index", "one_hot"]
+Answers = Literal["numbers", "probabilities", "shares", "scores", "ranks", "masks", "rates", "directions"]
 Reduction = Literal["sum_over_batch_size", "mean_with_sample_weight", "mean", "sum"]
 Axis = Annotated[int, Field(ge=-8, le=8)]
 Axes = Annotated[list[Axis], Field(min_length=1, max_length=8)]
@@ -22,6 +23,9 @@ class LossBase(KerasObject):
     target_encoding: ClassVar[TargetEncoding]
     """What the loss wants of a class column: 0 or 1, a class's index, a one-hot row, or just the number."""
     is_classification: ClassVar[bool] = True
+    answers: ClassVar[Answers]
+    """What it takes a model's answers for: any numbers, probabilities of their own, shares that add up to 1, scores whose sign
+    counts, scores of which the largest counts, masks from 0 to 1, rates that are never negative, or directions."""
 
     reduction: Reduction = "sum_over_batch_size"
     """How the losses of a batch become one number: their mean, or their sum."""
@@ -32,6 +36,7 @@ class LossBase(KerasObject):
 class RegressionLoss(LossBase):
     target_encoding: ClassVar[TargetEncoding] = "number"
     is_classification: ClassVar[bool] = False
+    answers: ClassVar[Answers] = "numbers"
 
 
 class MarginLoss(LossBase):
@@ -45,6 +50,7 @@ class BinaryCrossentropy(LossBase):
     """For yes-or-no answers: how surprised the model is by the truth. Goes with one `sigmoid` unit."""
 
     target_encoding: ClassVar[TargetEncoding] = "binary"
+    answers: ClassVar[Answers] = "probabilities"
     type: Literal["BinaryCrossentropy"] = "BinaryCrossentropy"
     aliases: ClassVar[tuple[str, ...]] = ("bce", "BCE")
     from_logits: bool = False
@@ -59,6 +65,7 @@ class BinaryFocalCrossentropy(LossBase):
     """BinaryCrossentropy in which answers that are right already count little; for rare cases."""
 
     target_encoding: ClassVar[TargetEncoding] = "binary"
+    answers: ClassVar[Answers] = "probabilities"
     type: Literal["BinaryFocalCrossentropy"] = "BinaryFocalCrossentropy"
     apply_class_balancing: bool = False
     """Whether yes and no count by `alpha`."""
@@ -78,6 +85,7 @@ class CategoricalCrossentropy(LossBase):
     """For one of several classes, with one-hot targets. Goes with a `softmax` of one unit per class."""
 
     target_encoding: ClassVar[TargetEncoding] = "one_hot"
+    answers: ClassVar[Answers] = "shares"
     type: Literal["CategoricalCrossentropy"] = "CategoricalCrossentropy"
     from_logits: bool = False
     """Whether the model's output is before the softmax."""
@@ -91,6 +99,7 @@ class CategoricalFocalCrossentropy(LossBase):
     """CategoricalCrossentropy in which answers that are right already count little; for rare classes."""
 
     target_encoding: ClassVar[TargetEncoding] = "one_hot"
+    answers: ClassVar[Answers] = "shares"
     type: Literal["CategoricalFocalCrossentropy"] = "CategoricalFocalCrossentropy"
     alpha: Fraction | Annotated[list[Fraction], Field(min_length=1, max_length=10_000)] = 0.25
     """How much every class counts, or one number for each."""
@@ -108,6 +117,7 @@ class CategoricalGeneralizedCrossEntropy(LossBase):
     """For one of several classes where some labels are wrong: between crossentropy and absolute error."""
 
     target_encoding: ClassVar[TargetEncoding] = "index"
+    answers: ClassVar[Answers] = "shares"
     type: Literal["CategoricalGeneralizedCrossEntropy"] = "CategoricalGeneralizedCrossEntropy"
     q: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """How little wrong labels count: near 0 as crossentropy, near 1 as absolute error."""
@@ -117,6 +127,7 @@ class SparseCategoricalCrossentropy(LossBase):
     """For one of several classes, with the class's index as target. Goes with a `softmax` of one unit per class."""
 
     target_encoding: ClassVar[TargetEncoding] = "index"
+    answers: ClassVar[Answers] = "shares"
     type: Literal["SparseCategoricalCrossentropy"] = "SparseCategoricalCrossentropy"
     from_logits: bool = False
     """Whether the model's output is before the softmax."""
@@ -130,6 +141,7 @@ class KLDivergence(LossBase):
     """For shares that add up to 1: what is lost when the model's shares stand for the true ones. Goes with a `softmax`."""
 
     target_encoding: ClassVar[TargetEncoding] = "one_hot"
+    answers: ClassVar[Answers] = "shares"
     type: Literal["KLDivergence"] = "KLDivergence"
     aliases: ClassVar[tuple[str, ...]] = ("kld", "KLD")
 
@@ -138,6 +150,7 @@ class Hinge(MarginLoss):
     """For yes-or-no answers by the sign of a score: right ones beyond 1 count nothing. Goes with `tanh` or `linear`."""
 
     target_encoding: ClassVar[TargetEncoding] = "binary"
+    answers: ClassVar[Answers] = "scores"
     type: Literal["Hinge"] = "Hinge"
 
 
@@ -145,6 +158,7 @@ class SquaredHinge(MarginLoss):
     """Hinge squared, which punishes answers that are far off most. Goes with `tanh` or `linear`."""
 
     target_encoding: ClassVar[TargetEncoding] = "binary"
+    answers: ClassVar[Answers] = "scores"
     type: Literal["SquaredHinge"] = "SquaredHinge"
 
 
@@ -152,6 +166,7 @@ class CategoricalHinge(MarginLoss):
     """For one of several classes by the largest score: wants the true one ahead by 1. Goes with `linear`."""
 
     target_encoding: ClassVar[TargetEncoding] = "one_hot"
+    answers: ClassVar[Answers] = "ranks"
     type: Literal["CategoricalHinge"] = "CategoricalHinge"
 
 
@@ -200,12 +215,14 @@ class LogCosh(RegressionLoss):
 class Poisson(RegressionLoss):
     """For counts, such as visits per hour. Goes with an output that is never negative, such as `exponential` or `softplus`."""
 
+    answers: ClassVar[Answers] = "rates"
     type: Literal["Poisson"] = "Poisson"
 
 
 class CosineSimilarity(RegressionLoss):
     """For rows of numbers whose direction matters and not their length: -1 is the same direction, 1 the opposite."""
 
+    answers: ClassVar[Answers] = "directions"
     type: Literal["CosineSimilarity"] = "CosineSimilarity"
     axis: Axis = -1
     """Axis along which the numbers of a row lie."""
@@ -214,6 +231,7 @@ class CosineSimilarity(RegressionLoss):
 class Dice(RegressionLoss):
     """For masks of 0 and 1, such as what belongs to a thing in an image: how little two masks overlap."""
 
+    answers: ClassVar[Answers] = "masks"
     type: Literal["Dice"] = "Dice"
     axis: Axes | None = None
     """Axes over which the overlap is measured; the whole batch at once if left out."""
@@ -222,6 +240,7 @@ class Dice(RegressionLoss):
 class Tversky(RegressionLoss):
     """Dice with a say in what is worse: to miss a point of the mask or to add one."""
 
+    answers: ClassVar[Answers] = "masks"
     type: Literal["Tversky"] = "Tversky"
     alpha: Strength = 0.5
     """How much added points count."""

@@ -1,6 +1,6 @@
 """Layers that prepare images, mostly in the same way always. Source: https://keras.io/api/layers/preprocessing_layers."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -54,6 +54,26 @@ class RandomCrop(RandomLayer):
     """Width of the result in pixels."""
     data_format: Literal["channels_last"] | None = None
     """Where the channels stand: behind all other axes, always."""
+
+
+class TrainingOnly(NamedTuple):
+    """A layer that leaves images as they are in predictions and validation, although it changes none at random."""
+
+    consequence: str
+    fix: str
+
+
+TRAINING_ONLY = {
+    "RandomCrop": TrainingOnly(
+        "so the layers behind it must take both the pieces and the whole images",
+        "Put layers behind it that take any size, e.g. GlobalAveragePooling2D instead of Flatten, or use CenterCrop.",
+    ),
+    "Equalization": TrainingOnly(
+        "so the model would predict from images that are like none it has learnt from",
+        "Use AutoContrast or ContrastLimitedAdaptiveHistogramEqualization, which do the same always.",
+    ),
+}
+"""Layers of Keras 3.15 that do in training only what one expects of them always."""
 
 
 class AutoContrast(LayerBase):

@@ -41,7 +41,7 @@ def check(
     x = np.random.default_rng(0).random((ROWS, 4), dtype=np.float32) if x is None else x
     y = TARGETS[compile_spec.loss.type] if y is None else y
     examples = make_examples(
-        x, y.astype(np.int32) if compile_spec.loss.type == SPARSE else y.astype(np.float32), ROWS, compile_spec.loss
+        x, y.astype(np.int32) if compile_spec.loss.target_encoding == "index" else y.astype(np.float32), ROWS, compile_spec.loss
     )
     part = Part(examples.train.inputs, examples.train.targets, sample_weight)
     check_whole(layers, compile_spec, Examples(part, None, examples.about))
@@ -374,3 +374,280 @@ def test_labels_want_a_probability_each(layer, loss, words):
 def test_labels_with_probabilities_or_logits_are_fitted():
     check([dense(3, "sigmoid")], BINARY, LABELS)
     check([dense(3)], logits(BINARY), LABELS)
+
+
+# What new last layers answer
+
+
+def wrapped(*layers: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "Sequential", "name": "inside", "layers": list(layers)}
+
+
+def memory(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "units": 1, "name": "last"} | fields
+
+
+GRAPH = {
+    "type": "Functional", "name": "graph",
+    "inputs": [{"name": "numbers", "shape": [4]}],
+    "layers": [
+        {"type": "Dense", "units": 1, "activation": "sigmoid", "name": "gate", "inbound": ["numbers"]},
+        {"type": "Dense", "units": 1, "activation": "tanh", "name": "change", "inbound": ["numbers"]},
+        {"type": "Multiply", "name": "both", "inbound": ["gate", "change"]},
+    ],
+    "outputs": ["both"],
+}  # fmt: skip
+STEPS, IMAGES = np.zeros((ROWS, 5, 4), np.float32), np.zeros((ROWS, 4, 4, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("layers", "x", "pointer", "words"),
+    [
+        ([memory("SimpleRNN")], STEPS, "layers/0", "ends with tanh"),
+        ([memory("GRU")], STEPS, "layers/0", "ends with tanh"),
+        ([memory("LSTM", activation="relu")], STEPS, "layers/0", "ends with relu"),
+        ([{"type": "RNN", "cell": {"type": "GRUCell", "units": 1}, "name": "last"}], STEPS, "layers/0", "ends with tanh"),
+        (
+            [{"type": "Bidirectional", "layer": {"type": "GRU", "units": 1}, "merge_mode": "ave", "name": "last"}],
+            STEPS, "layers/0", "'last' ends with tanh",
+        ),
+        (
+            [{"type": "TimeDistributed", "layer": dense(1, name="inner")}, {"type": "GlobalAveragePooling1D"}],
+            STEPS, "layers/0/layer", "'inner' ends with linear",
+        ),
+        ([{"type": "EinsumDense", "equation": "ab,bc->ac", "output_shape": 1, "name": "last"}], None, "layers/0", "linear"),
+        (
+            [{"type": "Conv2D", "filters": 1, "kernel_size": 1, "name": "last"}, {"type": "GlobalAveragePooling2D"}],
+            IMAGES, "layers/0", "'last' ends with linear",
+        ),
+        (
+            [{"type": "SeparableConv2D", "filters": 1, "kernel_size": 4, "name": "last"}, {"type": "Flatten"}],
+            IMAGES, "layers/0", "'last' ends with linear",
+        ),
+        ([{"type": "SpectralNormalization", "layer": dense(1, "relu")}], None, "layers/0/layer", "ends with relu"),
+        ([dense(1), {"type": "ELU", "name": "end"}], None, "layers/1", "'end' ends with elu"),
+        ([dense(1), {"type": "PReLU", "name": "end"}], None, "layers/1", "'end' ends with prelu"),
+        ([dense(1), {"type": "LayerNormalization", "name": "end"}], None, "layers/1", "'end' ends with linear"),
+        ([dense(1), {"type": "Identity"}, {"type": "Reshape", "target_shape": [1]}], None, "layers/0", "'last' ends with linear"),
+        ([dense(1), {"type": "Rescaling", "scale": 2.0}], None, "layers/0", "'last' ends with linear"),
+        ([dense(1, "sigmoid"), {"type": "Rescaling", "scale": 2.0, "name": "twice"}], None, "layers/1", "sigmoid and Rescaling"),
+        ([wrapped(dense(4, "relu", name="first"), dense(1))], None, "layers/0/layers/1", "'last' ends with linear"),
+        ([wrapped({"type": "Dense", "units": 1})], None, "layers/0/layers/0", "'inside' ends with linear"),
+        ([GRAPH], None, "layers/0/layers/2", "'both' ends with Multiply of sigmoid and tanh"),
+    ],
+)  # fmt: skip
+def test_what_a_last_layer_answers_is_known_whatever_it_is_made_of(layers, x, pointer, words):
+    with pytest.raises(InvalidInput, match=f"Loss BinaryCrossentropy wants probabilities, but.*{words}") as caught:
+        check(layers, BINARY, x=x)
+    assert caught.value.problems[0].pointer == f"/definition/{pointer}"
+
+
+@pytest.mark.parametrize(
+    ("layers", "x"),
+    [
+        ([memory("SimpleRNN", activation="sigmoid")], STEPS),
+        ([memory("GRU", recurrent_activation="tanh")], STEPS),
+        ([{"type": "TimeDistributed", "layer": dense(1, "sigmoid")}, {"type": "GlobalMaxPooling1D"}], STEPS),
+        ([{"type": "Conv2D", "filters": 1, "kernel_size": 4, "activation": "sigmoid"}, {"type": "Flatten"}], IMAGES),
+        ([wrapped(dense(4, name="first"), dense(1, "sigmoid"))], None),
+        ([dense(1, "sigmoid"), {"type": "Activation", "activation": "linear"}], None),
+        ([dense(1, "sigmoid"), {"type": "Rescaling", "scale": 0.98, "offset": 0.01}], None),
+        ([dense(1), {"type": "Normalization", "mean": 0.0, "variance": 1.0}], None),
+    ],
+)
+def test_a_last_layer_of_probabilities_or_one_that_is_not_known_is_let_through(layers, x):
+    check(layers, BINARY, x=x)
+
+
+def test_a_softmax_of_a_single_unit_is_found_in_a_nested_model_and_an_axis_of_several_is_not_taken_for_one():
+    with pytest.raises(InvalidInput, match="'last' is a softmax of a single unit"):
+        check([wrapped(dense(1, "softmax"))], BINARY)
+    check(
+        [dense(1), {"type": "Softmax", "axis": 1}, {"type": "Flatten"}],
+        SQUARED,
+        np.linspace(0, 1, ROWS)[:, None].repeat(5, 1),
+        x=STEPS,
+    )
+
+
+@pytest.mark.parametrize(
+    ("layers", "low", "high", "words"),
+    [
+        ([dense(1), {"type": "ELU", "alpha": 0.5, "name": "end"}], -0.6, 9, "'end' ends with elu, which answers only from -0.5"),
+        ([dense(1, "selu")], -2, 9, "from -1.7581 to inf"),
+        ([dense(1, "silu")], -0.3, 9, "ends with silu"),
+        ([dense(1, "sigmoid"), {"type": "Rescaling", "scale": 10.0, "offset": -5.0}], -6, 5, "answers only from -5 to 5"),
+        ([dense(4, "relu", name="first"), {"type": "UnitNormalization"}, dense(1, "softsign")], -2, 2, "from -1 to 1"),
+    ],
+)
+def test_numbers_beyond_the_bounds_of_newer_last_layers_are_refused(layers, low, high, words):
+    with pytest.raises(InvalidInput, match=words):
+        check(layers, SQUARED, np.linspace(low, high, ROWS)[:, None])
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [dense(1), {"type": "ELU"}],
+        [dense(1), {"type": "PReLU"}],
+        [dense(1, "sigmoid"), {"type": "Rescaling", "scale": 12.0, "offset": -6.0}],
+        [dense(1, "hard_shrink")],
+        [{"type": "BatchNormalization"}, dense(1)],
+    ],
+)
+def test_numbers_within_the_bounds_of_newer_last_layers_are_let_through(layers):
+    check(layers, SQUARED, np.linspace(-0.9, 6, ROWS)[:, None])
+
+
+# Losses
+
+
+ROWS_OF = {"low": np.linspace(-1, 1, ROWS)[:, None], "bits": (PLACES % 2)[:, None], "counts": PLACES[:, None] + 1.0}
+
+
+@pytest.mark.parametrize(
+    ("layer", "loss", "y", "words"),
+    [
+        (
+            dense(1),
+            "MeanSquaredLogarithmicError",
+            ROWS_OF["low"],
+            "it counts negative numbers as 0. Target 'y' has others, from -1",
+        ),
+        (dense(1), "MeanAbsolutePercentageError", ROWS_OF["bits"], "endlessly many percent.*Use MeanAbsoluteError"),
+        (dense(1, "exponential"), "Poisson", ROWS_OF["low"], "answers only from 0 to inf"),
+        (dense(1, "sigmoid"), "Dice", 255 * ROWS_OF["bits"], "goes from 0 to 255"),
+        (
+            {"type": "Normalization", "mean": 0.0, "variance": 1.0},
+            "Tversky",
+            255 * np.eye(ROWS, 4),
+            "numbers from 0 to 1.*divide it",
+        ),
+        (dense(1), "CosineSimilarity", ROWS_OF["low"], "a single number in each. Use MeanSquaredError"),
+        (dense(3, "softmax"), CATEGORICAL, np.ones((ROWS, 3)), "rows of shares that add up to 1.*use BinaryCrossentropy"),
+        (dense(3, "softmax"), "KLDivergence", 2 * ONE_HOT - 1, "rows of shares that add up to 1"),
+        (dense(3), "CategoricalHinge", 0.5 * ONE_HOT, "rows with a single 1 or -1 and 1"),
+        (dense(3, "softmax"), {"type": CATEGORICAL, "axis": 0}, ONE_HOT, "axis=0, but the classes lie along the last"),
+        (dense(3, "softmax"), {"type": SPARSE, "axis": 0}, PLACES[:, None], "Leave axis out"),
+        (dense(3, "softmax"), {"type": "CategoricalFocalCrossentropy", "alpha": [0.2, 0.3]}, ONE_HOT, "2 numbers in alpha"),
+    ],
+)
+def test_a_loss_that_says_nothing_about_the_target_is_refused(layer, loss, y, words):
+    with pytest.raises(InvalidInput, match=words) as caught:
+        check([layer], loss, y)
+    assert caught.value.problems[0].pointer in ("/compile/loss", "/definition/layers/0")
+    assert caught.value.problems[0].fix
+
+
+@pytest.mark.parametrize(
+    ("layer", "loss", "words"),
+    [
+        (dense(1, "sigmoid"), "Hinge", "its scores have one sign only, so it always answers the same class"),
+        (dense(1, "relu"), "SquaredHinge", "one sign only"),
+        (dense(1, "softplus"), logits("BinaryFocalCrossentropy"), "its logits have one sign only"),
+        (dense(1, "sigmoid"), logits("BinaryFocalCrossentropy"), "no logits"),
+        (dense(1), "BinaryFocalCrossentropy", "Give it the activation sigmoid, or set from_logits"),
+        (dense(3), "CategoricalFocalCrossentropy", "Give it the activation softmax, or set from_logits"),
+        (dense(3, "sigmoid"), "CategoricalFocalCrossentropy", "add up to 1"),
+        (dense(3), "CategoricalGeneralizedCrossEntropy", "Give it the activation softmax.$"),
+        (dense(3), "KLDivergence", "Give it the activation softmax.$"),
+        (dense(3, "sigmoid"), "KLDivergence", "add up to 1"),
+        (dense(1), "Poisson", "takes the logarithm of the answers.*exponential or softplus"),
+        (dense(1, "gelu"), "Poisson", "takes the logarithm of the answers"),
+        (dense(1), "Dice", "wants answers from 0 to 1"),
+        (dense(1, "relu"), "Tversky", "Give it the activation sigmoid"),
+    ],
+)
+def test_an_output_that_is_not_what_a_loss_takes_it_for_is_refused(layer, loss, words):
+    with pytest.raises(InvalidInput, match=words) as caught:
+        check([layer], loss, target_for(loss))
+    assert caught.value.problems[0].pointer == "/definition/layers/0"
+
+
+@pytest.mark.parametrize(
+    ("layer", "loss"),
+    [
+        (dense(1, "tanh"), "Hinge"),
+        (dense(1), "SquaredHinge"),
+        (dense(3, "softmax"), "CategoricalHinge"),
+        (dense(3), "CategoricalHinge"),
+        (dense(1), logits("BinaryFocalCrossentropy")),
+        (dense(3), logits("CategoricalFocalCrossentropy")),
+        (dense(3, "softmax"), "CategoricalGeneralizedCrossEntropy"),
+        (dense(3, "softmax"), "KLDivergence"),
+        (dense(1, "relu"), "Poisson"),
+        (dense(1, "sigmoid"), "Dice"),
+        (dense(1), "MeanSquaredLogarithmicError"),
+        (dense(1), "LogCosh"),
+    ],
+)
+def test_an_output_that_is_what_a_loss_takes_it_for_is_let_through(layer, loss):
+    check([layer], loss, target_for(loss))
+
+
+def target_for(loss: Any) -> np.ndarray:
+    """A target that the loss is for."""
+    encoding = CompileSpec.model_validate({"optimizer": "sgd", "loss": loss}).loss.target_encoding
+    return {"index": PLACES[:, None], "one_hot": ONE_HOT}.get(encoding, (PLACES[:, None] % 2))
+
+
+def test_targets_of_validation_rows_are_looked_at_too():
+    compile_spec = CompileSpec.model_validate({"optimizer": "sgd", "loss": "mape"})
+    y = np.linspace(1, 2, ROWS, dtype=np.float32)[:, None]
+    y[-1] = 0
+    x = np.zeros((ROWS, 4), np.float32)
+    with pytest.raises(InvalidInput, match="endlessly many percent"):
+        check_whole([dense(1)], compile_spec, make_examples(x, y, ROWS - 2, compile_spec.loss))
+
+
+def test_directions_may_be_of_any_length_but_not_of_another_sign():
+    y = np.linspace(-5, 5, ROWS * 2).reshape(ROWS, 2)
+    check([dense(2, "tanh")], "CosineSimilarity", y)
+    with pytest.raises(InvalidInput, match="ends with relu"):
+        check([dense(2, "relu")], "CosineSimilarity", y)
+
+
+def test_shares_that_add_up_to_less_or_are_soft_are_let_through():
+    soft = np.full((ROWS, 3), 1 / 3)
+    soft[0] = 0
+    check([dense(3, "softmax")], CATEGORICAL, soft)
+
+
+def test_answers_that_add_up_to_1_are_refused_where_several_labels_may_be_true():
+    with pytest.raises(InvalidInput, match="several labels of a row may be true, or none"):
+        check([dense(3, "softmax")], BINARY, LABELS)
+    check([dense(3, "softmax")], BINARY, ONE_HOT)
+
+
+# Layers that work in training only
+
+
+CROP = {"type": "RandomCrop", "height": 2, "width": 2, "name": "crop"}
+
+
+def test_an_embedding_behind_bins_or_several_inputs_side_by_side_is_let_through():
+    bins = {"type": "Discretization", "bin_boundaries": [0.0, 0.5], "name": "bins"}
+    check([bins, EMBEDDING | {"input_dim": 3}, *AFTER], SQUARED, NUMBERS)
+    with pytest.raises(InvalidInput, match=r"Layer 'bins' has 0 to 2"):
+        check([bins, EMBEDDING | {"input_dim": 2}, *AFTER], SQUARED, NUMBERS)
+
+
+def test_a_crop_is_refused_where_predictions_of_whole_images_fail():
+    """Keras builds and fits such a model, and its first prediction fails."""
+    with pytest.raises(InvalidInput, match=r"'crop' leaves images as they are in predictions.*GlobalAveragePooling2D") as caught:
+        check([CROP, {"type": "Flatten"}, dense(1)], SQUARED, NUMBERS, x=IMAGES)
+    assert caught.value.problems[0].pointer == "/definition/layers/0"
+    check([CROP, {"type": "GlobalAveragePooling2D"}, dense(1)], SQUARED, NUMBERS, x=IMAGES)
+    check([CROP | {"height": 4, "width": 4}, {"type": "Flatten"}, dense(1)], SQUARED, NUMBERS, x=IMAGES)
+
+
+def test_an_equalization_is_refused_since_predictions_would_see_other_images():
+    equalized = [
+        {"type": "Rescaling", "scale": 1.0},
+        {"type": "Pipeline", "layers": ["Equalization"]},
+        {"type": "Flatten"},
+        dense(1),
+    ]
+    with pytest.raises(InvalidInput, match=r"'Equalization' leaves images as they are.*Use AutoContrast") as caught:
+        check(equalized, SQUARED, NUMBERS, x=IMAGES)
+    assert caught.value.problems[0].pointer == "/definition/layers/1/layers/0"
