@@ -11,12 +11,13 @@ from service.spec.activations import ONE_OF_SEVERAL, YES_OR_NO
 from service.spec.adapting import adapted_layers
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
+from service.spec.endings import Ending, Known, endings_of, pointer_to
 from service.spec.graph import Graph, Step, Value, calls_of
-from service.spec.layers import LayerBase
+from service.spec.layers.images import TRAINING_ONLY
+from service.spec.layers.models import everywhere
 from service.spec.losses import LossBase
 from service.spec.summary import LayerRow
 
-LAYER_ACTIVATIONS = {"Softmax": "softmax", "ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "PReLU": "prelu"}
 LINEAR = ("Dense", "Flatten", "Reshape", "Permute", "Dropout", "AlphaDropout", "GaussianDropout", "Identity")
 """Layers that are linear where they have no activation: several in a row say no more than one."""
 SCALING = ("Rescaling", "Normalization", "BatchNormalization", "LayerNormalization", "Embedding", "Discretization", "Hashing")
@@ -27,13 +28,14 @@ UNSCALED_BEYOND = 10.0
 
 @dataclass(frozen=True)
 class _Output:
-    """One output of a model, the layer that gives it, and the loss that measures it."""
+    """One output of a model, what is known of its numbers, and the loss that measures it."""
 
     name: str
-    layer: LayerBase
+    ending: Known
     pointer: str
+    """Where the layer stands that decides what its numbers are like."""
     row: LayerRow | None
-    """What is known of the layer."""
+    """What is known of the layer that gives it."""
     loss: LossBase | None
     loss_pointer: str
     subject: str
@@ -41,8 +43,8 @@ class _Output:
 
     @property
     def activation(self) -> str | None:
-        """Name of the function that it ends with; None for a layer that only passes on what it gets."""
-        return _activation_of(self.layer)
+        """The function that it ends with; None where that is not known."""
+        return None if self.ending is None else self.ending.function
 
     @property
     def units(self) -> int | None:
@@ -52,7 +54,8 @@ class _Output:
 
 def advise(definition: Definition, compile_spec: CompileSpec | None, table: Sequence[LayerRow]) -> list[Problem]:
     """Everything about the model alone that is worth a second look."""
-    found = [*_linear_advice(definition), *_large_advice(table), *_adapted_advice(definition, table)]
+    found = [*_linear_advice(definition), *_training_only_advice(definition)]
+    found += [*_large_advice(table), *_adapted_advice(definition, table)]
     for output in _outputs(definition, compile_spec, table):
         found += [*_output_advice(output), *_loss_advice(output)]
     return found
@@ -61,13 +64,14 @@ def advise(definition: Definition, compile_spec: CompileSpec | None, table: Sequ
 def _outputs(definition: Definition, compile_spec: CompileSpec | None, table: Sequence[LayerRow]) -> Iterator[_Output]:
     rows = {row.place: row for row in table}
     losses = {} if compile_spec is None else compile_spec.losses(definition.output_names)
-    for name, value in zip(definition.output_names, definition.graph.outputs, strict=True):
+    endings = endings_of(definition.graph)
+    for name, value, ending in zip(definition.output_names, definition.graph.outputs, endings, strict=True):
         step = definition.graph.before(value)
         if step is not None:
             yield _Output(
                 name=name,
-                layer=step.layer,
-                pointer=f"/definition/layers/{step.place}",
+                ending=ending,
+                pointer=pointer_to(("layers", step.place)) if ending is None else ending.pointer,
                 row=rows.get(step.place) if not step.layer.output_count > 1 else None,
                 loss=losses.get(name),
                 loss_pointer="/compile/loss" if compile_spec is None else compile_spec.loss_pointer(name),
@@ -112,13 +116,6 @@ def _class_advice(output: _Output, loss: LossBase, units: int, target: str, clas
     return []
 
 
-def _activation_of(layer: LayerBase) -> str | None:
-    if "activation" in type(layer).model_fields:
-        activation = getattr(layer, "activation", None)
-        return activation if isinstance(activation, str) else "linear" if activation is None else None
-    return LAYER_ACTIVATIONS.get(layer.type)
-
-
 def _output_advice(output: _Output) -> Iterator[Problem]:
     if output.activation == "softmax" and output.row is not None and output.units == 1:
         message = f"Layer '{output.row.name}' is a softmax of a single unit, which always answers 1."
@@ -127,11 +124,12 @@ def _output_advice(output: _Output) -> Iterator[Problem]:
 
 
 def _loss_advice(output: _Output) -> Iterator[Problem]:
-    activation, loss = output.activation, output.loss
-    if activation is None or loss is None:
+    ending, loss = output.ending, output.loss
+    if ending is None or loss is None:
         return
-    found = _crossentropy_advice(output, loss, activation)
-    if not loss.is_classification and activation == "softmax":
+    activation = ending.function
+    found = _crossentropy_advice(output, loss, ending) or _meaning_advice(output, loss, ending)
+    if not loss.is_classification and loss.answers != "masks" and activation == "softmax":
         message = f"{output.subject} ends with softmax, so its answers add up to 1, but {loss.type} is for numbers."
         fix = "Leave the last activation out, or use a loss for classes."
         found = Problem(output.pointer, message, activation, "linear", fix)
@@ -143,28 +141,43 @@ def _loss_advice(output: _Output) -> Iterator[Problem]:
         yield Problem(output.pointer, message, "1", "one unit per class", fix)
 
 
-def _crossentropy_advice(output: _Output, loss: LossBase, activation: str) -> Problem | None:
+def _crossentropy_advice(output: _Output, loss: LossBase, ending: Ending) -> Problem | None:
     """Whether what an output ends with gives the probabilities, or the logits, that the loss wants."""
-    if "from_logits" not in type(loss).model_fields:
+    if loss.answers not in ("probabilities", "shares"):
         return None
+    activation = ending.function
     pointer, ends = output.pointer, f"{output.subject} ends with {activation}"
-    wanted = "sigmoid" if loss.target_encoding == "binary" else "softmax"
+    wanted = "sigmoid" if loss.answers == "probabilities" else "softmax"
     if getattr(loss, "from_logits", False):
-        if activation not in YES_OR_NO + ONE_OF_SEVERAL:
+        if not ending.are_probabilities:
             return None
         fix = "Leave out from_logits, or let the last layer have no activation."
         return Problem(output.loss_pointer, f"{ends}, but loss {loss.type} has from_logits=true.", activation, "linear", fix)
-    if activation not in YES_OR_NO + ONE_OF_SEVERAL:
-        fix = f"Give it the activation {wanted}, or set from_logits to true."
+    if not ending.are_probabilities:
+        mend = ", or set from_logits to true" if "from_logits" in type(loss).model_fields else ""
+        fix = f"Give it the activation {wanted}{mend}."
         return Problem(pointer, f"{ends}, but {loss.type} wants probabilities.", activation, wanted, fix)
     if wanted == "softmax" and activation in YES_OR_NO:
         fix = "Use softmax for one of several classes; sigmoid goes with BinaryCrossentropy."
         return Problem(pointer, f"{ends}, but {loss.type} wants probabilities that add up to 1.", activation, "softmax", fix)
-    if wanted == "sigmoid" and activation == "softmax":
+    if wanted == "sigmoid" and activation in ONE_OF_SEVERAL:
         message = f"{ends}, which is for one of several classes; {loss.type} is for yes or no."
         fix = "Use CategoricalCrossentropy or SparseCategoricalCrossentropy, or sigmoid."
         return Problem(output.loss_pointer, message, loss.type, "SparseCategoricalCrossentropy", fix)
     return None
+
+
+def _meaning_advice(output: _Output, loss: LossBase, ending: Ending) -> Problem | None:
+    """Whether an output can be what a loss takes it for: a score, a mask or a rate."""
+    is_so, wants, fix = {
+        "scores": (not ending.have_one_sign, "scores of both signs", "linear"),
+        "masks": (ending.are_probabilities, "answers from 0 to 1", "sigmoid"),
+        "rates": (ending.low >= 0, "answers that are never negative", "exponential"),
+    }.get(loss.answers, (True, "", ""))
+    if is_so:
+        return None
+    message = f"{output.subject} ends with {ending.function}, but {loss.type} wants {wants}."
+    return Problem(output.pointer, message, ending.function, fix, f"Give it the activation {fix}.")
 
 
 def _wants_a_unit_per_class(loss: LossBase) -> bool:
@@ -193,11 +206,20 @@ def _linear_before(graph: Graph, value: Value) -> Step | None:
     """The Dense layer without activation that a value comes from, by linear layers alone, and that nothing else needs."""
     while (step := graph.before(value)) is not None and graph.uses[value] == 1 and len(step.inbound) == 1:
         if step.layer.type == "Dense":
-            return step if _activation_of(step.layer) == "linear" and len(calls_of(step.layer)) == 1 else None
+            return step if step.layer.activation in (None, "linear") and len(calls_of(step.layer)) == 1 else None
         if step.layer.type not in LINEAR:
             return None
         value = step.inbound[0]
     return None
+
+
+def _training_only_advice(definition: Definition) -> Iterator[Problem]:
+    """Layers that leave everything as it is where the model is used."""
+    for path, layer in everywhere(definition.layers):
+        if layer.type in TRAINING_ONLY:
+            consequence, fix = TRAINING_ONLY[layer.type]
+            message = f"{layer.type} changes images in training and leaves them as they are in predictions, {consequence}."
+            yield Problem(pointer_to(path), message, layer.type, fix=fix)
 
 
 def _large_advice(table: Sequence[LayerRow]) -> Iterator[Problem]:

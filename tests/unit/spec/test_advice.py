@@ -44,6 +44,11 @@ SPARSE_LOGITS = {"type": "SparseCategoricalCrossentropy", "from_logits": True}
         ([dense(1, "sigmoid")], "CategoricalCrossentropy", "/definition/layers/0", "one unit per class"),
         ([dense(5), dense(1, "sigmoid")], None, "/definition/layers/0", "one would do the same"),
         ([dense(5), {"type": "Dropout", "rate": 0.1}, dense(1)], None, "/definition/layers/0", "one would do the same"),
+        ([dense(3), {"type": "Dropout", "rate": 0.1}], "KLDivergence", "/definition/layers/0", "wants probabilities"),
+        ([{"type": "Sequential", "layers": [dense(1)]}], "bce", "/definition/layers/0/layers/0", "wants probabilities"),
+        ([dense(1, "sigmoid")], "Hinge", "/definition/layers/0", "scores of both signs"),
+        ([dense(1)], "Poisson", "/definition/layers/0", "never negative"),
+        ([dense(1)], "Dice", "/definition/layers/0", "answers from 0 to 1"),
         ([dense(1_000_000, "relu"), dense(1)], None, "/definition/layers/0", "of the model's"),
         ([dense(5, "relu"), {"type": "Normalization"}, dense(1)], None, "/definition/layers/1", "which the fit then changes"),
     ],
@@ -67,6 +72,10 @@ def test_it_is_pointed_out(layers: list[dict[str, Any]], loss: Any, pointer: str
         ([dense(25), {"type": "BatchNormalization"}, {"type": "Activation", "activation": "tanh"}, dense(1)], "mae"),
         ([dense(1)], "Huber"),
         ([{"type": "Rescaling", "scale": 2.0}, {"type": "Normalization"}, dense(1)], "mse"),
+        ([dense(1, "tanh")], "Hinge"),
+        ([dense(1, "exponential")], "Poisson"),
+        ([dense(3, "softmax")], "Dice"),
+        ([dense(3, "softmax"), {"type": "Identity"}], "CategoricalGeneralizedCrossEntropy"),
         ([dense(4, "relu"), dense(5, "sigmoid")], "BinaryCrossentropy"),
     ],
 )
@@ -98,3 +107,16 @@ def test_large_inputs_want_scaling_unless_the_model_does_it() -> None:
     assert "255" in advise_on_inputs(definition([dense(1)]), {0: 255.0})[0].message
     assert advise_on_inputs(definition([dense(1)]), {0: 1.0}) == []
     assert advise_on_inputs(definition([{"type": "BatchNormalization"}, dense(1)]), {0: 255.0}) == []
+
+
+@pytest.mark.parametrize("layer", [{"type": "RandomCrop", "height": 2, "width": 2}, {"type": "Equalization"}])
+def test_a_layer_that_leaves_images_alone_where_the_model_is_used_is_pointed_out(layer: dict[str, Any]) -> None:
+    for layers, pointer in (
+        ([layer], "/definition/layers/0"),
+        ([{"type": "Pipeline", "layers": [layer]}], "/definition/layers/0/layers/0"),
+    ):
+        spec = Definition.model_validate({"layers": layers, "input_shape": [4, 4, 3]})
+        (problem,) = advise(spec, None, ())
+        assert problem.pointer == pointer
+        assert "leaves them as they are in predictions" in problem.message
+        assert problem.fix
