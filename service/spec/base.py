@@ -47,9 +47,10 @@ class KerasObject(Spec):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Describe every field by its docstring, and `type`, which every class declares anew."""
+        """Call the class as clients do, and describe every field by its docstring, `type` apart, which every class declares."""
         schema = handler(core_schema)
         described = handler.resolve_ref_schema(schema)
+        described["title"] = cls.model_fields["type"].default
         texts = explanations(cls) | {"type": "Name of the Keras class."}
         properties = described["properties"]
         described["properties"] = {name: properties[name] | {"description": texts[name]} for name in cls.argument_names()}

@@ -29,7 +29,7 @@ class MonitoringCallback(CallbackBase):
 
 
 class EarlyStopping(MonitoringCallback):
-    """Ends the fit when a metric has stopped getting better."""
+    """Ends the fit when a metric has stopped getting better. Use it with validation rows, so that more epochs do no harm."""
 
     type: Literal["EarlyStopping"] = "EarlyStopping"
     min_delta: Annotated[float, Field(ge=0)] = 0.0
@@ -45,7 +45,7 @@ class EarlyStopping(MonitoringCallback):
 
 
 class ReduceLROnPlateau(MonitoringCallback):
-    """Makes the steps smaller when a metric has stopped getting better."""
+    """Makes the steps smaller when a metric has stopped getting better. Use it where you do not know a schedule beforehand."""
 
     type: Literal["ReduceLROnPlateau"] = "ReduceLROnPlateau"
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
@@ -116,7 +116,8 @@ EpochSchedule = TableSchedule | ExponentialSchedule | StepSchedule | CosineSched
 
 
 class LearningRateScheduler(CallbackBase):
-    """Sets the learning rate at the beginning of every epoch."""
+    """Sets the learning rate at the beginning of every epoch. Use it for a plan by epochs; schedules of an optimizer go by
+    steps."""
 
     type: Literal["LearningRateScheduler"] = "LearningRateScheduler"
     schedule: Annotated[EpochSchedule, Field(discriminator="type")]
@@ -130,7 +131,8 @@ class TerminateOnNaN(CallbackBase):
 
 
 class ModelCheckpoint(MonitoringCallback):
-    """Keeps the model of the best epoch as the file `best.keras`, beside the last one, `model.keras`."""
+    """Keeps the model of the best epoch as the file `best.keras`, beside the last one, `model.keras`. Use it where late epochs
+    may be worse."""
 
     type: Literal["ModelCheckpoint"] = "ModelCheckpoint"
     save_best_only: Literal[True] = True
@@ -138,7 +140,7 @@ class ModelCheckpoint(MonitoringCallback):
 
 
 class TensorBoard(CallbackBase):
-    """Leaves logs for TensorBoard as the file `tensorboard.zip`."""
+    """Leaves logs for TensorBoard as the file `tensorboard.zip`. Use it to see curves and weights in TensorBoard."""
 
     type: Literal["TensorBoard"] = "TensorBoard"
     histogram_freq: EpochCount = 0

@@ -16,7 +16,8 @@ class ConstraintBase(KerasObject):
 
 
 class MaxNorm(ConstraintBase):
-    """Shortens the weights of a neuron that have become longer than a limit."""
+    """Shortens the weights of a neuron that have become longer than a limit. Use it with Dropout, or where weights grow without
+    end."""
 
     type: Literal["MaxNorm"] = "MaxNorm"
     max_value: Norm = 2
@@ -26,7 +27,8 @@ class MaxNorm(ConstraintBase):
 
 
 class MinMaxNorm(ConstraintBase):
-    """Keeps the length of a neuron's weights between two limits."""
+    """Keeps the length of a neuron's weights between two limits. Use it where they shall neither grow without end nor die
+    away."""
 
     type: Literal["MinMaxNorm"] = "MinMaxNorm"
     min_value: Norm = 0.0
@@ -40,13 +42,13 @@ class MinMaxNorm(ConstraintBase):
 
 
 class NonNeg(ConstraintBase):
-    """Turns negative weights into 0."""
+    """Turns negative weights into 0. Use it where more of an input may never mean less of the output."""
 
     type: Literal["NonNeg"] = "NonNeg"
 
 
 class UnitNorm(ConstraintBase):
-    """Gives the weights of each neuron the length 1."""
+    """Gives the weights of each neuron the length 1. Use it where only their direction shall count."""
 
     type: Literal["UnitNorm"] = "UnitNorm"
     axis: Axes = 0

@@ -76,7 +76,7 @@ class Family:
         is_outermost = not self._is_being_described.get()
         token = self._is_being_described.set(True)
         try:
-            choices = {tag: _schema(cls) if is_outermost else _reference(cls) for tag, cls in self.members.items()}
+            choices = {tag: _schema(cls) if is_outermost else _reference(cls) for tag, cls in sorted(self.members.items())}
             typed = handler(core_schema.tagged_union_schema(choices, "type"))
         finally:
             self._is_being_described.reset(token)

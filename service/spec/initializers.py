@@ -20,21 +20,21 @@ class InitializerBase(KerasObject):
 
 
 class Zeros(InitializerBase):
-    """All weights start at 0."""
+    """All weights start at 0. Use it for biases; a kernel of zeros keeps all neurons alike, so that they learn the same."""
 
     type: Literal["Zeros"] = "Zeros"
     aliases: ClassVar[tuple[str, ...]] = ("zero",)
 
 
 class Ones(InitializerBase):
-    """All weights start at 1."""
+    """All weights start at 1. Use it for factors, such as the `gamma` of a normalization."""
 
     type: Literal["Ones"] = "Ones"
     aliases: ClassVar[tuple[str, ...]] = ("one",)
 
 
 class Constant(InitializerBase):
-    """All weights start at one value."""
+    """All weights start at one value. Use it for a bias that you know about, such as the mean of the target."""
 
     type: Literal["Constant"] = "Constant"
     value: Number = 0.0
@@ -42,7 +42,8 @@ class Constant(InitializerBase):
 
 
 class IdentityInitializer(InitializerBase):
-    """A square of weights starts as the identity: every output begins as a copy of its input."""
+    """A square of weights starts as the identity: every output begins as a copy of its input. Use it for recurrent weights with
+    `relu`."""
 
     type: Literal["Identity"] = "Identity"
     aliases: ClassVar[tuple[str, ...]] = ("IdentityInitializer",)
@@ -51,7 +52,7 @@ class IdentityInitializer(InitializerBase):
 
 
 class STFT(InitializerBase):
-    """Weights of a convolution that start as the waves of a Fourier transform, for sound."""
+    """Weights of a convolution start as the waves of a Fourier transform. Use it for a Conv1D that reads raw sound."""
 
     type: Literal["STFT"] = "STFT"
     aliases: ClassVar[tuple[str, ...]] = ("STFTInitializer",)
@@ -78,43 +79,46 @@ class ScaledInitializer(SeededInitializer):
 
 
 class GlorotUniform(ScaledInitializer):
-    """Uniform random weights scaled by the sizes of both sides (Keras's default for most layers)."""
+    """Uniform random weights scaled by the sizes of both sides; Keras's default, good with `tanh`, `sigmoid`, `softmax` and
+    none."""
 
     type: Literal["GlorotUniform"] = "GlorotUniform"
 
 
 class GlorotNormal(ScaledInitializer):
-    """Normal random weights scaled by the sizes of both sides."""
+    """Normal random weights scaled by the sizes of both sides. Use it as GlorotUniform: the two hardly differ."""
 
     type: Literal["GlorotNormal"] = "GlorotNormal"
 
 
 class HeUniform(ScaledInitializer):
-    """Uniform random weights scaled for ReLU activations."""
+    """Uniform random weights scaled by the number of inputs. Use it for deep networks with `relu`."""
 
     type: Literal["HeUniform"] = "HeUniform"
 
 
 class HeNormal(ScaledInitializer):
-    """Normal random weights scaled for ReLU activations."""
+    """Normal random weights scaled by the number of inputs. Use it for deep networks with `relu`, such as convolutions of
+    images."""
 
     type: Literal["HeNormal"] = "HeNormal"
 
 
 class LecunUniform(ScaledInitializer):
-    """Uniform random weights scaled by the number of inputs."""
+    """Uniform random weights scaled by the number of inputs, a little smaller than He's. Use it with `tanh` or `selu`."""
 
     type: Literal["LecunUniform"] = "LecunUniform"
 
 
 class LecunNormal(ScaledInitializer):
-    """Normal random weights scaled by the number of inputs, as SELU needs."""
+    """Normal random weights scaled by the number of inputs, a little smaller than He's. Use it with `selu`, which needs it."""
 
     type: Literal["LecunNormal"] = "LecunNormal"
 
 
 class VarianceScaling(ScaledInitializer):
-    """Random weights scaled by the sizes of the layer, as you choose; the Glorot, He and Lecun ones are cases of it."""
+    """Random weights scaled by the sizes of the layer, as you choose. Use it where none of Glorot, He and Lecun, which are cases
+    of it, fits."""
 
     type: Literal["VarianceScaling"] = "VarianceScaling"
     scale: Annotated[float, Field(gt=0, le=1e6)] = 1.0
@@ -126,7 +130,7 @@ class VarianceScaling(ScaledInitializer):
 
 
 class RandomNormal(SeededInitializer):
-    """Normal random weights with a given spread."""
+    """Normal random weights of a given spread. Use it where a paper names the spread, whatever the sizes of the layer."""
 
     type: Literal["RandomNormal"] = "RandomNormal"
     aliases: ClassVar[tuple[str, ...]] = ("normal",)
@@ -137,7 +141,8 @@ class RandomNormal(SeededInitializer):
 
 
 class TruncatedNormal(SeededInitializer):
-    """Normal random weights with a given spread, none of them further out than two standard deviations."""
+    """Normal random weights of a given spread, none further out than two deviations. Use it where a paper names the spread, as
+    for transformers."""
 
     type: Literal["TruncatedNormal"] = "TruncatedNormal"
     mean: Number = 0.0
@@ -147,7 +152,7 @@ class TruncatedNormal(SeededInitializer):
 
 
 class RandomUniform(SeededInitializer):
-    """Random weights spread evenly between two bounds."""
+    """Random weights spread evenly between two bounds. Use it where a paper names the bounds, and for Embeddings."""
 
     type: Literal["RandomUniform"] = "RandomUniform"
     aliases: ClassVar[tuple[str, ...]] = ("uniform",)
@@ -158,7 +163,7 @@ class RandomUniform(SeededInitializer):
 
 
 class Orthogonal(SeededInitializer):
-    """A random orthogonal matrix, usual for recurrent weights."""
+    """A random orthogonal matrix, which keeps lengths as they are. Use it for recurrent weights, and for very deep stacks."""
 
     type: Literal["Orthogonal"] = "Orthogonal"
     aliases: ClassVar[tuple[str, ...]] = ("OrthogonalInitializer",)

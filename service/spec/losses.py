@@ -62,7 +62,8 @@ class BinaryCrossentropy(LossBase):
 
 
 class BinaryFocalCrossentropy(LossBase):
-    """BinaryCrossentropy in which answers that are right already count little; for rare cases."""
+    """For yes-or-no answers where yes is rare: BinaryCrossentropy in which answers that are right already count little. Goes with
+    one `sigmoid` unit."""
 
     target_encoding: ClassVar[TargetEncoding] = "binary"
     answers: ClassVar[Answers] = "probabilities"
@@ -96,7 +97,8 @@ class CategoricalCrossentropy(LossBase):
 
 
 class CategoricalFocalCrossentropy(LossBase):
-    """CategoricalCrossentropy in which answers that are right already count little; for rare classes."""
+    """For one of several classes where some are rare: CategoricalCrossentropy in which answers that are right already count
+    little."""
 
     target_encoding: ClassVar[TargetEncoding] = "one_hot"
     answers: ClassVar[Answers] = "shares"
@@ -114,7 +116,7 @@ class CategoricalFocalCrossentropy(LossBase):
 
 
 class CategoricalGeneralizedCrossEntropy(LossBase):
-    """For one of several classes where some labels are wrong: between crossentropy and absolute error."""
+    """For one of several classes where some labels are wrong: between crossentropy and absolute error. Goes with a `softmax`."""
 
     target_encoding: ClassVar[TargetEncoding] = "index"
     answers: ClassVar[Answers] = "shares"
@@ -171,35 +173,35 @@ class CategoricalHinge(MarginLoss):
 
 
 class MeanSquaredError(RegressionLoss):
-    """For numbers: the mean of the squared differences, which punishes large ones most."""
+    """For numbers, as the usual choice: the mean of the squared differences, which punishes large ones most."""
 
     type: Literal["MeanSquaredError"] = "MeanSquaredError"
     aliases: ClassVar[tuple[str, ...]] = ("mse", "MSE")
 
 
 class MeanAbsoluteError(RegressionLoss):
-    """For numbers: the mean of the absolute differences, in the unit of the target."""
+    """For numbers with some outliers: the mean of the absolute differences, in the unit of the target."""
 
     type: Literal["MeanAbsoluteError"] = "MeanAbsoluteError"
     aliases: ClassVar[tuple[str, ...]] = ("mae", "MAE")
 
 
 class MeanAbsolutePercentageError(RegressionLoss):
-    """For positive numbers of many sizes: the mean difference in percent of the truth."""
+    """For positive numbers of many sizes, never near 0: the mean difference in percent of the truth."""
 
     type: Literal["MeanAbsolutePercentageError"] = "MeanAbsolutePercentageError"
     aliases: ClassVar[tuple[str, ...]] = ("mape", "MAPE")
 
 
 class MeanSquaredLogarithmicError(RegressionLoss):
-    """For positive numbers of many sizes: the mean squared difference of their logarithms."""
+    """For positive numbers of many sizes, such as prices: the mean squared difference of their logarithms, each plus 1."""
 
     type: Literal["MeanSquaredLogarithmicError"] = "MeanSquaredLogarithmicError"
     aliases: ClassVar[tuple[str, ...]] = ("msle", "MSLE")
 
 
 class Huber(RegressionLoss):
-    """For numbers: squared for small differences and absolute for large ones, so that outliers count less."""
+    """For numbers with outliers: squared for small differences and absolute for large ones."""
 
     type: Literal["Huber"] = "Huber"
     delta: Positive = 1.0
@@ -207,7 +209,7 @@ class Huber(RegressionLoss):
 
 
 class LogCosh(RegressionLoss):
-    """For numbers: about squared for small differences and absolute for large ones, with no edge between."""
+    """For numbers with outliers: about squared for small differences and absolute for large ones, with no edge between."""
 
     type: Literal["LogCosh"] = "LogCosh"
 
@@ -229,7 +231,7 @@ class CosineSimilarity(RegressionLoss):
 
 
 class Dice(RegressionLoss):
-    """For masks of 0 and 1, such as what belongs to a thing in an image: how little two masks overlap."""
+    """For masks of 0 and 1, such as what belongs to a thing in an image: how little two masks overlap. Goes with `sigmoid`."""
 
     answers: ClassVar[Answers] = "masks"
     type: Literal["Dice"] = "Dice"
@@ -238,7 +240,7 @@ class Dice(RegressionLoss):
 
 
 class Tversky(RegressionLoss):
-    """Dice with a say in what is worse: to miss a point of the mask or to add one."""
+    """For masks of 0 and 1 where to miss a point is worse than to add one, or the other way round: Dice with a say in it."""
 
     answers: ClassVar[Answers] = "masks"
     type: Literal["Tversky"] = "Tversky"

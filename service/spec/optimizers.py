@@ -67,7 +67,8 @@ class MomentOptimizer(StepOptimizer):
 
 
 class SGD(OptimizerBase):
-    """Gradient descent: every step goes down the slope of the loss."""
+    """Gradient descent: every step goes down the slope of the loss. Use it to learn how fits work, and with `momentum` and a
+    schedule for images."""
 
     type: Literal["SGD"] = "SGD"
     learning_rate: LearningRate = 0.01
@@ -79,7 +80,7 @@ class SGD(OptimizerBase):
 
 
 class Adam(MomentOptimizer):
-    """Gradient descent with a step length of its own for every weight; a good first choice."""
+    """Gradient descent with a step length of its own for every weight. Use it first: it works nearly everywhere."""
 
     type: Literal["Adam"] = "Adam"
     amsgrad: bool = False
@@ -87,7 +88,7 @@ class Adam(MomentOptimizer):
 
 
 class AdamW(MomentOptimizer):
-    """Adam with weight decay done separately from the gradient."""
+    """Adam with weight decay done apart from the gradient. Use it for transformers, and where Adam learns by heart."""
 
     type: Literal["AdamW"] = "AdamW"
     weight_decay: WeightDecay = 0.004
@@ -97,25 +98,26 @@ class AdamW(MomentOptimizer):
 
 
 class Adamax(MomentOptimizer):
-    """Adam by the largest slope instead of the average square; calmer where slopes are rare."""
+    """Adam by the largest slope instead of the average square. Use it where slopes are rare or jump, as with Embeddings."""
 
     type: Literal["Adamax"] = "Adamax"
 
 
 class Nadam(MomentOptimizer):
-    """Adam that looks ahead along its momentum, as `nesterov` does for SGD."""
+    """Adam that looks ahead along its momentum, as `nesterov` does for SGD. Use it in place of Adam: it is sometimes quicker."""
 
     type: Literal["Nadam"] = "Nadam"
 
 
 class Lamb(MomentOptimizer):
-    """Adam whose steps are scaled by the size of each layer's weights; for very large batches."""
+    """Adam whose steps are scaled by the size of each layer's weights. Use it for batches of thousands of rows."""
 
     type: Literal["Lamb"] = "Lamb"
 
 
 class Lion(StepOptimizer):
-    """Steps of one length by the sign of the slope alone; wants a smaller learning rate than Adam and less memory."""
+    """Steps of one length by the sign of the slope alone. Use it for large models, with a third to a tenth of Adam's learning
+    rate: it takes less memory."""
 
     type: Literal["Lion"] = "Lion"
     beta_1: Decay = 0.9
@@ -125,7 +127,7 @@ class Lion(StepOptimizer):
 
 
 class RMSprop(StepOptimizer):
-    """Gradient descent divided by the recent size of each slope."""
+    """Gradient descent divided by the recent size of each slope. Use it for recurrent networks."""
 
     type: Literal["RMSprop"] = "RMSprop"
     rho: Decay = 0.9
@@ -139,7 +141,7 @@ class RMSprop(StepOptimizer):
 
 
 class Adagrad(StepOptimizer):
-    """Gradient descent whose steps shrink for weights that have moved a lot."""
+    """Gradient descent whose steps shrink for weights that have moved a lot. Use it for rare features, such as many words."""
 
     type: Literal["Adagrad"] = "Adagrad"
     initial_accumulator_value: Strength = 0.1
@@ -149,7 +151,8 @@ class Adagrad(StepOptimizer):
 
 
 class Adadelta(StepOptimizer):
-    """Adagrad that forgets old slopes, so that its steps do not shrink to nothing."""
+    """Adagrad that forgets old slopes, so that its steps do not shrink to nothing. Use it with a learning rate of 1, as its paper
+    does."""
 
     type: Literal["Adadelta"] = "Adadelta"
     rho: Decay = 0.95
@@ -159,7 +162,8 @@ class Adadelta(StepOptimizer):
 
 
 class Adafactor(StepOptimizer):
-    """Adam's idea with little memory: keeps one number per row and column instead of one per weight."""
+    """Adam's idea with one number per row and column instead of one per weight. Use it for models whose optimizer does not fit
+    into memory."""
 
     type: Literal["Adafactor"] = "Adafactor"
     beta_2_decay: Annotated[float, Field(ge=-10, le=0)] = -0.8
@@ -175,7 +179,7 @@ class Adafactor(StepOptimizer):
 
 
 class Ftrl(StepOptimizer):
-    """Follows the leader with penalties (FTRL): made for large, sparse, shallow models."""
+    """Follows the leader with penalties (FTRL). Use it for shallow models of very many, mostly empty features."""
 
     type: Literal["Ftrl"] = "Ftrl"
     learning_rate_power: Annotated[float, Field(ge=-10, le=0)] = -0.5
@@ -193,7 +197,8 @@ class Ftrl(StepOptimizer):
 
 
 class Muon(StepOptimizer):
-    """Steps along straightened momentum for matrices of weights, and AdamW for all other weights."""
+    """Steps along straightened momentum for matrices of weights, and AdamW for all other weights. Use it for transformers and
+    other deep models."""
 
     type: Literal["Muon"] = "Muon"
     weight_decay: WeightDecay | None = 0.004
@@ -227,7 +232,7 @@ class Muon(StepOptimizer):
 
 
 class ScheduleFreeAdamW(OptimizerBase):
-    """AdamW that averages its weights as it goes, so that it needs no schedule for the learning rate."""
+    """AdamW that averages its weights as it goes. Use it where you do not know how long to train: it needs no schedule."""
 
     type: Literal["ScheduleFreeAdamW"] = "ScheduleFreeAdamW"
     learning_rate: LearningRate = 0.0025

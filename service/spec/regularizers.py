@@ -15,7 +15,8 @@ class RegularizerBase(KerasObject):
 
 
 class L1(RegularizerBase):
-    """Adds the sum of the absolute weights to the loss, which drives weights to 0."""
+    """Adds the sum of the absolute weights to the loss. Use it where most inputs should not matter: it drives their weights to
+    0."""
 
     type: Literal["L1"] = "L1"
     l1: Penalty = 0.01
@@ -23,7 +24,8 @@ class L1(RegularizerBase):
 
 
 class L2(RegularizerBase):
-    """Adds the sum of the squared weights to the loss, which keeps weights small."""
+    """Adds the sum of the squared weights to the loss, which keeps weights small. Use it where `val_loss` rises while `loss`
+    falls."""
 
     type: Literal["L2"] = "L2"
     l2: Penalty = 0.01
@@ -31,7 +33,7 @@ class L2(RegularizerBase):
 
 
 class L1L2(RegularizerBase):
-    """Adds both penalties to the loss."""
+    """Adds the penalties of L1 and L2 to the loss. Use it where few inputs matter, and those that do resemble each other."""
 
     type: Literal["L1L2"] = "L1L2"
     aliases: ClassVar[tuple[str, ...]] = ("l1_l2",)
@@ -42,7 +44,8 @@ class L1L2(RegularizerBase):
 
 
 class OrthogonalRegularizer(RegularizerBase):
-    """Adds to the loss how far rows or columns of the weights are from standing at right angles; for flat weights only."""
+    """Adds to the loss how far rows or columns of the weights are from standing at right angles. Use it in Dense and Embedding,
+    whose weights are flat."""
 
     type: Literal["OrthogonalRegularizer"] = "OrthogonalRegularizer"
     factor: Penalty = 0.01

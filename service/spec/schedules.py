@@ -22,7 +22,7 @@ class ScheduleBase(KerasObject):
 
 
 class ExponentialDecay(ScheduleBase):
-    """Multiplies the step length by `decay_rate` every `decay_steps` steps."""
+    """Multiplies the step length by `decay_rate` every `decay_steps` steps. Use it as a simple first schedule."""
 
     type: Literal["ExponentialDecay"] = "ExponentialDecay"
     initial_learning_rate: Positive
@@ -36,7 +36,7 @@ class ExponentialDecay(ScheduleBase):
 
 
 class InverseTimeDecay(ScheduleBase):
-    """Divides the step length by a number that grows evenly."""
+    """Divides the step length by a number that grows evenly. Use it where steps should shrink quickly first and slowly later."""
 
     type: Literal["InverseTimeDecay"] = "InverseTimeDecay"
     initial_learning_rate: Positive
@@ -50,7 +50,8 @@ class InverseTimeDecay(ScheduleBase):
 
 
 class PolynomialDecay(ScheduleBase):
-    """Goes from one step length to another along a power of the steps done."""
+    """Goes from one step length to another along a power of the steps done. Use it for a straight line down, as `power` 1
+    gives."""
 
     type: Literal["PolynomialDecay"] = "PolynomialDecay"
     initial_learning_rate: Positive
@@ -66,7 +67,8 @@ class PolynomialDecay(ScheduleBase):
 
 
 class CosineDecay(ScheduleBase):
-    """Goes down along half a cosine, after a rise where one is wanted."""
+    """Goes down along half a cosine, after a rise where one is wanted. Use it where the number of steps is known: it is usual for
+    large models."""
 
     type: Literal["CosineDecay"] = "CosineDecay"
     initial_learning_rate: Rate
@@ -82,7 +84,7 @@ class CosineDecay(ScheduleBase):
 
 
 class CosineDecayRestarts(ScheduleBase):
-    """Goes down along half a cosine again and again, each time longer and from a lower start."""
+    """Goes down along half a cosine again and again. Use it where a fit gets stuck, or may be ended after any of them."""
 
     type: Literal["CosineDecayRestarts"] = "CosineDecayRestarts"
     initial_learning_rate: Positive
@@ -98,7 +100,7 @@ class CosineDecayRestarts(ScheduleBase):
 
 
 class PiecewiseConstantDecay(ScheduleBase):
-    """Keeps one step length up to each boundary."""
+    """Keeps one step length up to each boundary. Use it where a paper names the steps at which the length falls."""
 
     type: Literal["PiecewiseConstantDecay"] = "PiecewiseConstantDecay"
     boundaries: Annotated[list[StepCount], Field(min_length=1, max_length=1000)]

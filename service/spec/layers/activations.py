@@ -9,7 +9,8 @@ from service.spec.regularizers import Regularizer
 
 
 class ReLU(LayerBase):
-    """Keeps positive values and turns negative ones into 0."""
+    """Keeps positive values and turns negative ones into 0. Use it instead of `activation` for a limit or a slope, or behind a
+    BatchNormalization."""
 
     type: Literal["ReLU"] = "ReLU"
     max_value: NotNegative | None = None
@@ -21,7 +22,7 @@ class ReLU(LayerBase):
 
 
 class LeakyReLU(LayerBase):
-    """Like ReLU, but lets a little of each negative value through."""
+    """Like ReLU, but lets a little of each negative value through. Use it where neurons with ReLU answer 0 for ever."""
 
     type: Literal["LeakyReLU"] = "LeakyReLU"
     negative_slope: NotNegative = 0.3
@@ -29,7 +30,7 @@ class LeakyReLU(LayerBase):
 
 
 class PReLU(LayerBase):
-    """Like LeakyReLU, but learns the slope for negative inputs."""
+    """Like LeakyReLU, but learns the slope for negative inputs. Use it with much data, where a fixed slope does not fit."""
 
     type: Literal["PReLU"] = "PReLU"
     alpha_initializer: Initializer | None = None
@@ -43,7 +44,8 @@ class PReLU(LayerBase):
 
 
 class ELU(LayerBase):
-    """Like ReLU, but negative values bend smoothly towards -alpha."""
+    """Like ReLU, but negative values bend smoothly towards -alpha. Use it in networks without normalization: it keeps the mean
+    near 0."""
 
     type: Literal["ELU"] = "ELU"
     alpha: NotNegative = 1.0
@@ -51,7 +53,8 @@ class ELU(LayerBase):
 
 
 class Softmax(LayerBase):
-    """Turns numbers into probabilities that add up to 1."""
+    """Turns numbers into probabilities that add up to 1. Use it last for one of several classes, or over another axis than the
+    last."""
 
     type: Literal["Softmax"] = "Softmax"
     axis: ManyAxes = -1

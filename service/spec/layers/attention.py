@@ -32,7 +32,8 @@ class AttentionLayer(LayerBase):
 
 
 class Attention(AttentionLayer):
-    """Mixes the steps of a sequence by how much each is like the query: query times key (Luong's way)."""
+    """Mixes the steps of a sequence by how much each is like the query: query times key (Luong's way). Use it to look something
+    up without own weights."""
 
     type: Literal["Attention"] = "Attention"
     use_scale: bool = False
@@ -44,7 +45,8 @@ class Attention(AttentionLayer):
 
 
 class AdditiveAttention(AttentionLayer):
-    """Mixes the steps of a sequence by how much each is like the query: tanh of query plus key (Bahdanau's way)."""
+    """Mixes the steps of a sequence by how much each is like the query: tanh of query plus key (Bahdanau's way). Use it beside
+    recurrent layers."""
 
     type: Literal["AdditiveAttention"] = "AdditiveAttention"
     use_scale: bool = True
@@ -83,7 +85,8 @@ class ProjectedAttention(AttentionLayer):
 
 
 class MultiHeadAttention(ProjectedAttention):
-    """Looks up what matters in a sequence in several ways at once: the heart of a transformer."""
+    """Looks up what matters in a sequence in several ways at once. Use it for texts and other sequences: it is the heart of a
+    transformer."""
 
     type: Literal["MultiHeadAttention"] = "MultiHeadAttention"
     num_heads: Heads
@@ -99,7 +102,7 @@ class MultiHeadAttention(ProjectedAttention):
 
 
 class GroupQueryAttention(ProjectedAttention):
-    """Like MultiHeadAttention, but several ways to look share what they look at, which takes fewer weights."""
+    """Like MultiHeadAttention, but several ways to look share what they look at. Use it where that one takes too many weights."""
 
     type: Literal["GroupQueryAttention"] = "GroupQueryAttention"
     aliases = ("GroupedQueryAttention",)

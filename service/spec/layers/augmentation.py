@@ -53,7 +53,7 @@ class ColorAugmentation(ImageAugmentation):
 
 
 class RandomFlip(ImageAugmentation):
-    """Mirrors a random half of the images in training."""
+    """Mirrors images at random in training. Use it where the mirror image means the same: for cats, not for letters."""
 
     type: Literal["RandomFlip"] = "RandomFlip"
     mode: Literal["horizontal", "vertical", "horizontal_and_vertical"] = "horizontal_and_vertical"
@@ -61,7 +61,7 @@ class RandomFlip(ImageAugmentation):
 
 
 class RandomRotation(MovingAugmentation):
-    """Turns images by a random angle in training."""
+    """Turns images by a random angle in training. Use it where things may stand askew, or have no upper side."""
 
     type: Literal["RandomRotation"] = "RandomRotation"
     factor: Changes
@@ -69,7 +69,7 @@ class RandomRotation(MovingAugmentation):
 
 
 class RandomTranslation(MovingAugmentation):
-    """Shifts images at random in training."""
+    """Shifts images at random in training. Use it where things are not always in the middle."""
 
     type: Literal["RandomTranslation"] = "RandomTranslation"
     height_factor: Changes
@@ -79,7 +79,7 @@ class RandomTranslation(MovingAugmentation):
 
 
 class RandomZoom(MovingAugmentation):
-    """Makes images larger or smaller at random in training."""
+    """Makes images larger or smaller at random in training. Use it where things are at different distances."""
 
     type: Literal["RandomZoom"] = "RandomZoom"
     height_factor: Changes
@@ -89,7 +89,7 @@ class RandomZoom(MovingAugmentation):
 
 
 class RandomShear(MovingAugmentation):
-    """Slants images at random in training."""
+    """Slants images at random in training. Use it for handwriting, or things seen from aside."""
 
     type: Literal["RandomShear"] = "RandomShear"
     x_factor: Slant = 0.0
@@ -99,7 +99,7 @@ class RandomShear(MovingAugmentation):
 
 
 class RandomPerspective(ImageAugmentation):
-    """Shows images as if from a random side in training."""
+    """Shows images as if from a random side in training. Use it for photographs of flat things, such as signs and pages."""
 
     type: Literal["RandomPerspective"] = "RandomPerspective"
     factor: Parts = 1.0
@@ -113,7 +113,7 @@ class RandomPerspective(ImageAugmentation):
 
 
 class RandomElasticTransform(ImageAugmentation):
-    """Warps images like rubber at random in training."""
+    """Warps images like rubber at random in training. Use it for handwriting and tissue, whose shapes vary."""
 
     type: Literal["RandomElasticTransform"] = "RandomElasticTransform"
     factor: Parts = 1.0
@@ -131,7 +131,7 @@ class RandomElasticTransform(ImageAugmentation):
 
 
 class RandomContrast(RandomLayer):
-    """Changes the contrast of images at random in training."""
+    """Changes the contrast of images at random in training. Use it where the light of photographs varies."""
 
     type: Literal["RandomContrast"] = "RandomContrast"
     factor: Parts
@@ -141,7 +141,7 @@ class RandomContrast(RandomLayer):
 
 
 class RandomBrightness(RandomLayer):
-    """Makes images lighter or darker at random in training."""
+    """Makes images lighter or darker at random in training. Use it where the light of photographs varies."""
 
     type: Literal["RandomBrightness"] = "RandomBrightness"
     factor: Changes
@@ -151,7 +151,7 @@ class RandomBrightness(RandomLayer):
 
 
 class RandomSaturation(ColorAugmentation):
-    """Makes the colours of images stronger or weaker at random in training."""
+    """Makes the colours of images stronger or weaker at random in training. Use it where cameras differ."""
 
     type: Literal["RandomSaturation"] = "RandomSaturation"
     factor: Parts
@@ -159,7 +159,8 @@ class RandomSaturation(ColorAugmentation):
 
 
 class RandomHue(ColorAugmentation):
-    """Shifts the colours of images around the colour wheel at random in training."""
+    """Shifts the colours of images around the colour wheel at random in training. Use it where colour does not tell what a thing
+    is."""
 
     type: Literal["RandomHue"] = "RandomHue"
     factor: Parts
@@ -167,7 +168,7 @@ class RandomHue(ColorAugmentation):
 
 
 class RandomColorJitter(ColorAugmentation):
-    """Changes brightness, contrast and colours of images at random in training."""
+    """Changes brightness, contrast and colours of images at random in training. Use it instead of one layer for each."""
 
     type: Literal["RandomColorJitter"] = "RandomColorJitter"
     brightness_factor: Changes | None = None
@@ -181,7 +182,7 @@ class RandomColorJitter(ColorAugmentation):
 
 
 class RandomColorDegeneration(ColorAugmentation):
-    """Makes images greyer at random in training."""
+    """Makes images greyer at random in training. Use it where colours are unreliable."""
 
     type: Literal["RandomColorDegeneration"] = "RandomColorDegeneration"
     factor: Parts
@@ -189,7 +190,7 @@ class RandomColorDegeneration(ColorAugmentation):
 
 
 class RandomGrayscale(ImageAugmentation):
-    """Takes the colours out of a random part of the images in training."""
+    """Takes the colours out of a random part of the images in training. Use it where some images will have none."""
 
     type: Literal["RandomGrayscale"] = "RandomGrayscale"
     factor: Part = 0.5
@@ -197,7 +198,7 @@ class RandomGrayscale(ImageAugmentation):
 
 
 class RandomInvert(ColorAugmentation):
-    """Turns random images into their negatives in training."""
+    """Turns random images into their negatives in training. Use it where dark on light means the same as light on dark."""
 
     type: Literal["RandomInvert"] = "RandomInvert"
     factor: Parts = 1.0
@@ -205,7 +206,7 @@ class RandomInvert(ColorAugmentation):
 
 
 class RandomPosterization(ColorAugmentation):
-    """Leaves images a random, small number of shades in training."""
+    """Leaves images fewer shades in training. Use it where shapes matter more than fine shades."""
 
     type: Literal["RandomPosterization"] = "RandomPosterization"
     factor: Bits | Annotated[list[Bits], Field(min_length=2, max_length=2)]
@@ -213,7 +214,7 @@ class RandomPosterization(ColorAugmentation):
 
 
 class RandomSharpness(ColorAugmentation):
-    """Makes images sharper or softer at random in training."""
+    """Makes images sharper or softer at random in training. Use it where the focus of photographs varies."""
 
     type: Literal["RandomSharpness"] = "RandomSharpness"
     factor: Parts
@@ -221,7 +222,7 @@ class RandomSharpness(ColorAugmentation):
 
 
 class RandomGaussianBlur(ColorAugmentation):
-    """Blurs images at random in training."""
+    """Blurs images at random in training. Use it where some images will be out of focus."""
 
     type: Literal["RandomGaussianBlur"] = "RandomGaussianBlur"
     factor: Parts = 1.0
@@ -233,7 +234,7 @@ class RandomGaussianBlur(ColorAugmentation):
 
 
 class RandomErasing(ColorAugmentation):
-    """Blanks out a random rectangle of images in training."""
+    """Blanks out a random rectangle of images in training. Use it where things may be partly hidden."""
 
     type: Literal["RandomErasing"] = "RandomErasing"
     factor: Parts = 1.0
@@ -245,7 +246,8 @@ class RandomErasing(ColorAugmentation):
 
 
 class Solarization(RandomLayer):
-    """Turns bright pixels into their negatives, by a random amount in training."""
+    """Turns bright pixels into their negatives, from a random brightness on, in training. Use it as one of several strong changes
+    for photographs."""
 
     type: Literal["Solarization"] = "Solarization"
     addition_factor: Parts = 0.0
@@ -257,7 +259,8 @@ class Solarization(RandomLayer):
 
 
 class RandAugment(ColorAugmentation):
-    """Changes images in training by a few operations drawn at random from all the others."""
+    """Changes images in training by a few operations drawn at random from many. Use it for photographs, rather than choosing the
+    changes yourself."""
 
     type: Literal["RandAugment"] = "RandAugment"
     num_ops: Annotated[int, Field(ge=1, le=20)] = 2
@@ -269,7 +272,8 @@ class RandAugment(ColorAugmentation):
 
 
 class AugMix(ColorAugmentation):
-    """Mixes several versions of images in training, each changed by a random chain of operations."""
+    """Mixes several versions of an image in training, each changed by a random chain of operations. Use it where later images
+    will be of worse quality."""
 
     type: Literal["AugMix"] = "AugMix"
     num_chains: Annotated[int, Field(ge=1, le=10)] = 3

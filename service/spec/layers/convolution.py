@@ -37,7 +37,7 @@ class DirectConvolutionLayer(ConvolutionLayer):
 
 
 class Conv1D(DirectConvolutionLayer):
-    """Slides small filters along a sequence and answers where each pattern is found."""
+    """Slides small filters along a sequence and answers where each pattern is found. Use it for sensor data, sound and texts."""
 
     type: Literal["Conv1D"] = "Conv1D"
     aliases = ("Convolution1D",)
@@ -52,7 +52,8 @@ class Conv1D(DirectConvolutionLayer):
 
 
 class Conv2D(DirectConvolutionLayer):
-    """Slides small filters over an image and answers where each pattern is found."""
+    """Slides small filters over an image and answers where each pattern is found. Use it for images: it is their usual first
+    layer."""
 
     type: Literal["Conv2D"] = "Conv2D"
     aliases = ("Convolution2D",)
@@ -67,7 +68,7 @@ class Conv2D(DirectConvolutionLayer):
 
 
 class Conv3D(DirectConvolutionLayer):
-    """Slides small filters through a volume, such as a scan or a film, and answers where each pattern is found."""
+    """Slides small filters through a volume and answers where each pattern is found. Use it for scans and films."""
 
     type: Literal["Conv3D"] = "Conv3D"
     aliases = ("Convolution3D",)
@@ -82,7 +83,7 @@ class Conv3D(DirectConvolutionLayer):
 
 
 class Conv1DTranspose(ConvolutionLayer):
-    """The way back of Conv1D: spreads every step over several, which makes a sequence longer."""
+    """The way back of Conv1D: spreads every step over several. Use it to make sequences longer, such as in a decoder of sound."""
 
     type: Literal["Conv1DTranspose"] = "Conv1DTranspose"
     aliases = ("Convolution1DTranspose",)
@@ -99,7 +100,8 @@ class Conv1DTranspose(ConvolutionLayer):
 
 
 class Conv2DTranspose(ConvolutionLayer):
-    """The way back of Conv2D: spreads every pixel over several, which makes an image larger."""
+    """The way back of Conv2D: spreads every pixel over several. Use it to make images larger, such as in an autoencoder or for
+    masks."""
 
     type: Literal["Conv2DTranspose"] = "Conv2DTranspose"
     aliases = ("Convolution2DTranspose",)
@@ -116,7 +118,7 @@ class Conv2DTranspose(ConvolutionLayer):
 
 
 class Conv3DTranspose(ConvolutionLayer):
-    """The way back of Conv3D: spreads every point over several, which makes a volume larger."""
+    """The way back of Conv3D: spreads every point over several. Use it to make volumes larger, such as in a decoder of scans."""
 
     type: Literal["Conv3DTranspose"] = "Conv3DTranspose"
     aliases = ("Convolution3DTranspose",)
@@ -152,7 +154,7 @@ class DepthwiseLayer(BiasedLayer):
 
 
 class DepthwiseConv1D(DepthwiseLayer):
-    """Slides filters along every channel of a sequence by itself, which takes few weights."""
+    """Slides filters along every channel of a sequence by itself. Use it where channels shall stay apart, or weights be few."""
 
     type: Literal["DepthwiseConv1D"] = "DepthwiseConv1D"
     kernel_size: Single
@@ -166,7 +168,8 @@ class DepthwiseConv1D(DepthwiseLayer):
 
 
 class DepthwiseConv2D(DepthwiseLayer):
-    """Slides filters over every channel of an image by itself, which takes few weights."""
+    """Slides filters over every channel of an image by itself. Use it in small networks, such as for phones, before a Conv2D of
+    size 1."""
 
     type: Literal["DepthwiseConv2D"] = "DepthwiseConv2D"
     kernel_size: Pair
@@ -193,7 +196,8 @@ class SeparableLayer(DepthwiseLayer):
 
 
 class SeparableConv1D(SeparableLayer):
-    """Like Conv1D with far fewer weights: filters every channel by itself, then mixes the channels."""
+    """Like Conv1D with far fewer weights: filters every channel by itself, then mixes the channels. Use it for small, fast
+    networks."""
 
     type: Literal["SeparableConv1D"] = "SeparableConv1D"
     aliases = ("SeparableConvolution1D",)
@@ -208,7 +212,8 @@ class SeparableConv1D(SeparableLayer):
 
 
 class SeparableConv2D(SeparableLayer):
-    """Like Conv2D with far fewer weights: filters every channel by itself, then mixes the channels."""
+    """Like Conv2D with far fewer weights: filters every channel by itself, then mixes the channels. Use it for small, fast
+    networks."""
 
     type: Literal["SeparableConv2D"] = "SeparableConv2D"
     aliases = ("SeparableConvolution2D",)

@@ -17,7 +17,8 @@ EinsumAxes = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z]{1,8}$")]
 
 
 class Dense(KernelLayer):
-    """Fully connected: every neuron sees every input, so it has one weight per input and one bias."""
+    """Fully connected: every neuron sees every input, with one weight for each and a bias. Use it for tables, and as the last
+    layer of nearly every model."""
 
     type: Literal["Dense"] = "Dense"
     units: Units
@@ -25,7 +26,8 @@ class Dense(KernelLayer):
 
 
 class EinsumDense(WeightedLayer):
-    """A Dense layer over axes of your choice, written as an equation of letters."""
+    """A Dense layer over axes of your choice, written as an equation of letters. Use it where Dense, which works along the last
+    axis, does not fit."""
 
     type: Literal["EinsumDense"] = "EinsumDense"
     equation: EinsumEquation
@@ -37,7 +39,8 @@ class EinsumDense(WeightedLayer):
 
 
 class ActivationLayer(LayerBase):
-    """Applies an activation function, as a layer of its own."""
+    """Applies an activation function, as a layer of its own. Use it where another layer, such as BatchNormalization, comes before
+    the function."""
 
     type: Literal["Activation"] = "Activation"
     activation: Activation
@@ -45,13 +48,13 @@ class ActivationLayer(LayerBase):
 
 
 class Identity(LayerBase):
-    """Passes its input on as it is."""
+    """Passes its input on as it is. Use it to give an output a name, or to keep a place free."""
 
     type: Literal["Identity"] = "Identity"
 
 
 class Embedding(LayerBase):
-    """Looks up a learned vector for every whole number, such as a word's index."""
+    """Looks up a learned vector for every whole number. Use it first for words of a text, and for categories with many values."""
 
     type: Literal["Embedding"] = "Embedding"
     input_dim: Annotated[int, Field(ge=1, le=100_000_000)]
@@ -69,7 +72,8 @@ class Embedding(LayerBase):
 
 
 class Masking(LayerBase):
-    """Makes later layers skip every step of a sequence whose numbers all have one value."""
+    """Makes later layers skip every step of a sequence whose numbers all have one value. Use it before recurrent layers where
+    sequences were filled up."""
 
     type: Literal["Masking"] = "Masking"
     mask_value: Number = 0.0

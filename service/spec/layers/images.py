@@ -10,7 +10,7 @@ ValueRange = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
 class Resizing(ChannelsLayer):
-    """Brings images to one size."""
+    """Brings images to one size. Use it where the layers behind it want another size than the data has."""
 
     type: Literal["Resizing"] = "Resizing"
     height: Side
@@ -32,7 +32,7 @@ class Resizing(ChannelsLayer):
 
 
 class CenterCrop(ChannelsLayer):
-    """Cuts out the middle of images; smaller ones are made larger first."""
+    """Cuts out the middle of images; smaller ones are made larger first. Use it where the edges do not matter."""
 
     type: Literal["CenterCrop"] = "CenterCrop"
     height: Side
@@ -42,10 +42,8 @@ class CenterCrop(ChannelsLayer):
 
 
 class RandomCrop(RandomLayer):
-    """Cuts out a random piece of images in training, and leaves them whole in predictions.
-
-    So the layers behind it must take any size, e.g. GlobalAveragePooling2D.
-    """
+    """Cuts out a random piece of images in training, and leaves them whole in predictions. Use it before layers that take any
+    size, such as GlobalAveragePooling2D."""
 
     type: Literal["RandomCrop"] = "RandomCrop"
     height: Side
@@ -77,7 +75,7 @@ TRAINING_ONLY = {
 
 
 class AutoContrast(LayerBase):
-    """Stretches the brightness of each image over the whole range."""
+    """Stretches the brightness of each image over the whole range. Use it where some images are dull."""
 
     type: Literal["AutoContrast"] = "AutoContrast"
     value_range: ValueRange = [0, 255]
@@ -85,7 +83,8 @@ class AutoContrast(LayerBase):
 
 
 class Equalization(ChannelsLayer):
-    """Spreads the brightness of each channel evenly over the range, in training only: predictions get images as they are."""
+    """Spreads the brightness of each channel evenly, in training only: predictions get images as they are. Use it to train for
+    varying light."""
 
     type: Literal["Equalization"] = "Equalization"
     value_range: ValueRange = [0, 255]
@@ -95,7 +94,8 @@ class Equalization(ChannelsLayer):
 
 
 class ContrastLimitedAdaptiveHistogramEqualization(ChannelsLayer):
-    """Spreads the brightness of each part of an image evenly over the range, as scans need it (CLAHE)."""
+    """Spreads the brightness of each part of an image evenly (CLAHE). Use it for scans and X-rays, where details hide in dark or
+    bright parts."""
 
     type: Literal["ContrastLimitedAdaptiveHistogramEqualization"] = "ContrastLimitedAdaptiveHistogramEqualization"
     value_range: ValueRange = [0, 255]

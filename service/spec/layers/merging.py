@@ -13,13 +13,13 @@ class MergingLayer(LayerBase):
 
 
 class Add(MergingLayer):
-    """Adds its inputs number by number: the way to skip over layers."""
+    """Adds its inputs number by number. Use it to skip over layers, as in a residual network."""
 
     type: Literal["Add"] = "Add"
 
 
 class Subtract(MergingLayer):
-    """Subtracts the second input from the first."""
+    """Subtracts the second input from the first. Use it to compare two things, such as the outputs of a shared layer."""
 
     takes: ClassVar[tuple[int, int]] = (2, 2)
 
@@ -27,31 +27,31 @@ class Subtract(MergingLayer):
 
 
 class Multiply(MergingLayer):
-    """Multiplies its inputs number by number, so that one can switch off parts of another."""
+    """Multiplies its inputs number by number. Use it for gates: one input then switches off parts of another."""
 
     type: Literal["Multiply"] = "Multiply"
 
 
 class Average(MergingLayer):
-    """Takes the mean of its inputs number by number."""
+    """Takes the mean of its inputs number by number. Use it to let several branches vote."""
 
     type: Literal["Average"] = "Average"
 
 
 class Maximum(MergingLayer):
-    """Keeps the largest of its inputs number by number."""
+    """Keeps the largest of its inputs number by number. Use it where one branch that finds something is enough."""
 
     type: Literal["Maximum"] = "Maximum"
 
 
 class Minimum(MergingLayer):
-    """Keeps the smallest of its inputs number by number."""
+    """Keeps the smallest of its inputs number by number. Use it where all branches must agree."""
 
     type: Literal["Minimum"] = "Minimum"
 
 
 class Concatenate(MergingLayer):
-    """Puts its inputs side by side."""
+    """Puts its inputs side by side. Use it to join several inputs or branches: the layers behind see all of them."""
 
     type: Literal["Concatenate"] = "Concatenate"
     axis: Axis = -1
@@ -59,7 +59,8 @@ class Concatenate(MergingLayer):
 
 
 class Dot(MergingLayer):
-    """Multiplies two inputs and adds up along an axis: large where they are alike."""
+    """Multiplies two inputs and adds up along an axis: large where they are alike. Use it to compare vectors, such as of people
+    and films."""
 
     takes: ClassVar[tuple[int, int]] = (2, 2)
 

@@ -63,7 +63,7 @@ class NestedModel(LayerBase):
 
 
 class Sequential(NestedModel):
-    """Layers in a row that count as one layer, such as an encoder that is used twice."""
+    """Layers in a row that count as one layer. Use it for a part that is used twice, such as an encoder."""
 
     no_arguments: ClassVar[frozenset[str]] = NestedModel.no_arguments | {"input_shape"}
 
@@ -80,7 +80,8 @@ class Sequential(NestedModel):
 
 
 class Functional(NestedModel):
-    """A graph of layers that counts as one layer: a `keras.Model` with its own inputs and outputs."""
+    """A graph of layers that counts as one layer: a `keras.Model` with its own inputs and outputs. Use it for a block with
+    branches."""
 
     type: Literal["Functional"] = "Functional"
     aliases = ("Model",)

@@ -33,7 +33,8 @@ class ScalingLayer(LayerBase):
 
 
 class BatchNormalization(ScalingLayer):
-    """Rescales each feature to mean 0 and deviation 1 over the batch, which steadies training."""
+    """Rescales each feature to mean 0 and deviation 1 over the batch. Use it between convolutions, with batches of 16 or more: it
+    steadies training."""
 
     type: Literal["BatchNormalization"] = "BatchNormalization"
     axis: Axis = -1
@@ -63,7 +64,8 @@ class BatchNormalization(ScalingLayer):
 
 
 class LayerNormalization(ScalingLayer):
-    """Rescales each example to mean 0 and deviation 1 over its features, whatever the batch."""
+    """Rescales each example to mean 0 and deviation 1 over its features, whatever the batch. Use it in transformers and recurrent
+    networks."""
 
     type: Literal["LayerNormalization"] = "LayerNormalization"
     axis: ManyAxes = -1
@@ -73,7 +75,8 @@ class LayerNormalization(ScalingLayer):
 
 
 class GroupNormalization(ScalingLayer):
-    """Rescales groups of channels of each example to mean 0 and deviation 1; good for small batches of images."""
+    """Rescales groups of channels of each example to mean 0 and deviation 1. Use it for images where batches are too small for
+    BatchNormalization."""
 
     type: Literal["GroupNormalization"] = "GroupNormalization"
     groups: Annotated[int, Field(ge=-1, le=65_536)] = 32
@@ -85,7 +88,7 @@ class GroupNormalization(ScalingLayer):
 
 
 class RMSNormalization(LayerBase):
-    """Divides each example by the root of its mean square: a simpler LayerNormalization."""
+    """Divides each example by the root of its mean square. Use it as a simpler and faster LayerNormalization."""
 
     type: Literal["RMSNormalization"] = "RMSNormalization"
     axis: ManyAxes = -1
@@ -95,7 +98,8 @@ class RMSNormalization(LayerBase):
 
 
 class UnitNormalization(LayerBase):
-    """Divides each example by its length, so that its squares add up to 1."""
+    """Divides each example by its length, so that its squares add up to 1. Use it where only the direction matters, as before a
+    Dot."""
 
     type: Literal["UnitNormalization"] = "UnitNormalization"
     axis: ManyAxes = -1
@@ -107,7 +111,8 @@ Variances = NotNegative | Annotated[list[NotNegative], Field(min_length=1, max_l
 
 
 class Normalization(LayerBase):
-    """Subtracts a mean and divides by the root of a variance: both are given, or measured on the training rows before the fit."""
+    """Subtracts a mean and divides by the root of a variance: both are given, or measured on the training rows before the fit.
+    Use it for arrays whose numbers are far from 0, or to keep the scaling inside the model."""
 
     type: Literal["Normalization"] = "Normalization"
     axis: ManyAxes | None = -1

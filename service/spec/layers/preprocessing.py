@@ -12,7 +12,7 @@ Boundaries = Annotated[list[Number], Field(min_length=1, max_length=10_000)]
 
 
 class Rescaling(LayerBase):
-    """Multiplies by a number and adds another, e.g. to bring pixels from 0…255 to 0…1."""
+    """Multiplies by a number and adds another. Use it first for images, to bring pixels from 0…255 to 0…1."""
 
     type: Literal["Rescaling"] = "Rescaling"
     scale: Number | Annotated[list[Number], Field(min_length=1, max_length=10_000)]
@@ -22,7 +22,8 @@ class Rescaling(LayerBase):
 
 
 class Discretization(FixedLayer):
-    """Replaces each number by the number of the bin that it falls into."""
+    """Replaces each number by the number of the bin that it falls into. Use it for ages and the like, before an Embedding or
+    CategoryEncoding."""
 
     type: Literal["Discretization"] = "Discretization"
     bin_boundaries: Boundaries
@@ -40,7 +41,8 @@ class Discretization(FixedLayer):
 
 
 class CategoryEncoding(LayerBase):
-    """Turns numbers of categories into rows of 0 and 1 with one place for each category."""
+    """Turns numbers of categories into rows of 0 and 1, with one place for each category. Use it for arrays of category numbers
+    with few values."""
 
     type: Literal["CategoryEncoding"] = "CategoryEncoding"
     num_tokens: Annotated[int, Field(ge=1, le=100_000)]
@@ -52,7 +54,8 @@ class CategoryEncoding(LayerBase):
 
 
 class MelSpectrogram(LayerBase):
-    """Turns sound into a picture of pitch over time, with the pitches that people tell apart."""
+    """Turns sound into a picture of pitch over time, with the pitches that people tell apart. Use it for speech and music, before
+    a Conv2D."""
 
     type: Literal["MelSpectrogram"] = "MelSpectrogram"
     fft_length: Samples = 2048
@@ -84,7 +87,8 @@ class MelSpectrogram(LayerBase):
 
 
 class STFTSpectrogram(ChannelsLayer):
-    """Turns sound into a picture of frequency over time (short-time Fourier transform)."""
+    """Turns sound into a picture of frequency over time (short-time Fourier transform). Use it for vibrations and sounds, before
+    a Conv2D."""
 
     type: Literal["STFTSpectrogram"] = "STFTSpectrogram"
     mode: Literal["log", "magnitude", "psd", "real", "imag", "angle", "stft"] = "log"

@@ -113,13 +113,15 @@ class RecurrentLayer(SequenceLayer, Recurrence):
 
 
 class SimpleRNN(RecurrentLayer):
-    """Reads a sequence step by step with a simple memory: only its last few steps count much."""
+    """Reads a sequence step by step with a simple memory. Use it for short sequences and to learn how memories work: only the
+    last few steps count much."""
 
     type: Literal["SimpleRNN"] = "SimpleRNN"
 
 
 class LSTM(RecurrentLayer, LongRecurrence):
-    """Reads a sequence step by step and remembers what matters (long short-term memory)."""
+    """Reads a sequence step by step and remembers what matters (long short-term memory). Use it for time series and texts of up
+    to some hundred steps."""
 
     type: Literal["LSTM"] = "LSTM"
     use_cudnn: Literal["auto"] | bool = "auto"
@@ -132,7 +134,8 @@ class LSTM(RecurrentLayer, LongRecurrence):
 
 
 class GRU(RecurrentLayer, ResettingRecurrence):
-    """Like LSTM with fewer weights: reads a sequence step by step and remembers what matters (gated recurrent unit)."""
+    """Like LSTM with fewer weights (gated recurrent unit). Use it for time series and texts where LSTM is too slow, or data is
+    scarce."""
 
     type: Literal["GRU"] = "GRU"
     use_cudnn: Literal["auto"] | bool = "auto"
@@ -156,7 +159,7 @@ class ConvolutionalRecurrence(SequenceLayer, LongRecurrence):
 
 
 class ConvLSTM1D(ConvolutionalRecurrence):
-    """An LSTM whose steps are rows of numbers, read by filters: such as readings along a line over time."""
+    """An LSTM whose steps are rows of numbers, read by filters. Use it for readings along a line over time."""
 
     type: Literal["ConvLSTM1D"] = "ConvLSTM1D"
     kernel_size: Single
@@ -168,7 +171,7 @@ class ConvLSTM1D(ConvolutionalRecurrence):
 
 
 class ConvLSTM2D(ConvolutionalRecurrence):
-    """An LSTM whose steps are images, read by filters: for films."""
+    """An LSTM whose steps are images, read by filters. Use it for films and weather maps."""
 
     type: Literal["ConvLSTM2D"] = "ConvLSTM2D"
     kernel_size: Pair
@@ -180,7 +183,7 @@ class ConvLSTM2D(ConvolutionalRecurrence):
 
 
 class ConvLSTM3D(ConvolutionalRecurrence):
-    """An LSTM whose steps are volumes, read by filters: for scans over time."""
+    """An LSTM whose steps are volumes, read by filters. Use it for scans over time."""
 
     type: Literal["ConvLSTM3D"] = "ConvLSTM3D"
     kernel_size: Triple
@@ -210,7 +213,7 @@ Cell = Annotated[CellBase, CELLS]
 
 
 class SimpleRNNCell(CellBase, Recurrence):
-    """One step of a SimpleRNN."""
+    """One step of a SimpleRNN. Use it in an RNN or StackedRNNCells; alone, SimpleRNN does the same."""
 
     type: Literal["SimpleRNNCell"] = "SimpleRNNCell"
     units: MemorySize
@@ -218,7 +221,7 @@ class SimpleRNNCell(CellBase, Recurrence):
 
 
 class LSTMCell(CellBase, LongRecurrence):
-    """One step of an LSTM."""
+    """One step of an LSTM. Use it in an RNN or StackedRNNCells; alone, LSTM does the same and is faster."""
 
     type: Literal["LSTMCell"] = "LSTMCell"
     units: MemorySize
@@ -231,7 +234,7 @@ class LSTMCell(CellBase, LongRecurrence):
 
 
 class GRUCell(CellBase, ResettingRecurrence):
-    """One step of a GRU."""
+    """One step of a GRU. Use it in an RNN or StackedRNNCells; alone, GRU does the same and is faster."""
 
     type: Literal["GRUCell"] = "GRUCell"
     units: MemorySize
@@ -239,7 +242,7 @@ class GRUCell(CellBase, ResettingRecurrence):
 
 
 class StackedRNNCells(CellBase):
-    """Several memories on top of each other that work as one."""
+    """Several memories on top of each other that work as one. Use it in an RNN for deep memories."""
 
     type: Literal["StackedRNNCells"] = "StackedRNNCells"
     cells: Annotated[list[Cell], Field(min_length=1, max_length=32)]
@@ -252,7 +255,8 @@ class StackedRNNCells(CellBase):
 
 
 class RNN(SequenceLayer):
-    """Reads a sequence step by step with a memory of your choice, or several on top of each other."""
+    """Reads a sequence step by step with a memory of your choice, or several on top of each other. Use it where LSTM, GRU and
+    SimpleRNN do not do."""
 
     type: Literal["RNN"] = "RNN"
     cell: Cell | Annotated[list[Cell], Field(min_length=1, max_length=32)]

@@ -12,7 +12,8 @@ NoiseShape = Annotated[list[Side | None], Field(min_length=1, max_length=8)]
 
 
 class Dropout(RandomLayer):
-    """Sets a random part of the inputs to 0 in training, so that the model does not lean on single ones."""
+    """Sets a random part of the inputs to 0 in training. Use it where `val_loss` rises while `loss` falls: the model then leans
+    less on single inputs."""
 
     type: Literal["Dropout"] = "Dropout"
     rate: Rate
@@ -22,7 +23,7 @@ class Dropout(RandomLayer):
 
 
 class AlphaDropout(RandomLayer):
-    """A Dropout for SELU: keeps mean and deviation as they were."""
+    """A Dropout that keeps mean and deviation as they were. Use it with `selu`."""
 
     type: Literal["AlphaDropout"] = "AlphaDropout"
     rate: Rate
@@ -39,13 +40,15 @@ class SpatialDropoutLayer(FixedLayer):
 
 
 class SpatialDropout1D(SpatialDropoutLayer):
-    """A Dropout that switches off whole channels of a sequence at once."""
+    """A Dropout that switches off whole channels of a sequence at once. Use it behind Conv1D or Embedding, whose neighbouring
+    steps are alike."""
 
     type: Literal["SpatialDropout1D"] = "SpatialDropout1D"
 
 
 class SpatialDropout2D(SpatialDropoutLayer):
-    """A Dropout that switches off whole channels of an image at once."""
+    """A Dropout that switches off whole channels of an image at once. Use it behind Conv2D, whose neighbouring pixels are
+    alike."""
 
     type: Literal["SpatialDropout2D"] = "SpatialDropout2D"
     data_format: ChannelsLast | None = None
@@ -53,7 +56,8 @@ class SpatialDropout2D(SpatialDropoutLayer):
 
 
 class SpatialDropout3D(SpatialDropoutLayer):
-    """A Dropout that switches off whole channels of a volume at once."""
+    """A Dropout that switches off whole channels of a volume at once. Use it behind Conv3D, whose neighbouring points are
+    alike."""
 
     type: Literal["SpatialDropout3D"] = "SpatialDropout3D"
     data_format: ChannelsLast | None = None
@@ -61,7 +65,8 @@ class SpatialDropout3D(SpatialDropoutLayer):
 
 
 class GaussianNoise(RandomLayer):
-    """Adds random noise in training, so that the model does not learn single rows by heart."""
+    """Adds random noise in training. Use it right behind the input where data is scarce, so that the model does not learn rows by
+    heart."""
 
     type: Literal["GaussianNoise"] = "GaussianNoise"
     stddev: Annotated[float, Field(ge=0, le=1e6)]
@@ -69,7 +74,7 @@ class GaussianNoise(RandomLayer):
 
 
 class GaussianDropout(RandomLayer):
-    """Multiplies the inputs by random numbers around 1 in training."""
+    """Multiplies the inputs by random numbers around 1 in training. Use it as a gentler Dropout."""
 
     type: Literal["GaussianDropout"] = "GaussianDropout"
     rate: Rate
@@ -77,7 +82,8 @@ class GaussianDropout(RandomLayer):
 
 
 class ActivityRegularization(LayerBase):
-    """Passes its input on and adds a penalty on large numbers in it to the loss."""
+    """Passes its input on and adds a penalty on large numbers in it to the loss. Use it where few neurons at a time shall
+    answer."""
 
     type: Literal["ActivityRegularization"] = "ActivityRegularization"
     l1: Penalty = 0.0

@@ -14,13 +14,13 @@ Factor = Annotated[int, Field(ge=1, le=256)]
 
 
 class Flatten(ChannelsLayer):
-    """Lays each example out as one row of numbers."""
+    """Lays each example out as one row of numbers. Use it between images or sequences and a Dense layer."""
 
     type: Literal["Flatten"] = "Flatten"
 
 
 class Reshape(LayerBase):
-    """Gives each example another shape, with the same numbers in the same order."""
+    """Gives each example another shape, with the same numbers in the same order. Use it to make an image of a row of pixels."""
 
     type: Literal["Reshape"] = "Reshape"
     target_shape: Annotated[list[Length], Field(min_length=0, max_length=8)]
@@ -28,7 +28,7 @@ class Reshape(LayerBase):
 
 
 class Permute(LayerBase):
-    """Puts the axes of each example into another order."""
+    """Puts the axes of each example into another order. Use it where a layer works along another axis than yours."""
 
     type: Literal["Permute"] = "Permute"
     dims: Annotated[list[Annotated[int, Field(ge=1, le=8)]], Field(min_length=1, max_length=8)]
@@ -36,7 +36,7 @@ class Permute(LayerBase):
 
 
 class RepeatVector(LayerBase):
-    """Repeats each example as the steps of a sequence."""
+    """Repeats each example as the steps of a sequence. Use it between an encoder and a decoder of sequences."""
 
     type: Literal["RepeatVector"] = "RepeatVector"
     n: Annotated[int, Field(ge=1, le=65_536)]
@@ -44,7 +44,7 @@ class RepeatVector(LayerBase):
 
 
 class Cropping1D(LayerBase):
-    """Cuts steps off both ends of a sequence."""
+    """Cuts steps off both ends of a sequence. Use it where the ends are noise, or to match the length of another branch."""
 
     type: Literal["Cropping1D"] = "Cropping1D"
     cropping: MarginOfAxis = [1, 1]
@@ -52,7 +52,7 @@ class Cropping1D(LayerBase):
 
 
 class Cropping2D(ChannelsLayer):
-    """Cuts pixels off the edges of an image."""
+    """Cuts pixels off the edges of an image. Use it where the edges are empty, or to match the size of another branch."""
 
     type: Literal["Cropping2D"] = "Cropping2D"
     cropping: Margin | Annotated[list[MarginOfAxis], Field(min_length=2, max_length=2)] = [[0, 0], [0, 0]]
@@ -60,7 +60,7 @@ class Cropping2D(ChannelsLayer):
 
 
 class Cropping3D(ChannelsLayer):
-    """Cuts points off the sides of a volume."""
+    """Cuts points off the sides of a volume. Use it where the sides are empty, or to match the size of another branch."""
 
     type: Literal["Cropping3D"] = "Cropping3D"
     cropping: Margin | Annotated[list[MarginOfAxis], Field(min_length=3, max_length=3)] = [[1, 1], [1, 1], [1, 1]]
@@ -68,7 +68,7 @@ class Cropping3D(ChannelsLayer):
 
 
 class ZeroPadding1D(ChannelsLayer):
-    """Adds steps of zeros to both ends of a sequence."""
+    """Adds steps of zeros to both ends of a sequence. Use it so that filters reach the ends, or to match another length."""
 
     type: Literal["ZeroPadding1D"] = "ZeroPadding1D"
     padding: MarginOfAxis = 1
@@ -76,7 +76,7 @@ class ZeroPadding1D(ChannelsLayer):
 
 
 class ZeroPadding2D(ChannelsLayer):
-    """Adds pixels of zeros to the edges of an image."""
+    """Adds pixels of zeros to the edges of an image. Use it so that filters reach the edges, or to match another size."""
 
     type: Literal["ZeroPadding2D"] = "ZeroPadding2D"
     padding: Margin | Annotated[list[MarginOfAxis], Field(min_length=2, max_length=2)] = 1
@@ -84,7 +84,7 @@ class ZeroPadding2D(ChannelsLayer):
 
 
 class ZeroPadding3D(ChannelsLayer):
-    """Adds points of zeros to the sides of a volume."""
+    """Adds points of zeros to the sides of a volume. Use it so that filters reach the sides, or to match another size."""
 
     type: Literal["ZeroPadding3D"] = "ZeroPadding3D"
     padding: Margin | Annotated[list[MarginOfAxis], Field(min_length=3, max_length=3)] = [[1, 1], [1, 1], [1, 1]]
@@ -92,7 +92,7 @@ class ZeroPadding3D(ChannelsLayer):
 
 
 class UpSampling1D(LayerBase):
-    """Repeats every step of a sequence, which makes it longer."""
+    """Repeats every step of a sequence. Use it before a Conv1D in a decoder, to make sequences longer."""
 
     type: Literal["UpSampling1D"] = "UpSampling1D"
     size: Factor = 2
@@ -100,7 +100,8 @@ class UpSampling1D(LayerBase):
 
 
 class UpSampling2D(ChannelsLayer):
-    """Repeats every pixel or draws between pixels, which makes an image larger without learning."""
+    """Repeats every pixel, or draws between pixels. Use it before a Conv2D in a decoder, to make images larger without
+    learning."""
 
     type: Literal["UpSampling2D"] = "UpSampling2D"
     size: Factor | Annotated[list[Factor], Field(min_length=2, max_length=2)] = 2
@@ -110,7 +111,7 @@ class UpSampling2D(ChannelsLayer):
 
 
 class UpSampling3D(ChannelsLayer):
-    """Repeats every point of a volume, which makes it larger."""
+    """Repeats every point of a volume. Use it before a Conv3D in a decoder, to make volumes larger."""
 
     type: Literal["UpSampling3D"] = "UpSampling3D"
     size: Factor | Annotated[list[Factor], Field(min_length=3, max_length=3)] = 2

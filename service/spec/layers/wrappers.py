@@ -43,7 +43,7 @@ InnerSequenceLayer = Annotated[Layer, AfterValidator(_reads_sequences), AfterVal
 
 
 class TimeDistributed(LayerBase):
-    """Applies one and the same layer to every step of a sequence, e.g. a Conv2D to each image of a film."""
+    """Applies one and the same layer to every step of a sequence. Use it for a Conv2D on each image of a film."""
 
     type: Literal["TimeDistributed"] = "TimeDistributed"
     layer: InnerLayer
@@ -51,7 +51,8 @@ class TimeDistributed(LayerBase):
 
 
 class Bidirectional(LayerBase):
-    """Reads a sequence from both ends with two copies of a recurrent layer."""
+    """Reads a sequence from both ends with two copies of a recurrent layer. Use it where the whole sequence is known, as with
+    texts."""
 
     type: Literal["Bidirectional"] = "Bidirectional"
     layer: InnerSequenceLayer
@@ -90,7 +91,8 @@ class Bidirectional(LayerBase):
 
 
 class SpectralNormalization(LayerBase):
-    """Wraps a layer and divides its weights by their largest stretch, which keeps the layer from amplifying much."""
+    """Wraps a layer and divides its weights by their largest stretch. Use it where a layer must not amplify much, as in the judge
+    of a GAN."""
 
     type: Literal["SpectralNormalization"] = "SpectralNormalization"
     layer: InnerLayer
@@ -108,7 +110,7 @@ class SpectralNormalization(LayerBase):
 
 
 class Pipeline(FixedLayer):
-    """Several preparing layers in a row that count as one, such as random changes of images."""
+    """Several preparing layers in a row that count as one. Use it for random changes of images that belong together."""
 
     type: Literal["Pipeline"] = "Pipeline"
     layers: Annotated[list[InnerLayer], Field(min_length=1, max_length=50)]

@@ -9,7 +9,8 @@ from service.spec.schedules import Fraction, Positive
 
 
 class AccuracyByLoss(MetricBase):
-    """The part of right answers; Keras picks binary, categorical or sparse by the loss and the output's shape."""
+    """The part of right answers; Keras picks binary, categorical or sparse by the loss and the output's shape. Use it for classes
+    of about the same size."""
 
     type: Literal["accuracy"] = "accuracy"
     aliases: ClassVar[tuple[str, ...]] = ("acc", "Accuracy")
@@ -18,7 +19,7 @@ class AccuracyByLoss(MetricBase):
 
 
 class BinaryAccuracy(MetricBase):
-    """The part of right yes-or-no answers."""
+    """The part of right yes-or-no answers. Use it where yes and no are about as frequent."""
 
     type: Literal["BinaryAccuracy"] = "BinaryAccuracy"
     threshold: Fraction = 0.5
@@ -26,19 +27,20 @@ class BinaryAccuracy(MetricBase):
 
 
 class CategoricalAccuracy(MetricBase):
-    """The part of right classes, for one-hot targets."""
+    """The part of right classes, for one-hot targets. Use it with the loss CategoricalCrossentropy."""
 
     type: Literal["CategoricalAccuracy"] = "CategoricalAccuracy"
 
 
 class SparseCategoricalAccuracy(MetricBase):
-    """The part of right classes, for index targets."""
+    """The part of right classes, for index targets. Use it with the loss SparseCategoricalCrossentropy."""
 
     type: Literal["SparseCategoricalAccuracy"] = "SparseCategoricalAccuracy"
 
 
 class TopKCategoricalAccuracy(MetricBase):
-    """How often the true class is among the likeliest few, for one-hot targets."""
+    """How often the true class is among the likeliest few, for one-hot targets. Use it where there are many classes, and several
+    answers are shown."""
 
     type: Literal["TopKCategoricalAccuracy"] = "TopKCategoricalAccuracy"
     keras_name: ClassVar[str | None] = "top_k_categorical_accuracy"
@@ -47,7 +49,8 @@ class TopKCategoricalAccuracy(MetricBase):
 
 
 class SparseTopKCategoricalAccuracy(MetricBase):
-    """How often the true class is among the likeliest few, for index targets."""
+    """How often the true class is among the likeliest few, for index targets. Use it where there are many classes, and several
+    answers are shown."""
 
     type: Literal["SparseTopKCategoricalAccuracy"] = "SparseTopKCategoricalAccuracy"
     keras_name: ClassVar[str | None] = "sparse_top_k_categorical_accuracy"
@@ -58,7 +61,8 @@ class SparseTopKCategoricalAccuracy(MetricBase):
 
 
 class AUC(MetricBase):
-    """Area under a curve over all thresholds: 1 is perfect, 0.5 is guessing."""
+    """How well yes and no are told apart over all thresholds: 1 is perfect, and 0.5 of the curve ROC is guessing. Use it where
+    yes is rare, or no threshold is chosen."""
 
     type: Literal["AUC"] = "AUC"
     num_thresholds: ThresholdCount = 200
@@ -94,25 +98,25 @@ class TallyMetric(CountingMetric):
 
 
 class TruePositives(TallyMetric):
-    """Number of yes answers that are right."""
+    """Number of yes answers that are right. Use it to count what was found."""
 
     type: Literal["TruePositives"] = "TruePositives"
 
 
 class TrueNegatives(TallyMetric):
-    """Number of no answers that are right."""
+    """Number of no answers that are right. Use it to count what was rightly left alone."""
 
     type: Literal["TrueNegatives"] = "TrueNegatives"
 
 
 class FalsePositives(TallyMetric):
-    """Number of false alarms: yes answers that are wrong."""
+    """Number of false alarms: yes answers that are wrong. Use it where each of them costs something."""
 
     type: Literal["FalsePositives"] = "FalsePositives"
 
 
 class FalseNegatives(TallyMetric):
-    """Number of misses: no answers that are wrong."""
+    """Number of misses: no answers that are wrong. Use it where each of them costs something."""
 
     type: Literal["FalseNegatives"] = "FalseNegatives"
 
@@ -125,13 +129,13 @@ class ClassCountingMetric(CountingMetric):
 
 
 class Precision(ClassCountingMetric):
-    """How many of the yes answers are right."""
+    """The part of the yes answers that are right. Use it where false alarms are bad, as for spam filters."""
 
     type: Literal["Precision"] = "Precision"
 
 
 class Recall(ClassCountingMetric):
-    """How many of the true cases are found."""
+    """The part of the true cases that are found. Use it where misses are bad, as for diseases."""
 
     type: Literal["Recall"] = "Recall"
 
@@ -144,7 +148,7 @@ class CurveMetric(MetricBase):
 
 
 class PrecisionAtRecall(CurveMetric):
-    """The best precision at a threshold that finds a given part of the cases."""
+    """The best precision at a threshold that finds a given part of the cases. Use it where that part is prescribed."""
 
     type: Literal["PrecisionAtRecall"] = "PrecisionAtRecall"
     recall: Fraction
@@ -152,7 +156,8 @@ class PrecisionAtRecall(CurveMetric):
 
 
 class RecallAtPrecision(CurveMetric):
-    """The best recall at a threshold whose yes answers are right to a given part."""
+    """The best recall at a threshold whose yes answers are right to a given part. Use it where false alarms are limited by
+    that."""
 
     type: Literal["RecallAtPrecision"] = "RecallAtPrecision"
     precision: Fraction
@@ -160,7 +165,8 @@ class RecallAtPrecision(CurveMetric):
 
 
 class SensitivityAtSpecificity(CurveMetric):
-    """The best part of true cases found, at a threshold that leaves a given part of the others alone."""
+    """The best part of true cases found, at a threshold that leaves a given part of the others alone. Use it for medical
+    tests."""
 
     type: Literal["SensitivityAtSpecificity"] = "SensitivityAtSpecificity"
     specificity: Fraction
@@ -168,7 +174,7 @@ class SensitivityAtSpecificity(CurveMetric):
 
 
 class SpecificityAtSensitivity(CurveMetric):
-    """The best part of other rows left alone, at a threshold that finds a given part of the cases."""
+    """The best part of other rows left alone, at a threshold that finds a given part of the cases. Use it for medical tests."""
 
     type: Literal["SpecificityAtSensitivity"] = "SpecificityAtSensitivity"
     sensitivity: Fraction
@@ -188,14 +194,15 @@ class ScoreMetric(PerUnitMetric):
 
 
 class F1Score(ScoreMetric):
-    """The balance of precision and recall, for one-hot targets: 1 is perfect."""
+    """The balance of precision and recall, for one-hot targets: 1 is perfect. Use it where classes differ in size."""
 
     type: Literal["F1Score"] = "F1Score"
     keras_name: ClassVar[str | None] = "f1_score"
 
 
 class FBetaScore(ScoreMetric):
-    """The balance of precision and recall with a say in which counts more, for one-hot targets."""
+    """The balance of precision and recall with a say in which counts more, for one-hot targets. Use it where misses are worse
+    than false alarms, or better."""
 
     type: Literal["FBetaScore"] = "FBetaScore"
     keras_name: ClassVar[str | None] = "fbeta_score"

@@ -13,7 +13,8 @@ class OverlapMetric(MetricBase):
 
 
 class BinaryIoU(OverlapMetric):
-    """Overlap of true and answered masks of 0 and 1: what both cover by what either covers."""
+    """Overlap of true and answered masks of 0 and 1: what both cover by what either covers. Use it for masks of one thing in an
+    image."""
 
     type: Literal["BinaryIoU"] = "BinaryIoU"
     target_class_ids: Annotated[list[Literal[0, 1]], Field(min_length=1, max_length=2)] = [0, 1]
@@ -34,7 +35,8 @@ class ClassOverlapMetric(OverlapMetric):
 
 
 class IoU(ClassOverlapMetric):
-    """Overlap of true and answered places of chosen classes: what both cover by what either covers."""
+    """Overlap of true and answered places of chosen classes: what both cover by what either covers. Use it for masks of several
+    things."""
 
     type: Literal["IoU"] = "IoU"
     target_class_ids: ClassNumbers
@@ -44,7 +46,7 @@ class IoU(ClassOverlapMetric):
 
 
 class MeanIoU(ClassOverlapMetric):
-    """Mean overlap of true and answered places over all classes."""
+    """Mean overlap of true and answered places over all classes. Use it to judge masks of several things by one number."""
 
     type: Literal["MeanIoU"] = "MeanIoU"
     sparse_y_true: bool = True
@@ -52,7 +54,7 @@ class MeanIoU(ClassOverlapMetric):
 
 
 class OneHotIoU(ClassOverlapMetric):
-    """Overlap of true and answered places of chosen classes, for one-hot targets."""
+    """Overlap of true and answered places of chosen classes, for one-hot targets. Use it for masks of several things."""
 
     type: Literal["OneHotIoU"] = "OneHotIoU"
     target_class_ids: ClassNumbers
@@ -62,7 +64,8 @@ class OneHotIoU(ClassOverlapMetric):
 
 
 class OneHotMeanIoU(ClassOverlapMetric):
-    """Mean overlap of true and answered places over all classes, for one-hot targets."""
+    """Mean overlap of true and answered places over all classes, for one-hot targets. Use it to judge masks of several things by
+    one number."""
 
     type: Literal["OneHotMeanIoU"] = "OneHotMeanIoU"
     sparse_y_pred: bool = False

@@ -9,7 +9,7 @@ from service.spec.schedules import Fraction
 
 
 class BinaryCrossentropyMetric(MetricBase):
-    """How surprised the model is by the true yes or no."""
+    """How surprised the model is by the true yes or no. Use it to watch probabilities beside another loss."""
 
     type: Literal["BinaryCrossentropy"] = "BinaryCrossentropy"
     aliases: ClassVar[tuple[str, ...]] = ("bce", "BCE")
@@ -20,7 +20,7 @@ class BinaryCrossentropyMetric(MetricBase):
 
 
 class CategoricalCrossentropyMetric(MetricBase):
-    """How surprised the model is by the true class, for one-hot targets."""
+    """How surprised the model is by the true class, for one-hot targets. Use it to watch probabilities beside another loss."""
 
     type: Literal["CategoricalCrossentropy"] = "CategoricalCrossentropy"
     from_logits: bool = False
@@ -32,7 +32,7 @@ class CategoricalCrossentropyMetric(MetricBase):
 
 
 class SparseCategoricalCrossentropyMetric(MetricBase):
-    """How surprised the model is by the true class, for index targets."""
+    """How surprised the model is by the true class, for index targets. Use it to watch probabilities beside another loss."""
 
     type: Literal["SparseCategoricalCrossentropy"] = "SparseCategoricalCrossentropy"
     from_logits: bool = False
@@ -44,30 +44,31 @@ class SparseCategoricalCrossentropyMetric(MetricBase):
 
 
 class KLDivergenceMetric(MetricBase):
-    """What is lost when the model's shares stand for the true ones."""
+    """What is lost when the model's shares stand for the true ones. Use it for targets that are shares of 1."""
 
     type: Literal["KLDivergence"] = "KLDivergence"
 
 
 class PoissonMetric(MetricBase):
-    """How surprised the model is by the true count."""
+    """How surprised the model is by the true count. Use it for counts beside another loss."""
 
     type: Literal["Poisson"] = "Poisson"
 
 
 class HingeMetric(MetricBase):
-    """How far scores are from being right by at least 1, for yes-or-no answers."""
+    """How far scores are from being right by at least 1, for yes-or-no answers. Use it for scores with a sign, as from `tanh`."""
 
     type: Literal["Hinge"] = "Hinge"
 
 
 class SquaredHingeMetric(MetricBase):
-    """Hinge squared."""
+    """Hinge squared: how far scores are from being right by at least 1, far ones most. Use it for scores with a sign, as from
+    `tanh`."""
 
     type: Literal["SquaredHinge"] = "SquaredHinge"
 
 
 class CategoricalHingeMetric(MetricBase):
-    """How far the true class's score is from being ahead by 1."""
+    """How far the true class's score is from being ahead by 1, for one-hot targets. Use it for scores of several classes."""
 
     type: Literal["CategoricalHinge"] = "CategoricalHinge"
