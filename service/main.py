@@ -1,5 +1,6 @@
 """Puts the HTTP side together: ``create_app(settings)`` is the one place that knows all its parts."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -184,6 +185,7 @@ def _document(api: FastAPI) -> None:
                 schemas[schema.__name__] = generated
             schemas.pop("HTTPValidationError", None)
             schemas.pop("ValidationError", None)
+            _join_lines(schemas)
             _drop_default_validation_answers(document)
             _write_summaries_as_sentences(document)
             add_prediction_paths(document)
@@ -191,6 +193,17 @@ def _document(api: FastAPI) -> None:
         return api.openapi_schema
 
     api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _join_lines(part: Any) -> None:
+    """Where a docstring goes on in another line, Markdown could take its beginning, such as "0.", for that of a list."""
+    if isinstance(part, dict):
+        if isinstance(part.get("description"), str):
+            part["description"] = re.sub(r"(?<!\n)\n(?![\n-])", " ", part["description"])
+        part = list(part.values())
+    if isinstance(part, list):
+        for child in part:
+            _join_lines(child)
 
 
 def _drop_default_validation_answers(document: dict[str, Any]) -> None:

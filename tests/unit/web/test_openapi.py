@@ -201,3 +201,15 @@ def test_the_style_sheet_loads_nothing_from_elsewhere(get: Get) -> None:
 
     assert not re.search(r"url\(\s*['\"]?(https?:)?//", style)
     assert "@import" not in style
+
+
+def test_no_description_breaks_a_sentence_in_the_middle(document: dict[str, Any]) -> None:
+    for place, field in [*document["components"]["schemas"].items(), *properties(document)]:
+        assert not re.search(r"[^\n]\n[^\n-]", field.get("description", "")), place
+
+
+def test_a_class_is_shown_by_the_name_that_clients_write(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+
+    assert schemas["ActivationLayer"]["title"] == "Activation"
+    assert schemas["MeanSquaredErrorMetric"]["title"] == "MeanSquaredError"
