@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from service.datasets import repository as datasets
 from service.models import checking
 from service.models.check_data import DataFacts, facts_of
-from service.models.check_schemas import MISTAKEN_CHECK, TUTORIAL_CHECK, ModelCheck, ModelCheckRead
+from service.models.check_schemas import FUNCTIONAL_CHECK, MISTAKEN_CHECK, TUTORIAL_CHECK, ModelCheck, ModelCheckRead
 from service.web.problems import problems_of
 from service.web.routing import StrictRoute, database_of, problems
 from service.workspaces.auth import CurrentWorkspace
@@ -40,6 +40,7 @@ Checked = Annotated[
     Body(
         openapi_examples={
             "tutorial": {"summary": "Three Dense layers", "value": TUTORIAL_CHECK},
+            "functional": {"summary": "Two inputs and two outputs", "value": FUNCTIONAL_CHECK},
             "mistaken": {"summary": "A filter that is larger than its image", "value": MISTAKEN_CHECK},
         }
     ),

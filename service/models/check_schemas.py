@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, model_validator
 
-from service.models.schemas import TUTORIAL_MODEL, agree_on_outputs
+from service.models.schemas import FUNCTIONAL_MODEL, TUTORIAL_MODEL, agree_on_outputs
 from service.spec.base import ResourceName, Spec
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
@@ -17,6 +17,14 @@ TUTORIAL_CHECK: dict[str, Any] = {
     "definition": {**TUTORIAL_MODEL["definition"], "input_shape": [64]},
     "compile": TUTORIAL_MODEL["compile"],
     "batch_size": 32,
+}
+FUNCTIONAL_CHECK: dict[str, Any] = {
+    "name": FUNCTIONAL_MODEL["name"],
+    "definition": {
+        **FUNCTIONAL_MODEL["definition"],
+        "inputs": [{"name": "facts", "shape": [6]}, {"name": "words", "shape": [11]}],
+    },
+    "compile": FUNCTIONAL_MODEL["compile"],
 }
 MISTAKEN_CHECK: dict[str, Any] = {
     "definition": {
@@ -33,7 +41,7 @@ MISTAKEN_CHECK: dict[str, Any] = {
 class ModelCheck(Spec):
     """A model to look at; nothing of it is stored."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [TUTORIAL_CHECK]})
+    model_config = ConfigDict(json_schema_extra={"examples": [TUTORIAL_CHECK, FUNCTIONAL_CHECK]})
 
     name: ResourceName | None = None
     """The model's name, for the script."""

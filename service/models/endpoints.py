@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from service.infra.cursors import map_page
 from service.models import repository, service
 from service.models.schemas import (
+    FUNCTIONAL_MODEL,
     TUTORIAL_MODEL,
     AliasRead,
     AliasWrite,
@@ -42,7 +43,15 @@ AliasName = Annotated[
     ),
 ]
 # Swagger UI shows these in their own order; pydantic sorts the keys of a schema's examples.
-NewModel = Annotated[ModelCreate, Body(openapi_examples={"tutorial": {"summary": "Three Dense layers", "value": TUTORIAL_MODEL}})]
+NewModel = Annotated[
+    ModelCreate,
+    Body(
+        openapi_examples={
+            "tutorial": {"summary": "Three Dense layers", "value": TUTORIAL_MODEL},
+            "functional": {"summary": "Two inputs and two outputs", "value": FUNCTIONAL_MODEL},
+        }
+    ),
+]
 NewRevision = Annotated[
     ModelReplace,
     Body(

@@ -27,6 +27,28 @@ TUTORIAL_MODEL: dict[str, Any] = {
     },
 }
 
+FUNCTIONAL_MODEL: dict[str, Any] = {
+    "name": "flats",
+    "description": "Tells the price of a flat from facts and words, and whether it is dear.",
+    "definition": {
+        "inputs": [{"name": "facts"}, {"name": "words"}],
+        "layers": [
+            {"type": "Dense", "units": 16, "activation": "relu", "name": "of_facts", "inbound": ["facts"]},
+            {"type": "Dense", "units": 4, "activation": "relu", "name": "of_words", "inbound": ["words"]},
+            {"type": "Concatenate", "name": "both", "inbound": ["of_facts", "of_words"]},
+            {"type": "Dense", "units": 1, "name": "price", "inbound": ["both"]},
+            {"type": "Dense", "units": 1, "activation": "sigmoid", "name": "dear", "inbound": ["both"]},
+        ],
+        "outputs": ["price", "dear"],
+    },
+    "compile": {
+        "optimizer": {"type": "Adam", "learning_rate": 0.02},
+        "loss": {"price": "mse", "dear": "binary_crossentropy"},
+        "loss_weights": {"dear": 10.0},
+        "metrics": {"price": ["mae"], "dear": ["accuracy"]},
+    },
+}
+
 
 class HasModel(Protocol):
     """A request that holds a model."""
@@ -62,7 +84,7 @@ def agree_on_outputs(request: Request) -> Request:
 class ModelCreate(Spec):
     """A new model."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [TUTORIAL_MODEL]})
+    model_config = ConfigDict(json_schema_extra={"examples": [TUTORIAL_MODEL, FUNCTIONAL_MODEL]})
 
     name: ResourceName
     """The model's name: it stands in every address of the model."""

@@ -7,6 +7,8 @@ from service.web.routing import problem_answer
 Json = dict[str, Any]
 
 ROWS_EXAMPLE = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
+FLATS_EXAMPLE = [{"size": 7.8, "rooms": 2, "city": "Oslo", "about": "bright and quiet"}]
+PAIRS_EXAMPLE = [{"left": [5.5, 5, 5], "right": [5, 5, 5]}]
 SIZE_NOTE = (
     "The example is for a model named `my_model` with four columns; a version's `example` "
     "(`GET /api/models/{name}/versions/{version}`) is a request for your own model."
@@ -42,9 +44,11 @@ def _native() -> Json:
         "summary": "Predict",
         "description": f"Ask a trained model for its answer to each row. {SIZE_NOTE}",
         "parameters": [_NAME],
-        "requestBody": _body("PredictRequest", {"rows": ROWS_EXAMPLE}),
+        "requestBody": _body("PredictRequest", examples=_NATIVE_EXAMPLES),
         "responses": {
-            "200": _answer("PredictAnswer", "One prediction per row, in the order of the rows.", _VERSION_HEADER),
+            "200": _answer(
+                "PredictAnswer", "One prediction per row, in the order of the rows.", _VERSION_HEADER, examples=_NATIVE_ANSWERS
+            ),
             **{str(status): problem_answer(status, text) for status, text in _ERRORS.items()},
             "422": problem_answer(422, "The request was read, but something in it is wrong."),
         },
@@ -58,7 +62,7 @@ def _serving_predict(suffix: str, words: str, parameters: list[Json]) -> Json:
         "summary": f"Ask {words}, as TensorFlow Serving does",
         "description": f"Ask {words} for raw outputs, in the REST protocol of TensorFlow Serving. {SIZE_NOTE}",
         "parameters": parameters,
-        "requestBody": _body("TensorFlowServingRequest", {"instances": ROWS_EXAMPLE}),
+        "requestBody": _body("TensorFlowServingRequest", example={"instances": ROWS_EXAMPLE}),
         "responses": {
             "200": _answer("TensorFlowServingAnswer", "The model's outputs for every row.", _VERSION_HEADER),
             **{str(status): _serving_error(text) for status, text in _ERRORS.items()},
@@ -80,13 +84,14 @@ def _serving_status(suffix: str, words: str, parameters: list[Json]) -> Json:
     }
 
 
-def _body(schema: str, example: Json) -> Json:
-    content = {"application/json": {"schema": _ref(schema), "example": example}}
+def _body(schema: str, **examples: Json) -> Json:
+    content = {"application/json": {"schema": _ref(schema), **examples}}
     return {"description": "The rows to predict.", "required": True, "content": content}
 
 
-def _answer(schema: str, description: str, headers: Json) -> Json:
-    return {"description": description, "headers": headers, "content": {"application/json": {"schema": _ref(schema)}}}
+def _answer(schema: str, description: str, headers: Json, **examples: Json) -> Json:
+    content = {"application/json": {"schema": _ref(schema), **examples}}
+    return {"description": description, "headers": headers, "content": content}
 
 
 def _serving_error(description: str) -> Json:
@@ -127,11 +132,47 @@ _ERRORS = {
     503: "The version cannot answer here; the reason is given.",
 }
 _ROW: Json = {
-    "description": "A row: an object of raw columns by name, or a list in their order; for array models nested lists.",
+    "description": "A row: an object of raw columns by name, or a list in their order; for array models nested lists, and with "
+    "several arrays an object of them by the name of the input.",
     "anyOf": [{"type": "object"}, {"type": "array", "items": {}}, {"type": "number"}],
 }
 _TENSOR: Json = {
     "anyOf": [{"type": "array", "items": {}}, {"type": "object"}],
+}
+_NATIVE_EXAMPLES: Json = {
+    "table": {"summary": "Rows of a table", "value": {"rows": ROWS_EXAMPLE}},
+    "columns": {"summary": "Rows with the names of the columns", "value": {"rows": FLATS_EXAMPLE}},
+    "arrays": {"summary": "Rows of several arrays, by input", "value": {"rows": PAIRS_EXAMPLE}},
+}
+_NATIVE_ANSWERS: Json = {
+    "classes": {
+        "summary": "A class for each row",
+        "value": {
+            "model": "my_model",
+            "version": 1,
+            "predictions": [
+                {"label": "setosa", "probabilities": {"setosa": 0.97, "virginica": 0.03}},
+                {"label": "virginica", "probabilities": {"setosa": 0.02, "virginica": 0.98}},
+            ],
+            "warnings": [],
+        },
+    },
+    "outputs": {
+        "summary": "Several outputs",
+        "value": {
+            "model": "flats",
+            "version": 1,
+            "predictions": [
+                {
+                    "outputs": {
+                        "price": {"value": 17.56},
+                        "dear": {"label": "dear", "probabilities": {"cheap": 0.303, "dear": 0.697}},
+                    }
+                }
+            ],
+            "warnings": [],
+        },
+    },
 }
 _SCHEMAS: Json = {
     "PredictRequest": {
@@ -154,16 +195,24 @@ _SCHEMAS: Json = {
         },
     },
     "Prediction": {
-        "description": "The answer to one row: a `value`, or a `label` or `labels` with the probability of every class.",
+        "description": "The answer to one row: a `value`, a `label` or `labels` with all probabilities, or `outputs`.",
         "type": "object",
         "properties": {
-            "value": {"description": "The predicted number, or a list of them where the model has several outputs."},
+            "value": {
+                "description": "The predicted number; a list where the output has several units, or an object by column where "
+                "the target is several columns."
+            },
             "label": {"description": "The most probable class."},
             "labels": {
                 "description": "Where several may be true at once: those with a probability from 0.5 on.",
                 "type": "array",
             },
             "probabilities": {"description": "Probability of every class, from 0 to 1.", "type": "object"},
+            "outputs": {
+                "description": "Of a model with several outputs: the answer of each, by its name, and nothing beside it.",
+                "type": "object",
+                "additionalProperties": _ref("Prediction"),
+            },
         },
     },
     "PredictAnswer": {
@@ -183,15 +232,6 @@ _SCHEMAS: Json = {
                 "type": "array",
                 "items": {"type": "string"},
             },
-        },
-        "example": {
-            "model": "my_model",
-            "version": 1,
-            "predictions": [
-                {"label": "setosa", "probabilities": {"setosa": 0.97, "virginica": 0.03}},
-                {"label": "virginica", "probabilities": {"setosa": 0.02, "virginica": 0.98}},
-            ],
-            "warnings": [],
         },
     },
     "TensorFlowServingRequest": {

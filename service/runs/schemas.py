@@ -63,7 +63,17 @@ class RunCreate(Accepted):
                     "fit": {"epochs": 50, "batch_size": 4, "validation_split": 0.2},
                     "seed": 1,
                     "tags": ["tutorial"],
-                }
+                },
+                {
+                    "model": "flats",
+                    "dataset": "ds_01a217d2b3d5753bb86d43046dd5c7dc",
+                    "features": {
+                        "inputs": {"facts": ["size", "rooms", "city"], "words": "about"},
+                        "columns": {"about": {"type": "text"}},
+                    },
+                    "target": {"price": "price", "dear": "class"},
+                    "fit": {"epochs": 60, "batch_size": 16, "validation_split": 0.2},
+                },
             ]
         }
     )

@@ -176,7 +176,7 @@ def test_the_example_of_a_prediction_suits_the_example_of_an_upload(document: di
     table = example_of("/api/datasets")["examples"]["rows"]["value"]
     columns = [name for name in table["rows"][0] if name != table["target"]]
 
-    for row in example_of("/api/models/{name}:predict")["example"]["rows"]:
+    for row in example_of("/api/models/{name}:predict")["examples"]["table"]["value"]["rows"]:
         assert len(row) == len(columns)
 
 
