@@ -116,8 +116,8 @@ def _callback_problems(asked: _Asked) -> Iterator[Problem]:
         if isinstance(callback, MonitoringCallback):
             yield from _monitor_problems(pointer, callback, columns, request.fit.has_validation)
         if isinstance(callback, TensorBoard):
-            for named in columns.several:
-                message = f"Metric '{named.name}' is several numbers, and Keras's TensorBoard writes single ones only."
+            for named in columns.in_arrays:
+                message = f"Metric '{named.name}' is an array of numbers, and Keras's TensorBoard writes single ones only."
                 yield Problem(pointer, message, named.metric.type, "a metric of one number", named.metric.mend_of_several)
 
 
@@ -146,6 +146,11 @@ class _Columns:
     def names(self) -> list[str]:
         """What can be watched without validation."""
         return ["loss", *self.losses, *(named.name for named in self.single)]
+
+    @property
+    def in_arrays(self) -> list[NamedMetric]:
+        """Those that Keras keeps in an array, be it of a single number."""
+        return [named for named in (*self.single, *self.several) if named.metric.mend_of_several is not None]
 
     @property
     def without_direction(self) -> set[str]:

@@ -133,6 +133,13 @@ def test_several_numbers_have_no_place_in_logs_for_tensorboard(http, dataset):
     assert what.endswith("Give it a single threshold.")
 
 
+def test_an_array_of_one_number_can_be_watched_but_not_logged_for_tensorboard(http, dataset):
+    score = {"type": "F1Score", "threshold": 0.5}
+    with_metrics(http, [score], {"layers": LAYERS}, "binary_crossentropy")
+    assert ask(http, dataset, "measured", fit=callback(monitor="f1_score")).status_code == 202
+    assert problem(ask(http, dataset, "measured", fit=callback("TensorBoard")))[1].endswith('Set its average to "macro".')
+
+
 @pytest.mark.parametrize(
     ("metrics", "fit"),
     [
