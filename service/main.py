@@ -1,11 +1,16 @@
-"""Puts the HTTP side together: ``create_app(settings)`` is the one place that knows all its parts."""
+"""Puts the HTTP side together: ``create_app(settings)`` is the one place that knows all its parts.
+
+``python -m service.main`` writes the OpenAPI document.
+"""
 
 import re
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio.to_thread
+import orjson
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from sqlalchemy import text
@@ -132,19 +137,17 @@ def create_app(settings: Settings | None = None, metrics: PredictionMetrics | No
         "schema": lambda: check_schema(settings),
     }
     _limit(api, settings)
-    _document(api)
     return Application(api, predictions, drain, hub.close)
 
 
-def _make_api(lifespan: Callable[[FastAPI], Any]) -> FastAPI:
+def _make_api(lifespan: Callable[[FastAPI], Any] | None) -> FastAPI:
     api = FastAPI(
         title="Fitserve",
         version=service.__version__,
         summary="Fits Keras models and serves them.",
         description=DESCRIPTION,
         openapi_tags=TAGS,
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
     )
@@ -157,7 +160,7 @@ def _make_api(lifespan: Callable[[FastAPI], Any]) -> FastAPI:
         health.router,
     ):
         api.include_router(router)
-    docs.install_docs(api)
+    docs.install_docs(api, "service.main")
     install_problem_handlers(api)
     return api
 
@@ -171,28 +174,21 @@ def _limit(api: FastAPI, settings: Settings) -> None:
     api.add_middleware(RequestContext)
 
 
-def _document(api: FastAPI) -> None:
-    """Complete the OpenAPI document with what no endpoint's signature tells."""
-    generate = api.openapi
-
-    def openapi() -> dict[str, Any]:
-        if api.openapi_schema is None:
-            document = generate()
-            schemas = document["components"]["schemas"]
-            for schema in (ProblemDocument, *dataset_endpoints.DOCUMENTED_SCHEMAS):
-                generated = schema.model_json_schema(ref_template="#/components/schemas/{model}")
-                schemas |= generated.pop("$defs", {})
-                schemas[schema.__name__] = generated
-            schemas.pop("HTTPValidationError", None)
-            schemas.pop("ValidationError", None)
-            _join_lines(schemas)
-            _drop_default_validation_answers(document)
-            _write_summaries_as_sentences(document)
-            add_prediction_paths(document)
-            api.openapi_schema = document
-        return api.openapi_schema
-
-    api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+def describe() -> dict[str, Any]:
+    """The OpenAPI document: what FastAPI reads from the endpoints, completed with what no signature tells."""
+    document = _make_api(lifespan=None).openapi()
+    schemas = document["components"]["schemas"]
+    for schema in (ProblemDocument, *dataset_endpoints.DOCUMENTED_SCHEMAS):
+        generated = schema.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= generated.pop("$defs", {})
+        schemas[schema.__name__] = generated
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
+    _join_lines(schemas)
+    _drop_default_validation_answers(document)
+    _write_summaries_as_sentences(document)
+    add_prediction_paths(document)
+    return document
 
 
 def _join_lines(part: Any) -> None:
@@ -227,3 +223,7 @@ def _write_summaries_as_sentences(document: dict[str, Any]) -> None:
 def _ping(database: Database) -> None:
     with database.read() as session:
         session.execute(text("SELECT 1"))
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(orjson.dumps(describe()))

@@ -1,9 +1,12 @@
 """The OpenAPI page at ``/docs``: Swagger UI from files that this service brings along, so that it needs no network."""
 
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import fastapi_offline
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
@@ -74,11 +77,37 @@ SwaggerUIBundle({
 });
 """
 
+WRITE_SECONDS = 120.0
+
 router = APIRouter(include_in_schema=False)
 
 
-def install_docs(app: FastAPI) -> None:
-    """Serve ``/docs`` and its assets."""
+class DocumentFile:
+    """The OpenAPI document, written when somebody first asks for it, by a process of its own.
+
+    Here the validators of the hundreds of classes that it describes would stay in memory for ever, some 30 MB.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+        self._lock = threading.Lock()
+        self._content = b""
+
+    def read(self) -> bytes:
+        """The document as JSON."""
+        with self._lock:
+            if not self._content:
+                command = [sys.executable, "-P", "-m", self._module]
+                done = subprocess.run(  # noqa: S603  # the module's name is ours
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, timeout=WRITE_SECONDS
+                )
+                self._content = done.stdout
+            return self._content
+
+
+def install_docs(app: FastAPI, writer: str) -> None:
+    """Serve ``/docs``, its assets, and the document that ``python -m writer`` writes."""
+    app.state.document = DocumentFile(writer)
     app.mount("/docs/assets", StaticFiles(directory=ASSETS), name="docs-assets")
     app.include_router(router)
 
@@ -87,6 +116,13 @@ def install_docs(app: FastAPI) -> None:
 def read_root() -> RedirectResponse:
     """Send people who open the bare address to the page that explains it."""
     return RedirectResponse("/docs")
+
+
+@router.get("/openapi.json")
+def read_document(request: Request) -> Response:
+    """What the page shows."""
+    document: DocumentFile = request.app.state.document
+    return Response(document.read(), media_type="application/json")
 
 
 @router.get("/docs")
