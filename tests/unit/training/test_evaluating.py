@@ -70,7 +70,7 @@ def evaluate_job(folder: Path, dataset: DatasetFiles, sample_weight: str | None 
     defaults = {
         "run_id": f"run_{time.monotonic_ns()}",
         "attempt": 1, "directory": str(directory), "model": str(folder / "fit" / "model.keras"),
-        "plan": read(folder / "fit" / "plan.json"), "baseline": read(folder / "fit" / "evaluation.json")["baseline"],
+        "plan": read(folder / "fit" / "plan.json"), "baselines": read(folder / "fit" / "evaluation.json")["baselines"],
         "dataset": dataset, "batch_size": 32, "sample_weight": sample_weight,
     }  # fmt: skip
     return EvaluateJob(**(defaults | fields))
@@ -104,7 +104,7 @@ def test_an_evaluation_gives_the_numbers_of_the_fit_on_the_same_rows(trainer, tm
     finished = frames[-1]
     assert isinstance(finished, Finished), finished
     evaluation = read(tmp_path / "evaluation" / "evaluation.json")
-    assert evaluation == {"baseline": of_fit["baseline"], "test": of_fit["validation"]}
+    assert evaluation == {"baselines": of_fit["baselines"], "test": of_fit["validation"]}
     assert finished.metrics == of_fit["validation"]["metrics"]
     assert [file.name for file in finished.files] == ["evaluation.json"]
     if compile_spec == COMPILE and "callbacks" not in fit:  # else the weights at the end are not those of the last epoch
@@ -124,9 +124,9 @@ def test_the_fit_measures_its_test_dataset_by_the_same_plan(trainer, tmp_path):
 def test_without_a_stored_baseline_the_rows_themselves_give_one(trainer, tmp_path):
     trainer.run(fit_job(tmp_path, fit={"epochs": 1}))
     dataset = stored(tmp_path / "validation", VALIDATION)
-    assert isinstance(trainer.run(evaluate_job(tmp_path, dataset, baseline=None))[-1], Finished)
+    assert isinstance(trainer.run(evaluate_job(tmp_path, dataset, baselines=None))[-1], Finished)
     share = np.mean(np.array(columns(VALIDATION)["sick"]) == "no")
-    frequencies = read(tmp_path / "evaluation" / "evaluation.json")["baseline"]["frequencies"]
+    frequencies = read(tmp_path / "evaluation" / "evaluation.json")["baselines"]["output"]["frequencies"]
     assert frequencies == pytest.approx([share, 1 - share])
 
 
