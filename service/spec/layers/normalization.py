@@ -111,8 +111,8 @@ Variances = NotNegative | Annotated[list[NotNegative], Field(min_length=1, max_l
 
 
 class Normalization(LayerBase):
-    """Subtracts a mean and divides by the root of a variance: both are given, or measured on the training rows before the fit.
-    Use it for arrays whose numbers are far from 0, or to keep the scaling inside the model."""
+    """Subtracts a mean and divides by the root of a variance, both given or measured on the training rows. Use it to keep the
+    scaling of arrays in the model."""
 
     type: Literal["Normalization"] = "Normalization"
     axis: ManyAxes | None = -1

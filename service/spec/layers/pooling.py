@@ -86,22 +86,24 @@ class AveragePooling3D(Pooling3D):
 
 
 class GlobalMaxPooling1D(GlobalPooling):
-    """Keeps the largest value that each channel has in the whole sequence. Use it before the last Dense: is a pattern
-    anywhere?"""
+    """Keeps the largest value that each channel has in the whole sequence. Use it before the last Dense, to see whether a
+    pattern is anywhere."""
 
     type: Literal["GlobalMaxPooling1D"] = "GlobalMaxPooling1D"
     aliases = ("GlobalMaxPool1D",)
 
 
 class GlobalMaxPooling2D(GlobalPooling):
-    """Keeps the largest value that each channel has in the whole image. Use it before the last Dense: is a pattern anywhere?"""
+    """Keeps the largest value that each channel has in the whole image. Use it before the last Dense, to see whether a
+    pattern is anywhere."""
 
     type: Literal["GlobalMaxPooling2D"] = "GlobalMaxPooling2D"
     aliases = ("GlobalMaxPool2D",)
 
 
 class GlobalMaxPooling3D(GlobalPooling):
-    """Keeps the largest value that each channel has in the whole volume. Use it before the last Dense: is a pattern anywhere?"""
+    """Keeps the largest value that each channel has in the whole volume. Use it before the last Dense, to see whether a
+    pattern is anywhere."""
 
     type: Literal["GlobalMaxPooling3D"] = "GlobalMaxPooling3D"
     aliases = ("GlobalMaxPool3D",)
