@@ -46,8 +46,8 @@ def test_the_commands_of_the_functional_guide_give_the_answers_that_it_shows(run
     script = "\n".join(blocks(text, "sh"))
     for old, new in {
         "http://127.0.0.1:8000": running.url,
-        ".venv/bin/python": sys.executable,
         "/tmp/": f"{tmp_path}/",
+        ".venv/bin/python": sys.executable,
         "curl -s": "curl -sSf",
     }.items():
         script = script.replace(old, new)
