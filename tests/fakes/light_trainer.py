@@ -88,7 +88,7 @@ class LightFit:
                 initial_epoch=0,
                 chunk_rows=None,
                 window_chunks=None,
-                input_shape=[1],
+                input_shapes=[[1]],
                 threads=1,
                 versions={},
             )

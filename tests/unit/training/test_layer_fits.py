@@ -13,7 +13,7 @@ import pytest
 from service.spec.frames import Publication
 from service.spec.layers import LAYERS
 from service.training.building import as_keras
-from service.training.publishing import publish
+from service.training.publishing import NotLoadable, publish
 from tests.catalogue import layers
 from tests.catalogue.documents import Document, full_document
 from tests.unit.training.trials import KILLED_AT, QUIET, ROWS, SHORT, STEP_BY_STEP, Trial, assert_exact
@@ -46,10 +46,10 @@ FLATTENED_BY = {
     "RandomCrop": "GlobalAveragePooling2D",
 }
 """Where Flatten will not do: it knows no masks, and RandomCrop cuts in training only."""
+NOT_LOADED = ("Equalization minimal", "Equalization full")
+"""Keras 3.15 takes its output for its input, and does not load what it has saved; a fit refuses it."""
 SERVED_BY_KERAS = {
     "Conv1D full": "StatefulPartitionedCall",
-    "Equalization minimal": "is part of a cycle",
-    "Equalization full": "is part of a cycle",
     "MelSpectrogram minimal": "RFFT",
     "MelSpectrogram full": "RFFT",
 }
@@ -148,6 +148,10 @@ def test_every_layer_that_takes_one_input_is_tried():
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_layers_go_on_exactly_and_are_served_by_onnx_where_they_can_be(name, tmp_path):
+    if name in NOT_LOADED:
+        with pytest.raises(NotLoadable, match="part of a cycle"):
+            published(fitted(GROUPS[name], tmp_path), tmp_path)
+        return
     publication = published(fitted(GROUPS[name], tmp_path), tmp_path)
     reason = SERVED_BY_KERAS.get(name)
     assert publication.engine == ("onnx" if reason is None else "keras"), publication.parity
