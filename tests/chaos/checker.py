@@ -41,12 +41,12 @@ def check(settings: Settings, accepted: list[str], *, is_light: bool = True) -> 
         database.close()
 
 
-def stuck_runs(settings: Settings, database: Database) -> set[tuple[str, int]]:
-    """Id and attempt of the running runs whose lease ended longer ago than another lease."""
+def count_stuck(settings: Settings, database: Database) -> int:
+    """Running runs whose lease ended longer ago than another lease."""
     oldest = int(settings.lease_seconds * 1000)
     with database.read() as session:
-        query = select(Run.id, Run.attempt).where(Run.state == "running", Run.lease_until < database_now_ms() - oldest)
-        return {(run_id, attempt) for run_id, attempt in session.execute(query)}
+        query = select(func.count()).where(Run.state == "running", Run.lease_until < database_now_ms() - oldest)
+        return session.scalar(query) or 0
 
 
 def _check_run(session: Session, store: ArtifactStore, run_id: str, is_light: bool) -> Iterator[str]:
