@@ -14,6 +14,7 @@ SERVICES = ("acceptance", "chaos")
 """Folders whose tests share running services."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests are spread over processes: those of a file stay together, and so do all that share running services."""
     for item in items:

@@ -25,7 +25,7 @@ from service.features.plan import (
     TextColumn,
 )
 from service.features.raw import Array, escape, is_missing, kind_of, labels_of
-from service.features.roles import Kind, Roles, shown
+from service.features.roles import Kind, Roles, listed
 from service.spec.base import suggest
 from service.spec.compile import LossBase
 from service.spec.features import ArrayFeature, ExcludedFeature, FeaturesSpec
@@ -175,7 +175,7 @@ def _check_tokens(planned: dict[str, _Column]) -> None:
         if isinstance(column, TextColumn) and column.encoding == "tokens" and len(used) > 1:
             others = [other for other in used if other != name]
             message = f"Column '{name}' becomes tokens for an Embedding, which cannot share one input with other columns."
-            fix = f'Leave the others out with {{"type": "exclude"}} ({shown(others)}), or use the encoding "multi_hot".'
+            fix = f'Leave the others out with {{"type": "exclude"}} ({listed(others)}), or use the encoding "multi_hot".'
             problem = Problem(f"/features/columns/{escape(name)}/encoding", message, "tokens", "no other column", fix)
             raise InvalidInput(f"{message} {fix}", [problem])
 
@@ -240,7 +240,7 @@ def plan_target(output: str, columns: list[str], values: Array, loss: LossBase) 
         classes = [*columns]
     if encoding == "binary" and len(classes) != 2:
         raise _bad_target(
-            name, f"it has {len(classes)} classes, and {loss.type} wants exactly 2", shown(classes), "2 classes",
+            name, f"it has {len(classes)} classes, and {loss.type} wants exactly 2", listed(classes), "2 classes",
             "Use SparseCategoricalCrossentropy with one softmax unit per class." if len(classes) > 2 else None,
         )  # fmt: skip
     return Target(output=output, columns=columns, encoding=encoding, classes=classes, from_logits=from_logits)
@@ -272,7 +272,7 @@ def _classes(name: str, values: Array, loss: LossBase) -> list[Label]:
         raise _bad_target(name, "it holds infinite numbers", "infinity", "finite numbers", None)
     classes = labels_of(values.reshape(-1))
     if len(classes) < 2:
-        raise _bad_target(name, "it is the same in every row", shown(classes), "at least 2 classes", "Choose another target.")
+        raise _bad_target(name, "it is the same in every row", listed(classes), "at least 2 classes", "Choose another target.")
     if len(classes) > MAX_CATEGORIES:
         raise _bad_target(
             name, f"it has {len(classes)} different values, too many for classes", str(len(classes)), f"at most {MAX_CATEGORIES}",
@@ -348,4 +348,4 @@ def _describe_target(target: Target) -> str:
     if target.classes is None:
         return "target: the number itself"
     words = {"binary": "as 0 and 1", "index": "as the class's place", "one_hot": "as one-hot rows"}[target.encoding]
-    return f"target: {len(target.classes)} classes ({shown(target.classes)}) {words}"
+    return f"target: {len(target.classes)} classes ({listed(target.classes)}) {words}"

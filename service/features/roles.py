@@ -38,7 +38,7 @@ def assign_roles(
     a single one of the others takes the rest. Raises InvalidInput.
     """
     noun = "column" if kind == "table" else "array"
-    targets = find_targets(target, names, outputs, noun)
+    targets = _find_targets(target, names, outputs, noun)
     others = [name for name in names if name not in {name for columns in targets.values() for name in columns}]
     _check_wanted(wanted, inputs, others, noun)
     if kind == "arrays":
@@ -46,7 +46,7 @@ def assign_roles(
     return Roles(_columns_of(inputs, others, wanted), targets)
 
 
-def find_targets(target: TargetSpec | None, names: Sequence[str], outputs: Sequence[str], noun: str) -> dict[str, list[str]]:
+def _find_targets(target: TargetSpec | None, names: Sequence[str], outputs: Sequence[str], noun: str) -> dict[str, list[str]]:
     """The columns or arrays that each output shall predict. Raises InvalidInput."""
     if isinstance(target, dict):
         by_output = {name: [value] if isinstance(value, str) else value for name, value in target.items()}
@@ -59,7 +59,7 @@ def find_targets(target: TargetSpec | None, names: Sequence[str], outputs: Seque
         raise _no_target(target, names, outputs, noun)
     problems = [
         Problem(
-            "/target", f"There is no such {noun}.", name[:80], f"one of: {shown(names)}", suggest(name[:80], list(names)[:50])
+            "/target", f"There is no such {noun}.", name[:80], f"one of: {listed(names)}", suggest(name[:80], list(names)[:50])
         )
         for columns in by_output.values()
         for name in columns
@@ -73,7 +73,7 @@ def find_targets(target: TargetSpec | None, names: Sequence[str], outputs: Seque
 
 def _check_outputs(by_output: Mapping[str, list[str]], outputs: Sequence[str]) -> None:
     problems = [
-        Problem(f"/target/{name[:80]}", "The model has no such output.", name[:80], f"one of: {shown(outputs)}")
+        Problem(f"/target/{name[:80]}", "The model has no such output.", name[:80], f"one of: {listed(outputs)}")
         for name in by_output
         if name not in outputs
     ]
@@ -94,18 +94,18 @@ def _check_once(by_output: Mapping[str, list[str]], noun: str) -> None:
             raise InvalidInput(message, [Problem("/target", message, doubled[0][:80])])
         if noun == "array" and len(columns) > 1:
             message = f"Output '{output}' names several arrays. Expected one."
-            raise InvalidInput(message, [Problem("/target", message, shown(columns), "one array", "Put them into one array.")])
+            raise InvalidInput(message, [Problem("/target", message, listed(columns), "one array", "Put them into one array.")])
 
 
 def _no_target(target: TargetSpec | None, names: Sequence[str], outputs: Sequence[str], noun: str) -> InvalidInput:
     if len(outputs) == 1:
         problem = Problem(
-            "/target", "Nothing says what to predict.", "null", f"one of: {shown(names)}", f"Name a {noun} as target."
+            "/target", "Nothing says what to predict.", "null", f"one of: {listed(names)}", f"Name a {noun} as target."
         )
         return InvalidInput(f"The run has no target: say which {noun} the model shall predict.", [problem])
     example = ", ".join(f'"{name}": "…"' for name in outputs[:3])
     fix = f'Name a {noun} for each output: "target": {{{example}}}.'
-    message = f"The model has {len(outputs)} outputs ({shown(outputs)}), and each needs a target."
+    message = f"The model has {len(outputs)} outputs ({listed(outputs)}), and each needs a target."
     received = "null" if target is None else str(target)[:80]
     return InvalidInput(f"{message} {fix}", [Problem("/target", message, received, "an object by output", fix)])
 
@@ -115,13 +115,13 @@ def _check_wanted(wanted: Mapping[str, str | list[str]], inputs: Sequence[str], 
     for name, value in wanted.items():
         pointer = f"/features/inputs/{name[:80]}"
         if name not in inputs:
-            problems.append(Problem(pointer, "The model has no such input.", name[:80], f"one of: {shown(inputs)}"))
+            problems.append(Problem(pointer, "The model has no such input.", name[:80], f"one of: {listed(inputs)}"))
         for column in [value] if isinstance(value, str) else value:
             if column not in others:
                 fix = suggest(column[:80], list(others)[:50])
                 problems.append(Problem(pointer, f"There is no such {noun} beside the targets.", column[:80], fix=fix))
         if noun == "array" and not isinstance(value, str) and len(value) > 1:
-            problems.append(Problem(pointer, "An input takes one array.", shown(value), "one array"))
+            problems.append(Problem(pointer, "An input takes one array.", listed(value), "one array"))
     if problems:
         raise InvalidInput(f"The inputs cannot be filled. {problems[0].message}", problems[:MAX_PROBLEMS])
 
@@ -152,7 +152,7 @@ def _one_each(inputs: Sequence[str], others: Sequence[str], wanted: Mapping[str,
     elif open_inputs and len(inputs) == 1:
         message = f"The dataset has {len(rest)} arrays beside the target. Expected one."
         fix = f'Name the one that goes in: "features": {{"inputs": {{"{inputs[0]}": "…"}}}}.' if rest else "Add one."
-        problem = Problem("/dataset", "The model has one input.", shown(rest) or "no array", "one array beside the target", fix)
+        problem = Problem("/dataset", "The model has one input.", listed(rest) or "no array", "one array beside the target", fix)
         raise InvalidInput(f"{message} {fix}", [problem])
     elif open_inputs:
         raise _unclear(open_inputs, "array", '"…"')
@@ -160,7 +160,7 @@ def _one_each(inputs: Sequence[str], others: Sequence[str], wanted: Mapping[str,
 
 
 def _unclear(open_inputs: Sequence[str], what: str, example: str) -> InvalidInput:
-    message = f"Nothing says which {what} go{'es' if what == 'array' else ''} into the inputs {shown(open_inputs)}."
+    message = f"Nothing says which {what} go{'es' if what == 'array' else ''} into the inputs {listed(open_inputs)}."
     entries = ", ".join(f'"{name}": {example}' for name in open_inputs[:3])
     fix = f'Name them: "features": {{"inputs": {{{entries}}}}}.'
     return InvalidInput(f"{message} {fix}", [Problem("/features/inputs", message, fix=fix)])
@@ -181,7 +181,7 @@ def as_written(targets: Mapping[str, list[str]]) -> TargetSpec:
     return next(iter(short.values())) if len(short) == 1 else short
 
 
-def shown(values: Sequence[object]) -> str:
+def listed(values: Sequence[object]) -> str:
     """Some names in one line."""
     text = ", ".join(str(value)[:40] for value in values[:10])
     return f"{text}, …" if len(values) > 10 else text

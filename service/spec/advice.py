@@ -13,8 +13,8 @@ from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.endings import Ending, Known, endings_of, pointer_to
 from service.spec.graph import Graph, Step, Value, calls_of
+from service.spec.layers.fields import everywhere
 from service.spec.layers.images import TRAINING_ONLY
-from service.spec.layers.models import everywhere
 from service.spec.losses import LossBase
 from service.spec.summary import LayerRow
 

@@ -13,16 +13,12 @@ from service.errors import Problem
 from service.spec.base import Spec
 from service.spec.graph import Graph, connect, in_a_row
 from service.spec.keras_json import Origin, read_keras_json
-from service.spec.layers.fields import LayerBase, check_stands_in_a_row
-from service.spec.layers.models import Functional, Inputs, Layers, Outputs, RowShape, check_can_adapt, check_nesting, inside
+from service.spec.layers.fields import LayerBase, check_stands_in_a_row, everywhere
+from service.spec.layers.models import Functional, Inputs, Layers, Outputs, RowShape, check_can_adapt, check_nesting
 
 INPUT, OUTPUT = "input", "output"
 """Names of the tensors that go into a Sequential and come out of it."""
 MAX_LAYERS_IN_A_ROW = 500
-
-
-def _is_graph(layer: LayerBase) -> bool:
-    return isinstance(layer, Functional) or any(map(_is_graph, inside(layer)))
 
 
 class Definition(Spec):
@@ -62,7 +58,7 @@ class Definition(Spec):
     @property
     def holds_graph(self) -> bool:
         """Whether anywhere in it the output of a layer may go into several others."""
-        return self.is_functional or any(map(_is_graph, self.layers))
+        return self.is_functional or any(isinstance(layer, Functional) for _, layer in everywhere(self.layers))
 
     @property
     def input_names(self) -> list[str]:

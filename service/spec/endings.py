@@ -8,9 +8,9 @@ from service.spec.activations import ONE_OF_SEVERAL, YES_OR_NO
 from service.spec.graph import Graph, in_a_row
 from service.spec.layers import ActivationLayer, LayerBase, LeakyReLU, ReLU, Softmax
 from service.spec.layers.activations import ELU, PReLU
-from service.spec.layers.fields import BiasedLayer
+from service.spec.layers.fields import BiasedLayer, Path
 from service.spec.layers.merging import Dot, MergingLayer
-from service.spec.layers.models import NestedModel, Path
+from service.spec.layers.models import NestedModel
 from service.spec.layers.preprocessing import Rescaling
 from service.spec.layers.recurrent import RNN, GatedRecurrence, Recurrence, SequenceLayer, StackedRNNCells
 from service.spec.layers.wrappers import Bidirectional, Pipeline, SpectralNormalization, TimeDistributed

@@ -15,8 +15,8 @@ from service.spec.base import KerasObject
 from service.spec.compile import AccuracyByLoss, CompileSpec
 from service.spec.definition import Definition
 from service.spec.graph import Step, calls_of
-from service.spec.layers import LayerBase
-from service.spec.layers.models import Functional, ModelInput, Sequential, inside
+from service.spec.layers.fields import LayerBase, inside
+from service.spec.layers.models import Functional, ModelInput, Sequential
 
 LAST = ("name", "trainable")
 """Arguments that every layer has come after its own, as in Keras's examples."""
@@ -134,7 +134,7 @@ def _graphs_in(layer: LayerBase) -> Iterator[Functional]:
     if isinstance(layer, Functional):
         yield layer
     else:
-        for inner in inside(layer):
+        for _, inner in inside(layer):
             yield from _graphs_in(inner)
 
 

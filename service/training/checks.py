@@ -17,9 +17,10 @@ from service.spec.definition import Definition
 from service.spec.endings import RESHAPING, Ending, Known, endings_of, pointer_to
 from service.spec.graph import Graph, Step
 from service.spec.layers import Embedding, LayerBase, Softmax
+from service.spec.layers.fields import everywhere
 from service.spec.layers.images import TRAINING_ONLY
 from service.spec.layers.merging import Concatenate
-from service.spec.layers.models import NestedModel, everywhere
+from service.spec.layers.models import NestedModel
 from service.spec.layers.preprocessing import Discretization
 from service.training.examples import Examples
 from service.training.loss_checks import check_ending, check_loss

@@ -6,6 +6,16 @@ import numpy as np
 from tf2onnx.handler import tf_op
 
 
+def _replace_by_difference(graph: Any, node: Any, function: str, one_first: bool) -> None:
+    """Put ``1 - function(x)`` in the place of a node, or ``function(x) - 1``."""
+    dtype, shape = graph.get_dtype(node.output[0]), graph.get_shape(node.output[0])
+    graph.remove_node(node.name)
+    value = graph.make_node(function, node.input, dtypes=[dtype], shapes=[shape]).output[0]
+    one = graph.make_const(f"{node.name}_one", np.array(1, np.float32)).output[0]
+    terms = [one, value] if one_first else [value, one]
+    graph.make_node("Sub", terms, outputs=node.output, dtypes=[dtype], shapes=[shape])
+
+
 @tf_op("Erfc")
 class Erfc:
     """``1 - erf(x)``: what TensorFlow makes GELU of."""
@@ -13,11 +23,7 @@ class Erfc:
     @classmethod
     def version_9(cls, graph: Any, node: Any, **_: Any) -> None:
         """Put nodes of ONNX in the place of a node."""
-        dtype, shape = graph.get_dtype(node.output[0]), graph.get_shape(node.output[0])
-        graph.remove_node(node.name)
-        erf = graph.make_node("Erf", node.input, dtypes=[dtype], shapes=[shape])
-        one = graph.make_const(f"{node.name}_one", np.array(1, np.float32))
-        graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=node.output, dtypes=[dtype], shapes=[shape])
+        _replace_by_difference(graph, node, "Erf", one_first=True)
 
 
 @tf_op("Expm1")
@@ -27,11 +33,7 @@ class Expm1:
     @classmethod
     def version_7(cls, graph: Any, node: Any, **_: Any) -> None:
         """Put nodes of ONNX in the place of a node."""
-        dtype, shape = graph.get_dtype(node.output[0]), graph.get_shape(node.output[0])
-        graph.remove_node(node.name)
-        power = graph.make_node("Exp", node.input, dtypes=[dtype], shapes=[shape])
-        one = graph.make_const(f"{node.name}_one", np.array(1, np.float32))
-        graph.make_node("Sub", [power.output[0], one.output[0]], outputs=node.output, dtypes=[dtype], shapes=[shape])
+        _replace_by_difference(graph, node, "Exp", one_first=False)
 
 
 @tf_op("Bucketize")

@@ -1,5 +1,6 @@
 """What the classes of the layer catalogue are made of: their bases, and the bounds of their sizes."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -30,6 +31,9 @@ CausalPadding = Literal["valid", "same", "causal"]
 ChannelsLast = Literal["channels_last"]
 Axis = AxisNumber
 ManyAxes = Axes
+
+Path = tuple[str | int, ...]
+"""Where something stands in a document."""
 
 LAYERS_TITLE = "A layer: one step from what goes into a model to what comes out."
 
@@ -76,6 +80,27 @@ class LayerBase(KerasObject):
     def takes_several_inputs(self) -> bool:
         """Whether it joins the outputs of several layers, which layers in a row cannot give it."""
         return self.input_counts[0] > 1
+
+
+def inside(layer: LayerBase) -> Iterator[tuple[Path, LayerBase]]:
+    """The layers that a layer holds, those of a model or the one that is wrapped, each after its place in it."""
+    for name, value in dict(layer).items():
+        if isinstance(value, LayerBase):
+            yield (name,), value
+        elif isinstance(value, list):
+            yield from (((name, place), inner) for place, inner in enumerate(value) if isinstance(inner, LayerBase))
+
+
+def everywhere(layers: list[LayerBase], path: Path = ()) -> Iterator[tuple[Path, LayerBase]]:
+    """Every layer, those inside of others included, and where it stands, e.g. ``("layers", 2, "layer")``."""
+    for place, layer in enumerate(layers):
+        yield from _everywhere_in(layer, (*path, "layers", place))
+
+
+def _everywhere_in(layer: LayerBase, path: Path) -> Iterator[tuple[Path, LayerBase]]:
+    yield path, layer
+    for place, inner in inside(layer):
+        yield from _everywhere_in(inner, (*path, *place))
 
 
 def check_stands_in_a_row(layer: LayerBase) -> LayerBase:

@@ -1,6 +1,5 @@
 """Whole models as layers of a model: ``keras.Sequential`` and ``keras.Model``. Source: https://keras.io/api/models."""
 
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -9,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from service.spec.base import ObjectName, Spec
 from service.spec.graph import MAX_INPUTS, Graph, Reference, calls_of, connect, in_a_row
-from service.spec.layers.fields import Layer, LayerBase, check_stands_in_a_row
+from service.spec.layers.fields import Layer, LayerBase, check_stands_in_a_row, everywhere, inside
 
 MAX_LAYERS = 900
 """Layers of a model, those of models inside it included: Keras walks through them by recursion."""
@@ -23,8 +22,6 @@ RowShape = Annotated[list[Dimension | None], Field(min_length=1, max_length=5)]
 Layers = Annotated[list[Layer], Field(min_length=1, max_length=MAX_LAYERS)]
 LayerInARow = Annotated[Layer, AfterValidator(check_stands_in_a_row)]
 LayersInARow = Annotated[list[LayerInARow], Field(min_length=1, max_length=MAX_LAYERS)]
-Path = tuple[str | int, ...]
-"""Where something stands in a document."""
 Outputs = Annotated[list[Reference], Field(min_length=1, max_length=MAX_INPUTS)]
 
 
@@ -116,7 +113,7 @@ class Functional(NestedModel):
 
 def check_nesting(layers: list[LayerBase]) -> None:
     """Raise PydanticCustomError where models lie too deep inside each other, or have too many layers altogether."""
-    depth, count = max(map(_depth, layers), default=0), count_layers(layers)
+    depth, count = max(map(_depth, layers), default=0), sum(1 for _ in everywhere(layers))
     if depth > MAX_NESTED:
         message = "Models are nested in each other {depth} times. At most {most} times makes sense."
         raise PydanticCustomError("nested_too_deeply", message, {"depth": depth, "most": MAX_NESTED})
@@ -133,12 +130,12 @@ def check_nesting(layers: list[LayerBase]) -> None:
 
 def count_steps(layers: list[LayerBase]) -> int:
     """Number of calls of layers, those inside of others included: each as often as what it stands in is called."""
-    return sum(len(calls_of(layer)) * (1 + count_steps(list(inside(layer)))) for layer in layers)
+    return sum(len(calls_of(layer)) * (1 + count_steps([inner for _, inner in inside(layer)])) for layer in layers)
 
 
 def check_can_adapt(layer: LayerBase) -> None:
     """Raise PydanticCustomError where it is not clear what a layer shall measure before the fit, itself or one inside it."""
-    adapted = next(_adapted_in(layer), None)
+    adapted = next((inner for _, inner in everywhere([layer]) if inner.is_adapted), None)
     if adapted is None:
         return
     facts = {"name": adapted.name or adapted.type, "model": layer.name or layer.type, "count": len(calls_of(layer))}
@@ -156,45 +153,7 @@ def check_can_adapt(layer: LayerBase) -> None:
         raise PydanticCustomError("adapted_inside", message, facts)
 
 
-def _adapted_in(layer: LayerBase) -> Iterator[LayerBase]:
-    """The layers that measure rows before the fit, the layer itself or some inside it."""
-    if layer.is_adapted:
-        yield layer
-    for inner in inside(layer):
-        yield from _adapted_in(inner)
-
-
-def count_layers(layers: list[LayerBase]) -> int:
-    """Number of layers, those inside of others included."""
-    return sum(1 + count_layers(list(inside(layer))) for layer in layers)
-
-
-def inside(layer: LayerBase) -> Iterator[LayerBase]:
-    """The layers that a layer holds: those of a model, or the one that is wrapped."""
-    for value in dict(layer).values():
-        for inner in value if isinstance(value, list) else [value]:
-            if isinstance(inner, LayerBase):
-                yield inner
-
-
-def everywhere(layers: list[LayerBase], path: Path = ()) -> Iterator[tuple[Path, LayerBase]]:
-    """Every layer, those inside of others included, and where it stands, e.g. ``("layers", 2, "layer")``."""
-    for place, layer in enumerate(layers):
-        yield from _everywhere_in(layer, (*path, "layers", place))
-
-
-def _everywhere_in(layer: LayerBase, path: Path) -> Iterator[tuple[Path, LayerBase]]:
-    yield path, layer
-    for name, value in dict(layer).items():
-        if isinstance(value, LayerBase):
-            yield from _everywhere_in(value, (*path, name))
-        elif isinstance(value, list):
-            for place, inner in enumerate(value):
-                if isinstance(inner, LayerBase):
-                    yield from _everywhere_in(inner, (*path, name, place))
-
-
 def _depth(layer: LayerBase) -> int:
     """Number of models inside each other, this one included."""
-    deepest = max(map(_depth, inside(layer)), default=0)
+    deepest = max((_depth(inner) for _, inner in inside(layer)), default=0)
     return deepest + 1 if isinstance(layer, NestedModel) else deepest

@@ -1,12 +1,11 @@
 """Layers around layers, which are data of their own: `layer: {…}`. Source: https://keras.io/api/layers/recurrent_layers."""
 
-from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from service.spec.layers.fields import FixedLayer, Layer, LayerBase, check_stands_alone, check_stands_in_a_row
+from service.spec.layers.fields import FixedLayer, Layer, LayerBase, check_stands_alone, check_stands_in_a_row, inside
 from service.spec.layers.recurrent import SequenceLayer
 
 MAX_DEPTH = 4
@@ -28,14 +27,7 @@ def _reads_sequences(layer: LayerBase) -> LayerBase:
 
 def _depth(layer: LayerBase) -> int:
     """Number of layers inside each other, this one included."""
-    return 1 + max((_depth(inner) for inner in _inside(layer)), default=0)
-
-
-def _inside(layer: LayerBase) -> Iterator[LayerBase]:
-    for value in dict(layer).values():
-        for inner in value if isinstance(value, list) else [value]:
-            if isinstance(inner, LayerBase):
-                yield inner
+    return 1 + max((_depth(inner) for _, inner in inside(layer)), default=0)
 
 
 InnerLayer = Annotated[Layer, AfterValidator(check_stands_in_a_row), AfterValidator(_is_not_deep)]

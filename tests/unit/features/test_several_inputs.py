@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as arrays_of
 
 from service.errors import InvalidInput
 from service.features.answers import to_answers
+from service.features.arrays import encode_array
 from service.features.encoding import encode_columns, encode_rows
 from service.features.fitting import FittedPlan, fit_array_plan, fit_table_plan
 from service.features.plan import FeaturePlan, read_plan
@@ -145,12 +146,30 @@ def test_an_array_is_the_same_bits_for_trainer_and_predictor(scale, data):
     found = assign_roles("arrays", list(stored_arrays), ["input"], ["o"], "y", {})
     plan = fit_array_plan(stored_arrays, features, found, losses(o=SQUARED), np.arange(4) < 3).plan
     stored = read_plan(json.loads(json.dumps(plan.as_document())))
-    (tensor,), _ = encode_rows(stored, json.loads(json.dumps(values.tolist())))
+    rows = json.loads(json.dumps(values.tolist()))
+    if not np.isfinite(encode_array(plan.array_inputs[0], values)).all():  # against the training rows, a number is huge
+        with pytest.raises(InvalidInput, match="not finite"):
+            encode_rows(stored, rows)
+        with pytest.raises(InvalidInput, match="no finite number"):
+            encoded(plan, stored_arrays)
+        return
+    (tensor,), _ = encode_rows(stored, rows)
     trained = encoded(plan, stored_arrays)[0]
     assert tensor.tobytes() == trained.tobytes()
     if scale == "min_max":
         assert trained[:3].min() >= 0
         assert trained[:3].max() <= 1
+
+
+def test_a_number_that_is_huge_against_the_training_rows_is_refused_by_trainer_and_predictor():
+    raw = {"x": np.array([[1e-43], [0.0], [0.0], [1.0]], np.float32), "y": np.arange(4.0)}
+    features = FeaturesSpec.model_validate({"arrays": {"x": {"scale": "standardize"}}})
+    found = assign_roles("arrays", list(raw), ["input"], ["o"], "y", {})
+    plan = fit_array_plan(raw, features, found, losses(o=SQUARED), np.arange(4) < 3).plan
+    with pytest.raises(InvalidInput, match="Row 3 holds a number that is not finite"):
+        encode_rows(plan, raw["x"].tolist())
+    with pytest.raises(InvalidInput, match="no finite number in row 3"):
+        encoded(plan, raw)
 
 
 def encoded(plan: FeaturePlan, raw: Mapping[str, np.ndarray]) -> list[np.ndarray]:
