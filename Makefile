@@ -26,7 +26,7 @@ run: .venv/.installed ## Run the service on http://127.0.0.1:8000 until Ctrl-C
 	@$(BIN)/fitserve up
 
 test: .venv/.installed-dev ## Run all tests (ARGS="-k name" chooses)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 chaos: .venv/.installed-dev ## Kill, freeze and empty everything while runs go on (RUNS=1000, SEED=7)
 	@CHAOS_RUNS=$(or $(RUNS),1000) CHAOS_SEED=$(or $(SEED),7) $(BIN)/python -m pytest tests/chaos $(ARGS)

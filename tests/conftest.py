@@ -4,22 +4,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.servers import postgres_server, redis_server
 
 TESTS = Path(__file__).parent
-
-
+ROOT = TESTS.parent
 SERVICES = ("acceptance", "chaos")
 """Folders whose tests share running services."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests are spread over processes: those of a file stay together, and so do all that share running services."""
-    for item in items:
-        folder = item.path.relative_to(TESTS).parts[0]
-        item.add_marker(pytest.mark.xdist_group(folder if folder in SERVICES else str(item.path)))
+class Together(LoadScopeScheduling):
+    """Spreads tests over processes: those of a file stay together, and so do all that share running services."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = (ROOT / file).relative_to(TESTS).parts[0]
+        return folder if folder in SERVICES else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    """What xdist asks how to spread the tests: its own groups do nothing with this pytest, which ignores ``Item._nodeid``."""
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
