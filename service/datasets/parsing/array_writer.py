@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from service.datasets.parsing.measuring import Moments
 from service.datasets.parsing.request import ParseRequest
 from service.errors import InvalidInput, Problem
+from service.infra.moments import Moments
 from service.infra.npy import release_pages, write_npy
 
 Array = np.ndarray[Any, Any]

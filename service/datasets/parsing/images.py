@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from service.datasets.parsing.array_writer import MAX_CLASS_CHARACTERS, MAX_CLASSES, Array, is_class_name
-from service.datasets.parsing.measuring import Moments
 from service.datasets.parsing.request import Budget, ParseRequest
 from service.datasets.parsing.unpacking import open_member, open_zip, refused_member, shown, unpacked
 from service.errors import InvalidInput, Problem
+from service.infra.moments import Moments
 from service.infra.npy import write_npy
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")

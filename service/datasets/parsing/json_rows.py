@@ -12,7 +12,7 @@ from service.errors import InvalidInput, Problem
 
 BATCH_CELLS = 500_000
 MAX_PROBLEMS = 20
-INT64 = range(-(2**63), 2**63)
+OUT_OF_RANGE = (pa.ArrowInvalid, OverflowError, UnicodeEncodeError)
 ARROW_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 WORDS = {bool: "booleans", int: "numbers", float: "numbers", str: "texts", list: "lists", dict: "objects"}
 
@@ -72,16 +72,31 @@ def _adjust(kinds: dict[str, type], where: str, name: str, value: Any) -> Iterat
 def _column(field: pa.Field, batch: list[Row]) -> pa.Array:
     values = [row.get(field.name) for _, row in batch]
     try:
-        if pa.types.is_floating(field.type):
-            values = [None if value is None else float(value) for value in values]
-        return pa.array(values, field.type)
-    except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError) as error:
-        where = next((where for where, row in batch if _is_unusable(row.get(field.name))), batch[0][0])
-        problem = Problem(where, f"Column '{field.name[:80]}' has a value out of range.", None, "64-bit integers, doubles, text")
+        return _array(values, field.type)
+    except OUT_OF_RANGE as error:
+        where = next(where for (where, _), value in zip(batch, values, strict=True) if not _fits(value, field.type))
+        message = f"Column '{field.name[:80]}' has a value out of range."
+        problem = Problem(where, message, None, "text, 64-bit integers, or doubles (which hold every integer to 2**53)")
         raise InvalidInput(f"{where}: a value of column '{field.name[:80]}' is out of range.", [problem]) from error
 
 
-def _is_unusable(value: Any) -> bool:
-    if isinstance(value, str):
-        return any("\ud800" <= character <= "\udfff" for character in value)
-    return isinstance(value, int) and value not in INT64
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_floating(kind):
+        values = [None if value is None else _as_double(value) for value in values]
+    return pa.array(values, kind)
+
+
+def _as_double(value: float) -> float:
+    """Raises OverflowError on an integer that a double rounds."""
+    double = float(value)
+    if isinstance(value, int) and double != value:
+        raise OverflowError
+    return double
+
+
+def _fits(value: Any, kind: pa.DataType) -> bool:
+    try:
+        _array([value], kind)
+    except OUT_OF_RANGE:
+        return False
+    return True

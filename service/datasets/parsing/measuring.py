@@ -1,12 +1,14 @@
 """Statistics of a column that comes batch by batch, in bounded memory."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from service.infra.moments import Moments
 
 Array = np.ndarray[Any, Any]
 
@@ -70,47 +72,6 @@ class DistinctCounter:
         if self.is_exact:
             return len(self._kept)
         return round((self._size - 1) / (float(self._kept[-1]) / HASH_SPACE))
-
-
-class Moments:
-    """Mean and deviation of numbers that come in parts (Chan, Golub and LeVeque 1979), and their extremes."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean = 0.0
-        self.min = np.inf
-        self.max = -np.inf
-        self._squares = 0.0
-
-    def add(self, values: Array) -> None:
-        """Count numbers of any type; NaN is not among them."""
-        if not values.size:
-            return
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = float(np.mean(values, dtype=np.float64))
-            squares = float(np.square(values.astype(np.float64) - mean).sum())
-            count = self.count + values.size
-            shift = mean - self.mean
-            self.mean += shift * (values.size / count)
-            self._squares += squares + shift * shift * (self.count * (values.size / count))
-        self.count = count
-        self.min = min(self.min, float(values.min()))
-        self.max = max(self.max, float(values.max()))
-
-    def passing(self, blocks: Iterable[Array]) -> Iterator[Array]:
-        """The same blocks, counted as they pass."""
-        for block in blocks:
-            self.add(block)
-            yield block
-
-    @property
-    def std(self) -> float:
-        """Standard deviation of all values so far."""
-        return float(np.sqrt(self._squares / self.count)) if self.count else 0.0
-
-    def describe(self) -> dict[str, float]:
-        """``min``, ``max``, ``mean`` and ``std``."""
-        return {"min": self.min, "max": self.max, "mean": self.mean, "std": self.std}
 
 
 class Order:

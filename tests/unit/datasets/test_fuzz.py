@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.datasets.parsing import csv_blocks
@@ -90,6 +90,7 @@ def test_any_text_of_a_csv_in_blocks_of_any_size(text: str, size: int) -> None:
 
 
 @FUZZ
+@example([{"a": 2**53 + 1}, {"a": 0.5}])
 @given(st.lists(st.dictionaries(st.sampled_from(["a", "b", "ü"]), CELLS), min_size=1, max_size=20))
 def test_rows_of_json_that_are_accepted_come_back(rows: list[dict[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

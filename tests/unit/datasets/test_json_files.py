@@ -98,6 +98,8 @@ def test_a_value_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: pytest
         ({"arrays": {"a": [None]}}, "/arrays/a"),
         ({"x": [1e39]}, "/x"),
         ({"rows": [{"a": 1}, {"a": "x"}]}, "/rows/1/a"),
+        ({"rows": [{"a": 0.5}, {"a": 2**53 + 1}]}, "/rows/1"),
+        ({"rows": [{"a": 1}, {"a": 2**63}]}, "/rows/1"),
     ],
 )
 def test_an_error_in_a_body_has_a_pointer(tmp_path: Path, document: dict[str, Any], pointer: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.datasets.parsing.measuring import ColumnMeasure, DistinctCounter, Moments
+from service.datasets.parsing.measuring import ColumnMeasure, DistinctCounter
 
 
 def measured(parts: list[pa.Array], columns: int = 1) -> dict[str, object]:
@@ -14,18 +14,6 @@ def measured(parts: list[pa.Array], columns: int = 1) -> dict[str, object]:
     for part in parts:
         measure.add(pa.chunked_array([part]))
     return measure.describe()
-
-
-@given(st.lists(st.lists(st.floats(-1e9, 1e9), max_size=20), min_size=1, max_size=8))
-def test_moments_of_parts_are_those_of_all_numbers(parts: list[list[float]]) -> None:
-    moments, values = Moments(), np.array([value for part in parts for value in part])
-    for part in parts:
-        moments.add(np.array(part))
-    assert moments.count == len(values)
-    if len(values):
-        assert moments.mean == pytest.approx(values.mean(), rel=1e-9, abs=1e-6)
-        assert moments.std == pytest.approx(values.std(), rel=1e-6, abs=1e-6)
-        assert (moments.min, moments.max) == (values.min(), values.max())
 
 
 @given(st.lists(st.lists(st.one_of(st.none(), st.text(max_size=3)), min_size=1, max_size=30), min_size=1, max_size=5))
