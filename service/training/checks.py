@@ -77,8 +77,7 @@ def _outputs_of(definition: Definition, compile_spec: CompileSpec, examples: Exa
             (compile_spec.metric_pointer(target.output, place), metric)
             for place, metric in enumerate(compile_spec.metrics_of(target.output))
         ]
-        parts = [examples.train, *([examples.validation] if examples.validation else [])]
-        truths = tuple(part.targets[number] for part in parts)
+        truths = tuple(part.targets[number] for part in examples.parts)
         yield Output(target, truths, losses[target.output], compile_spec.loss_pointer(target.output), metrics, ending)
 
 
@@ -184,8 +183,7 @@ def _embeddings_in(graph: Graph, sources: list[_Source]) -> list[tuple[int, Embe
 
 
 def _check_indices(layer: _Layer, spec: Embedding, examples: Examples, numbers: tuple[int, ...]) -> None:
-    parts = [examples.train, *([examples.validation] if examples.validation else [])]
-    arrays = [part.inputs[number] for part in parts for number in numbers]
+    arrays = [part.inputs[number] for part in examples.parts for number in numbers]
     if not all(map(are_whole, arrays)):
         fix = "Use whole numbers from 0 on."
         if examples.plan.is_of_table:

@@ -110,6 +110,11 @@ class Examples:
         return self.about.plan
 
     @property
+    def parts(self) -> list[Part]:
+        """The rows to learn from, and those to measure with where there are some."""
+        return [self.train] if self.validation is None else [self.train, self.validation]
+
+    @property
     def targets(self) -> list[Target]:
         """What each output of the model learns to predict."""
         return self.plan.targets

@@ -9,7 +9,7 @@ import numpy as np
 
 from service.errors import InvalidInput, Problem
 from service.spec import artifacts
-from service.spec.compile import CompileSpec
+from service.spec.compile import CompileSpec, LossBase
 from service.spec.definition import Definition
 from service.spec.features import FeaturesSpec
 from service.spec.fit import FitSpec
@@ -67,6 +67,11 @@ class _Specs:
             FitSpec.model_validate(job.fit),
         )
 
+    @property
+    def losses(self) -> dict[str, LossBase]:
+        """The loss of each output of the model, by its name."""
+        return self.compile.losses(self.definition.output_names)
+
 
 @dataclass(frozen=True)
 class Story:
@@ -97,9 +102,7 @@ class Story:
         self.wishes.check(has_weights=bool(self.job.resume))
         self._begin("encoding")
         specs, job = self.specs, self.job
-        definition = specs.definition
-        losses = specs.compile.losses(definition.output_names)
-        wanted = Wanted(specs.features, job.target, definition.input_names, losses, specs.fit, job.seed)
+        wanted = Wanted(specs.features, job.target, specs.definition.input_names, specs.losses, specs.fit, job.seed)
         cache = EncodedCache(Path(job.cache_directory or job.directory) / "encoded", job.cache_bytes)
         examples = cache.examples(self._ingredients(), lambda folder: encode(dataset, validation, wanted, folder))
         self.wishes.check(has_weights=bool(job.resume))
@@ -107,15 +110,14 @@ class Story:
 
     def _ingredients(self) -> dict[str, Any]:
         """Everything that decides about the encoded rows."""
-        job, fit_spec, definition = self.job, self.specs.fit, self.specs.definition
-        losses = self.specs.compile.losses(definition.output_names)
+        job, fit_spec = self.job, self.specs.fit
         files = [job.dataset, *([job.validation_dataset] if job.validation_dataset else [])]
         return {
             "files": [[file.sha256 or file.files, file.classes] for file in files],
             "features": self.specs.features.model_dump(mode="json"),
             "target": job.target,
-            "inputs": definition.input_names,
-            "losses": {name: loss.model_dump(mode="json") for name, loss in losses.items()},
+            "inputs": self.specs.definition.input_names,
+            "losses": {name: loss.model_dump(mode="json") for name, loss in self.specs.losses.items()},
             "split": [fit_spec.validation_split, fit_spec.split, job.seed if fit_spec.split != "last" else None],
             "weights": [fit_spec.class_weight, fit_spec.sample_weight],
         }
