@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from service.features.encoding import encode_rows
 from service.features.fitting import FittedPlan, fit_array_plan, fit_table_plan
 from service.features.plan import FeaturePlan, TableInput
+from service.features.requests import RequestEncoder
 from service.features.roles import assign_roles
 from service.spec.compile import LossBase
 from service.spec.definition import INPUT, OUTPUT
@@ -36,5 +36,5 @@ def table_of(plan: FeaturePlan) -> TableInput:
 
 
 def encode_one(plan: FeaturePlan, rows: list[Any], **keywords: Any) -> tuple[Array, list[str]]:
-    (tensor,), warnings = encode_rows(plan, rows, **keywords)
+    (tensor,), warnings = RequestEncoder(plan).encode_rows(rows, **keywords)
     return tensor, warnings

@@ -1,28 +1,56 @@
-"""Lays the rows of a request out as arrays of numbers, and says what is wrong with them and where."""
+"""Lays the rows or tensors of a request out as arrays of numbers, and says what is wrong with them and where."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from service.errors import InvalidInput, Problem
 from service.features.arrays import encode_array
+from service.features.cells import MAX_PROBLEMS, shown
 from service.features.plan import ArrayInput
 from service.features.raw import Array, escape
-from service.features.rows import MAX_PROBLEMS, shown
+from service.features.tensors import require_one_length
 
 
-def encode_array_rows(inputs: list[ArrayInput], rows: list[Any], pointer: str) -> list[Array]:
-    """The tensor of each input. Raises InvalidInput."""
+def encode_array_rows(inputs: list[ArrayInput], rows: list[Any], pointer: str, takes_non_finite: bool) -> list[Array]:
+    """The tensor of each input. Raises InvalidInput, for NaN and infinities too unless they are taken."""
     names = [entry.name for entry in inputs]
     if len(inputs) == 1:
         name = names[0]
         if all(type(row) is dict and row.keys() == {name} for row in rows):
-            return [_encode(inputs[0], [row[name] for row in rows], pointer, f"/{escape(name)}")]
-        return [_encode(inputs[0], rows, pointer, "")]
+            return [_encode(inputs[0], [row[name] for row in rows], pointer, f"/{escape(name)}", takes_non_finite)]
+        return [_encode(inputs[0], rows, pointer, "", takes_non_finite)]
     problems = list(_without_inputs(names, rows, pointer))
     if problems:
         raise InvalidInput(f"Some rows cannot be used. {problems[0].pointer}: {problems[0].message}", problems)
-    return [_encode(entry, [row[entry.name] for row in rows], pointer, f"/{escape(entry.name)}") for entry in inputs]
+    return [
+        _encode(entry, [row[entry.name] for row in rows], pointer, f"/{escape(entry.name)}", takes_non_finite) for entry in inputs
+    ]
+
+
+def encode_array_tensors(inputs: list[ArrayInput], tensors: Mapping[str, Array], pointers: Mapping[str, str]) -> list[Array]:
+    """The tensor of each input for tensors ``(rows, …)`` of numbers. Raises InvalidInput; NaN and infinities are taken."""
+    names = [entry.name for entry in inputs]
+    for name in [*names, *tensors]:
+        if name not in tensors or name not in names:
+            message = f"There is no '{name[:80]}'." if name in names else f"The model has no input '{name[:80]}'."
+            problem = Problem(pointers.get(name, ""), message, expected=f"the inputs {', '.join(names[:10])}")
+            raise InvalidInput("The inputs are not those of the model.", [problem])
+    require_one_length(tensors)
+    return [_encode_tensor(entry, tensors[entry.name], pointers[entry.name]) for entry in inputs]
+
+
+def _encode_tensor(plan: ArrayInput, values: Array, pointer: str) -> Array:
+    expected = f"numbers of shape (rows, {', '.join(map(str, plan.shape))})"
+    if values.dtype.kind not in "iuf":
+        raise InvalidInput(
+            f"Input '{plan.name}' holds no numbers.", [Problem(pointer, "These are no numbers.", expected=expected)]
+        )
+    if values.shape[1:] != tuple(plan.shape):
+        problem = Problem(pointer, "The tensor has the wrong shape.", f"shape {values.shape}", expected)
+        raise InvalidInput(f"Input '{plan.name}' has the wrong shape.", [problem])
+    return _encode_finite(plan, values, pointer, "", takes_non_finite=True)
 
 
 def _without_inputs(names: list[str], rows: list[Any], pointer: str) -> list[Problem]:
@@ -41,17 +69,25 @@ def _without_inputs(names: list[str], rows: list[Any], pointer: str) -> list[Pro
     return problems
 
 
-def _encode(plan: ArrayInput, rows: list[Any], pointer: str, end: str) -> Array:
+def _encode(plan: ArrayInput, rows: list[Any], pointer: str, end: str, takes_non_finite: bool) -> Array:
     """``end``: where the numbers stand in a row."""
     values = _as_numbers(rows)
     if values is None or values.shape[1:] != tuple(plan.shape):
         raise _bad_rows(plan, rows, pointer, end)
+    return _encode_finite(plan, values, pointer, end, takes_non_finite)
+
+
+def _encode_finite(plan: ArrayInput, values: Array, pointer: str, end: str, takes_non_finite: bool) -> Array:
     encoded = encode_array(plan, values)
     if not np.isfinite(encoded).all():
-        row = int(np.argwhere(~np.isfinite(encoded))[0][0])
-        message = "A number is not finite or too large."
-        problem = Problem(f"{pointer}/{row}{end}", message, expected=f"finite {plan.dtype} numbers")
-        raise InvalidInput(f"Row {row} holds a number that is not finite.", [problem])
+        is_bad = ~np.isfinite(encoded)
+        if takes_non_finite:
+            is_bad &= np.isfinite(values).reshape(is_bad.shape)
+        if is_bad.any():
+            row = int(np.argwhere(is_bad)[0][0])
+            message = "A number is not finite or too large."
+            problem = Problem(f"{pointer}/{row}{end}", message, expected=f"finite {plan.dtype} numbers")
+            raise InvalidInput(f"Row {row} holds a number that is not finite.", [problem])
     return encoded
 
 

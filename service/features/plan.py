@@ -171,6 +171,12 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True):
         return [target.output for target in self.targets]
 
     @property
+    def known_columns(self) -> set[str]:
+        """Every column that the data had: those of the inputs, those left out, and the targets."""
+        planned = {column.column for table in self.table_inputs for column in table.columns}
+        return planned | {column.column for column in self.unused} | {name for target in self.targets for name in target.columns}
+
+    @property
     def is_of_table(self) -> bool:
         """Whether rows are objects of columns."""
         return bool(self.table_inputs)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from anyio import CapacityLimiter, to_thread
 
 from service.errors import Unavailable
-from service.features.encoding import encode_rows
 from service.features.plan import FeaturePlan, read_plan
+from service.features.requests import RequestEncoder
 from service.infra.logging import get_logger
 from service.predictions.single_flight import SingleFlight
 from service.predictions.versions import ArtifactReader, ServableVersion
@@ -26,7 +26,12 @@ class Servable:
     """A version whose plan has been read and whose engine has been loaded and warmed at least once."""
 
     version: ServableVersion
-    plan: FeaturePlan
+    encoder: RequestEncoder
+
+    @property
+    def plan(self) -> FeaturePlan:
+        """How rows become tensors, and outputs answers."""
+        return self.encoder.plan
 
     def named(self, tensors: Sequence[Array]) -> dict[str, Array]:
         """Encoded tensors by the names of the inputs."""
@@ -44,7 +49,7 @@ class Engines:
 
     async def prepare(self, version: ServableVersion) -> Servable:
         """Load and warm what the version needs. Raises Unavailable when its files cannot be read or loaded."""
-        servable = Servable(version, read_plan(version.plan))
+        servable = Servable(version, RequestEncoder(read_plan(version.plan)))
         if version.engine == "onnx":
             await self.engine_of(servable)
         return servable
@@ -69,7 +74,7 @@ class Engines:
         version = servable.version
         try:
             engine = OnnxEngine(self._artifacts.read(version.onnx_sha256 or ""))
-            tensors, _ = encode_rows(servable.plan, version.example["rows"])
+            tensors, _ = servable.encoder.encode_rows(version.example["rows"])
             engine.run(servable.named(tensors))  # the first run of an engine is slow
         except Exception as error:  # whatever a broken file makes the runtime raise, this version cannot answer
             log.error("engine.load_failed", model=version.model, version=version.number, exc_info=error)

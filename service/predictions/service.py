@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from service.features.encoding import encode_rows
 from service.predictions.engines import Engines, Servable
 from service.predictions.lookup import Lookup
 from service.predictions.versions import Selector
@@ -51,7 +50,7 @@ class PredictionService:
         engine = await self._engines.engine_of(servable)
 
         def compute() -> bytes:
-            tensors, warnings = encode_rows(servable.plan, rows, pointer)
+            tensors, warnings = servable.encoder.encode_rows(rows, pointer)
             outputs = engine.run(servable.named(tensors), servable.plan.output_names)
             return write(Outcome(servable, outputs, warnings))
 

@@ -13,9 +13,10 @@ from hypothesis.extra import numpy as arrays_of
 from service.errors import InvalidInput
 from service.features.answers import to_answers
 from service.features.arrays import encode_array
-from service.features.encoding import encode_columns, encode_rows
+from service.features.encoding import encode_columns
 from service.features.fitting import FittedPlan, fit_array_plan, fit_table_plan
 from service.features.plan import FeaturePlan, read_plan
+from service.features.requests import RequestEncoder
 from service.features.roles import Roles, assign_roles
 from service.spec.compile import CompileSpec
 from service.spec.features import FeaturesSpec, TargetSpec
@@ -116,9 +117,9 @@ def test_columns_of_several_inputs_are_the_same_bits_for_trainer_and_predictor(a
     stored = read_plan(json.loads(json.dumps(plan.as_document())))
     rows = [{"age": age, "city": city, "words": "a b"} for age, city in zip(ages, cities, strict=True)]
     trained = [encode_columns(entry, columns).tobytes() for entry in plan.table_inputs]
-    tensors, _ = encode_rows(stored, json.loads(json.dumps(rows)))
+    tensors, _ = RequestEncoder(stored).encode_rows(json.loads(json.dumps(rows)))
     assert [tensor.tobytes() for tensor in tensors] == trained
-    as_lists, _ = encode_rows(stored, [list(row.values()) for row in rows])
+    as_lists, _ = RequestEncoder(stored).encode_rows([list(row.values()) for row in rows])
     assert [tensor.tobytes() for tensor in as_lists] == trained
 
 
@@ -127,10 +128,10 @@ def test_columns_of_numbers_alone_are_shared_out_without_a_detour():
     found = assign_roles("table", list(columns), ["left", "right"], ["o"], "y", {"left": ["c", "a"], "right": ["a", "b"]})
     plan = fit_table_plan(columns, FeaturesSpec(), found, losses(o=SQUARED), np.ones(4, bool)).plan
     rows = [[c, a, b] for a, b, c in zip(columns["a"].tolist(), columns["b"].tolist(), columns["c"].tolist(), strict=True)]
-    tensors, _ = encode_rows(plan, rows)
+    tensors, _ = RequestEncoder(plan).encode_rows(rows)
     assert [tensor.tobytes() for tensor in tensors] == [encode_columns(entry, columns).tobytes() for entry in plan.table_inputs]
     with pytest.raises(InvalidInput) as caught:
-        encode_rows(plan, [[1.0, 1.0, 1e300]])
+        RequestEncoder(plan).encode_rows([[1.0, 1.0, 1e300]])
     assert caught.value.problems[0].pointer == "/rows/0/2"
 
 
@@ -149,11 +150,11 @@ def test_an_array_is_the_same_bits_for_trainer_and_predictor(scale, data):
     rows = json.loads(json.dumps(values.tolist()))
     if not np.isfinite(encode_array(plan.array_inputs[0], values)).all():  # against the training rows, a number is huge
         with pytest.raises(InvalidInput, match="not finite"):
-            encode_rows(stored, rows)
+            RequestEncoder(stored).encode_rows(rows)
         with pytest.raises(InvalidInput, match="no finite number"):
             encoded(plan, stored_arrays)
         return
-    (tensor,), _ = encode_rows(stored, rows)
+    (tensor,), _ = RequestEncoder(stored).encode_rows(rows)
     trained = encoded(plan, stored_arrays)[0]
     assert tensor.tobytes() == trained.tobytes()
     if scale == "min_max":
@@ -167,7 +168,7 @@ def test_a_number_that_is_huge_against_the_training_rows_is_refused_by_trainer_a
     found = assign_roles("arrays", list(raw), ["input"], ["o"], "y", {})
     plan = fit_array_plan(raw, features, found, losses(o=SQUARED), np.arange(4) < 3).plan
     with pytest.raises(InvalidInput, match="Row 3 holds a number that is not finite"):
-        encode_rows(plan, raw["x"].tolist())
+        RequestEncoder(plan).encode_rows(raw["x"].tolist())
     with pytest.raises(InvalidInput, match="no finite number in row 3"):
         encoded(plan, raw)
 
@@ -218,7 +219,7 @@ def test_rows_of_several_arrays_are_objects_with_all_of_them():
     raw = {"a": np.zeros((4, 2)), "b": np.zeros((4, 1)), "y": np.arange(4.0)}
     found = assign_roles("arrays", list(raw), ["a", "b"], ["o"], "y", {})
     plan = fit_array_plan(raw, FeaturesSpec(), found, losses(o=SQUARED), np.ones(4, bool)).plan
-    tensors, _ = encode_rows(plan, [{"b": [5], "a": [1, 2]}])
+    tensors, _ = RequestEncoder(plan).encode_rows([{"b": [5], "a": [1, 2]}])
     assert [tensor.tolist() for tensor in tensors] == [[[1.0, 2.0]], [[5.0]]]
     for row, pointer, words in (
         ([1, 2, 5], "/rows/0", "several inputs"),
@@ -229,7 +230,7 @@ def test_rows_of_several_arrays_are_objects_with_all_of_them():
         ({"a": [1, 1e999], "b": [5]}, "/rows/0/a", "not finite"),
     ):
         with pytest.raises(InvalidInput) as caught:
-            encode_rows(plan, [row])
+            RequestEncoder(plan).encode_rows([row])
         problem = caught.value.problems[0]
         assert (problem.pointer, words in problem.message) == (pointer, True), problem
 

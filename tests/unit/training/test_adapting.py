@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from service.features.encoding import encode_rows
 from service.features.plan import read_plan
+from service.features.requests import RequestEncoder
 from service.serving.engine import OnnxEngine
 from service.spec.definition import Definition
 from service.spec.frames import Finished, FitJob, Frame, Planned, Start
@@ -250,7 +250,7 @@ def test_an_adapted_model_is_served_by_onnx_and_answers_as_keras_does(name, tmp_
     assert publication.engine == "onnx", publication.parity.reason
     plan, model = read_plan(publication.plan), saved(job)
     assert measured(model)[0].any()
-    tensors, _ = encode_rows(plan, publication.example["rows"])
+    tensors, _ = RequestEncoder(plan).encode_rows(publication.example["rows"])
     engine = OnnxEngine(Path(job.directory, "model.onnx"))
     answers = engine.run({entry.name: tensor for entry, tensor in zip(plan.inputs, tensors, strict=True)}, plan.output_names)
     np.testing.assert_allclose(answers[0], model(tensors if len(tensors) > 1 else tensors[0], training=False), atol=1e-5)

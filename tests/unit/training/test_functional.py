@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from service.errors import InvalidInput
-from service.features.encoding import encode_rows
 from service.features.plan import read_plan
+from service.features.requests import RequestEncoder
 from service.serving.engine import OnnxEngine
 from service.spec.definition import Definition
 from service.spec.frames import EpochEnded, Finished, FitJob, Frame, Planned, SnapshotTaken, Suspended
@@ -96,7 +96,7 @@ def test_a_graph_is_fitted_measured_exported_and_answers_as_keras_does(name, tmp
         assert set(evaluation["outputs"]) == set(document["outputs"])
 
     plan = read_plan(publication.plan)
-    tensors, warnings = encode_rows(plan, publication.example["rows"])
+    tensors, warnings = RequestEncoder(plan).encode_rows(publication.example["rows"])
     engine = OnnxEngine(tmp_path / "run" / "model.onnx")
     answers = engine.run({entry.name: tensor for entry, tensor in zip(plan.inputs, tensors, strict=True)}, plan.output_names)
     model = keras.saving.load_model(tmp_path / "run" / "model.keras")

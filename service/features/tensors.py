@@ -1,0 +1,82 @@
+"""Lays named tensors of a request out as raw columns, and says what is wrong with them and where."""
+
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from service.errors import InvalidInput, Problem
+from service.features.cells import MAX_PROBLEMS, are_plain, as_raw, expected_of, fault_of, shown, unseen_in
+from service.features.plan import CategoryColumn, FeaturePlan, NumberColumn, UsedColumn
+from service.features.raw import Array
+
+
+class ColumnReader:
+    """Reads one tensor ``(rows,)`` or ``(rows, 1)`` for each used column."""
+
+    def __init__(self, plan: FeaturePlan, used: list[UsedColumn], pointers: Mapping[str, str]) -> None:
+        self._used = used
+        self._known = plan.known_columns
+        self._pointers = pointers
+
+    def read(self, tensors: Mapping[str, Array]) -> tuple[dict[str, Array], list[str]]:
+        """Raw columns by name, and warnings. Raises InvalidInput."""
+        missing = [column for column in self._used if column.column not in tensors]
+        if missing:
+            problems = [_missing(column) for column in missing[:MAX_PROBLEMS]]
+            raise InvalidInput(f"Some columns are missing. {problems[0].message}", problems)
+        flat = {column.column: self._flat(column, tensors[column.column]) for column in self._used}
+        require_one_length(flat)
+        raw = {column.column: self._read(column, flat[column.column]) for column in self._used}
+        return raw, self._warnings(raw, tensors)
+
+    def _flat(self, column: UsedColumn, tensor: Array) -> Array:
+        if tensor.ndim == 1 or tensor.shape[1:] == (1,):
+            return tensor.reshape(-1)
+        pointer, expected = self._pointers[column.column], "shape (rows,) or (rows, 1)"
+        problem = Problem(pointer, "A column has one value per row.", f"shape {tensor.shape}", expected)
+        raise InvalidInput(f"Column '{column.column[:80]}' has the wrong shape.", [problem])
+
+    def _read(self, column: UsedColumn, values: Array) -> Array:
+        if isinstance(column, NumberColumn) and values.dtype.kind in ("iufb" if column.is_boolean else "iuf"):
+            numbers = values.astype(np.float64)
+            if not np.isinf(numbers).any():
+                return numbers
+        cells = values.tolist()
+        if not are_plain(column, cells):
+            self._refuse(column, cells)
+        return as_raw(column, cells)
+
+    def _refuse(self, column: UsedColumn, cells: list[Any]) -> None:
+        pointer = self._pointers[column.column]
+        faults = ((row, value, fault_of(column, value)) for row, value in enumerate(cells) if value is not None)
+        problems = [
+            Problem(f"{pointer}/{row}", fault, shown(value), expected_of(column)) for row, value, fault in faults if fault
+        ]
+        if problems:
+            message = f"{problems[0].pointer}: {problems[0].message}"
+            raise InvalidInput(f"Column '{column.column[:80]}' cannot be used. {message}", problems[:MAX_PROBLEMS])
+
+    def _warnings(self, raw: dict[str, Array], tensors: Mapping[str, Array]) -> list[str]:
+        unknown = [f"'{name[:80]}' is no column of this model and was ignored." for name in tensors if name not in self._known]
+        unseen = chain.from_iterable(
+            unseen_in(column, raw[column.column]) for column in self._used if isinstance(column, CategoryColumn)
+        )
+        return [*unknown, *unseen]
+
+
+def _missing(column: UsedColumn) -> Problem:
+    return Problem("", f"There is no '{column.column[:80]}'.", "nothing", expected_of(column), "Send a tensor of this name.")
+
+
+def require_one_length(tensors: Mapping[str, Array]) -> None:
+    """Raise InvalidInput where tensors differ in their number of rows, or have none."""
+    lengths = {name: len(tensor) for name, tensor in tensors.items()}
+    if len(set(lengths.values())) > 1:
+        received = ", ".join(f"{name[:80]}: {length}" for name, length in list(lengths.items())[:10])
+        problem = Problem("", "All inputs need equally many rows.", received)
+        raise InvalidInput("The inputs have different numbers of rows.", [problem])
+    if 0 in lengths.values():
+        problem = Problem("", "There are no rows.", "an empty tensor", "at least one row")
+        raise InvalidInput("There are no rows to predict.", [problem])
