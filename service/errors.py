@@ -69,6 +69,10 @@ class Unavailable(FitserveError):
         super().__init__(self.message)
 
 
+class DeadlineExceeded(FitserveError):
+    """The answer was not ready in the time that it may take."""
+
+
 @dataclass(eq=False)
 class TooManyRequests(FitserveError):
     """The service does as much of this at once as it can; the same request succeeds later."""

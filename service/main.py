@@ -106,8 +106,18 @@ def create_app(settings: Settings | None = None, metrics: PredictionMetrics | No
     sweeper = Sweeper(database, doorbell, artifacts, settings)
     datasets = DatasetService(artifacts, settings)
     checker = Checker(settings.check_seconds, settings.check_memory_bytes)
+    readiness_checks: dict[str, health.Check] = {
+        "process": drain.check,
+        "database": lambda: _ping(database),
+        "schema": lambda: check_schema(settings),
+    }
     predictions = PredictionApp(
-        settings, DatabaseVersionSource(database), artifacts, workspace_of, metrics or PredictionMetrics()
+        settings,
+        DatabaseVersionSource(database),
+        artifacts,
+        workspace_of,
+        metrics or PredictionMetrics(),
+        lambda: health.check_all(readiness_checks),
     )
 
     @asynccontextmanager
@@ -121,6 +131,7 @@ def create_app(settings: Settings | None = None, metrics: PredictionMetrics | No
         await anyio.to_thread.run_sync(doorbell.close)
         await anyio.to_thread.run_sync(checker.close)
         await anyio.to_thread.run_sync(datasets.close)
+        predictions.close()
         database.close()
 
     api = _make_api(lifespan)
@@ -131,11 +142,7 @@ def create_app(settings: Settings | None = None, metrics: PredictionMetrics | No
     api.state.doorbell = doorbell
     api.state.checker = checker
     api.state.hub = hub
-    api.state.readiness_checks = {
-        "process": drain.check,
-        "database": lambda: _ping(database),
-        "schema": lambda: check_schema(settings),
-    }
+    api.state.readiness_checks = readiness_checks
     _limit(api, settings)
     return Application(api, predictions, drain, hub.close)
 

@@ -101,6 +101,16 @@ class Settings(BaseSettings):
     """Longest ``Prefer: wait`` of a request."""
     max_event_streams: Annotated[int, Field(ge=1)] = 200
     """Event streams and waiting requests that one API process holds open."""
+    predict_threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Threads for predictions that are too long for the event loop; 0 takes one for each core."""
+    engine_threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Threads that work together on one call of a model; more than one helps large models when few requests come at once."""
+    batch_rows: Annotated[int, Field(ge=1)] = 256
+    """Most rows of several requests that run together, where a model gains from it; 1 keeps every request apart."""
+    max_waiting_predictions: Annotated[int, Field(ge=0)] = 64
+    """Long predictions of one API process that may wait for a thread; more of them are answered 429."""
+    predict_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """Longest time that a prediction may take once its body has been read; then it is answered 504."""
     engine_cache_bytes: Annotated[int, Field(ge=MEBIBYTE)] = 1024 * MEBIBYTE
     """Bytes of model files that one API process keeps loaded."""
     drain_seconds: Annotated[float, Field(ge=0)] = 2.0

@@ -7,26 +7,24 @@ import numpy as np
 
 from service.errors import InvalidInput, Problem
 from service.features.arrays import encode_array
-from service.features.cells import MAX_PROBLEMS, shown
+from service.features.cells import MAX_PROBLEMS, TENSOR_RULES, Rules, shown
 from service.features.plan import ArrayInput
 from service.features.raw import Array, escape
 from service.features.tensors import require_one_length
 
 
-def encode_array_rows(inputs: list[ArrayInput], rows: list[Any], pointer: str, takes_non_finite: bool) -> list[Array]:
-    """The tensor of each input. Raises InvalidInput, for NaN and infinities too unless they are taken."""
+def encode_array_rows(inputs: list[ArrayInput], rows: list[Any], pointer: str, rules: Rules) -> list[Array]:
+    """The tensor of each input. Raises InvalidInput."""
     names = [entry.name for entry in inputs]
     if len(inputs) == 1:
         name = names[0]
         if all(type(row) is dict and row.keys() == {name} for row in rows):
-            return [_encode(inputs[0], [row[name] for row in rows], pointer, f"/{escape(name)}", takes_non_finite)]
-        return [_encode(inputs[0], rows, pointer, "", takes_non_finite)]
+            return [_encode(inputs[0], [row[name] for row in rows], pointer, f"/{escape(name)}", rules)]
+        return [_encode(inputs[0], rows, pointer, "", rules)]
     problems = list(_without_inputs(names, rows, pointer))
     if problems:
         raise InvalidInput(f"Some rows cannot be used. {problems[0].pointer}: {problems[0].message}", problems)
-    return [
-        _encode(entry, [row[entry.name] for row in rows], pointer, f"/{escape(entry.name)}", takes_non_finite) for entry in inputs
-    ]
+    return [_encode(entry, [row[entry.name] for row in rows], pointer, f"/{escape(entry.name)}", rules) for entry in inputs]
 
 
 def encode_array_tensors(inputs: list[ArrayInput], tensors: Mapping[str, Array], pointers: Mapping[str, str]) -> list[Array]:
@@ -50,7 +48,7 @@ def _encode_tensor(plan: ArrayInput, values: Array, pointer: str) -> Array:
     if values.shape[1:] != tuple(plan.shape):
         problem = Problem(pointer, "The tensor has the wrong shape.", f"shape {values.shape}", expected)
         raise InvalidInput(f"Input '{plan.name}' has the wrong shape.", [problem])
-    return _encode_finite(plan, values, pointer, "", takes_non_finite=True)
+    return _encode_finite(plan, values, pointer, "", rules=TENSOR_RULES)
 
 
 def _without_inputs(names: list[str], rows: list[Any], pointer: str) -> list[Problem]:
@@ -69,19 +67,19 @@ def _without_inputs(names: list[str], rows: list[Any], pointer: str) -> list[Pro
     return problems
 
 
-def _encode(plan: ArrayInput, rows: list[Any], pointer: str, end: str, takes_non_finite: bool) -> Array:
+def _encode(plan: ArrayInput, rows: list[Any], pointer: str, end: str, rules: Rules) -> Array:
     """``end``: where the numbers stand in a row."""
     values = _as_numbers(rows)
     if values is None or values.shape[1:] != tuple(plan.shape):
         raise _bad_rows(plan, rows, pointer, end)
-    return _encode_finite(plan, values, pointer, end, takes_non_finite)
+    return _encode_finite(plan, values, pointer, end, rules)
 
 
-def _encode_finite(plan: ArrayInput, values: Array, pointer: str, end: str, takes_non_finite: bool) -> Array:
+def _encode_finite(plan: ArrayInput, values: Array, pointer: str, end: str, rules: Rules) -> Array:
     encoded = encode_array(plan, values)
     if not np.isfinite(encoded).all():
         is_bad = ~np.isfinite(encoded)
-        if takes_non_finite:
+        if rules.takes_non_finite:
             is_bad &= np.isfinite(values).reshape(is_bad.shape)
         if is_bad.any():
             row = int(np.argwhere(is_bad)[0][0])

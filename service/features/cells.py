@@ -2,18 +2,35 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
 import numpy as np
 
+from service.errors import Problem
 from service.features.categories import category_places
 from service.features.datetimes import as_moments, parse_moment
 from service.features.plan import CategoryColumn, DatetimeColumn, NumberColumn, TextColumn, UsedColumn
-from service.features.raw import Array
+from service.features.raw import Array, as_objects
 
 MAX_PROBLEMS = 20
 MAX_WARNINGS = 20
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Where the ways to ask differ."""
+
+    takes_non_finite: bool
+    """Whether arrays may hold NaN and infinities, which the model then computes with."""
+    refuses_unknown: bool
+    """Whether a column that the data never had is an error; else it is a warning."""
+
+
+OWN_RULES = Rules(takes_non_finite=False, refuses_unknown=False)
+TENSOR_RULES = Rules(takes_non_finite=True, refuses_unknown=True)
+"""Those of the protocols of other servers, which know nothing but tensors."""
 
 
 def are_plain(column: UsedColumn, values: list[Any]) -> bool:
@@ -65,15 +82,19 @@ def expected_of(column: UsedColumn) -> str:
     return "true, false, 0 or 1" if column.is_boolean else "a number"
 
 
+def unknown_column(pointer: str, name: str, used: list[UsedColumn]) -> Problem:
+    """What to say of a column that the data never had."""
+    known = ", ".join(column.column for column in used[:10]) + (", …" if len(used) > 10 else "")
+    return Problem(pointer, f"The model has no column '{name[:80]}'.", None, known, "Leave it out, or correct its name.")
+
+
 def as_raw(column: UsedColumn, values: list[Any]) -> Array:
     """Values without a fault as the raw column that ``features.raw`` describes."""
     if isinstance(column, NumberColumn):
         return np.array(values, dtype=np.float64)  # None becomes NaN
     if isinstance(column, DatetimeColumn):
         return as_moments(values)
-    raw = np.empty(len(values), dtype=object)
-    raw[:] = values
-    return raw
+    return as_objects(values)
 
 
 def unseen_in(column: CategoryColumn, values: Array) -> Iterator[str]:

@@ -54,6 +54,13 @@ def labels_of(values: Array) -> list[Label]:
     return distinct
 
 
+def as_objects(values: list[Any]) -> Array:
+    """The values as an array of one axis, whatever they are."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
 def escape(name: str) -> str:
     """A name as a part of a JSON pointer (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")

@@ -8,7 +8,7 @@ import numpy as np
 
 from service.errors import InvalidInput, Problem
 from service.features.array_rows import encode_array_rows, encode_array_tensors
-from service.features.cells import MAX_PROBLEMS, MAX_WARNINGS, shown
+from service.features.cells import MAX_PROBLEMS, MAX_WARNINGS, OWN_RULES, Rules, shown
 from service.features.encoding import columns_of, encode_columns, measures_of, scale, starts_of, used_columns
 from service.features.plan import FeaturePlan, NumberColumn, TableInput, UsedColumn
 from service.features.raw import Array, escape
@@ -39,24 +39,23 @@ class RequestEncoder:
         places = {column.column: place for place, column in enumerate(self._used)}
         self._shares = [[places[column.column] for column in used_columns(table)] for table in plan.table_inputs]
 
-    def encode_rows(self, rows: list[Any], pointer: str = "/rows", takes_non_finite: bool = False) -> Encoded:
+    def encode_rows(self, rows: list[Any], pointer: str = "/rows", rules: Rules = OWN_RULES) -> Encoded:
         """The tensors for rows.
 
         A row of a table is an object by column name, or a list in the order of the plan's used columns; null is missing.
         A boolean counts as 0 or 1 only in a column that held booleans in training. A row of arrays is an object by the names
         of the inputs; of a single one its nested lists of numbers may stand alone. Raises InvalidInput with at most 20
-        problems, for NaN and infinities in arrays too unless these are taken; ``pointer`` says where the rows stand in the
-        client's document.
+        problems; ``pointer`` says where the rows stand in the client's document.
         """
         if not rows:
             problem = Problem(pointer, "There are no rows.", "an empty list", "at least one row")
             raise InvalidInput("There are no rows to predict.", [problem])
         if not self.plan.is_of_table:
-            return encode_array_rows(self.plan.array_inputs, rows, pointer, takes_non_finite), []
+            return encode_array_rows(self.plan.array_inputs, rows, pointer, rules), []
         raw = _plain_numbers(rows, len(self._used)) if self._is_all_numbers else None
         if raw is not None:
             return self._encode_numbers(raw, self._place_in(rows, pointer))
-        columns, warnings = RowReader(self.plan, self._used, pointer).read(rows)
+        columns, warnings = RowReader(self.plan, self._used, pointer, rules).read(rows)
         return self._encode_columns(columns, warnings, self._place_in(rows, pointer))
 
     def encode_tensors(self, tensors: Mapping[str, Array], pointers: Mapping[str, str]) -> Encoded:

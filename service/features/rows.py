@@ -4,7 +4,7 @@ from itertools import chain
 from typing import Any
 
 from service.errors import InvalidInput, Problem
-from service.features.cells import MAX_PROBLEMS, are_plain, as_raw, expected_of, fault_of, shown, unseen_in
+from service.features.cells import MAX_PROBLEMS, Rules, are_plain, as_raw, expected_of, fault_of, shown, unknown_column, unseen_in
 from service.features.plan import CategoryColumn, FeaturePlan, UsedColumn
 from service.features.raw import Array, escape
 
@@ -15,10 +15,11 @@ class RowReader:
     A row is an object by column name, or a list in the order of the used columns; null is missing.
     """
 
-    def __init__(self, plan: FeaturePlan, used: list[UsedColumn], pointer: str) -> None:
+    def __init__(self, plan: FeaturePlan, used: list[UsedColumn], pointer: str, rules: Rules) -> None:
         self._used = used
         self._known = plan.known_columns
         self._pointer = pointer
+        self._rules = rules
         self._problems: list[Problem] = []
         self._unknown: dict[str, None] = {}
 
@@ -53,12 +54,17 @@ class RowReader:
     def _cells(self, index: int, row: Any) -> list[Any]:
         where = f"{self._pointer}/{index}"
         if isinstance(row, dict):
-            self._unknown.update(dict.fromkeys(name for name in row if name not in self._known))
+            self._note_unknown(where, [name for name in row if name not in self._known])
             return [self._cell(column, f"{where}/{escape(column.column)}", row) for column in self._used]
         if isinstance(row, list) and len(row) == len(self._used):
             return [self._checked(column, f"{where}/{i}", row[i]) for i, column in enumerate(self._used)]
         self._refuse_row(where, row)
         return [None] * len(self._used)
+
+    def _note_unknown(self, where: str, names: list[str]) -> None:
+        self._unknown.update(dict.fromkeys(names))
+        if names and self._rules.refuses_unknown:
+            self._problems.append(unknown_column(f"{where}/{escape(names[0][:80])}", names[0], self._used))
 
     def _refuse_row(self, where: str, row: Any) -> None:
         names = ", ".join(column.column for column in self._used[:10]) + (", …" if len(self._used) > 10 else "")

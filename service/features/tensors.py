@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from service.errors import InvalidInput, Problem
-from service.features.cells import MAX_PROBLEMS, are_plain, as_raw, expected_of, fault_of, shown, unseen_in
+from service.features.cells import MAX_PROBLEMS, are_plain, as_raw, expected_of, fault_of, shown, unknown_column, unseen_in
 from service.features.plan import CategoryColumn, FeaturePlan, NumberColumn, UsedColumn
 from service.features.raw import Array
 
@@ -22,6 +22,10 @@ class ColumnReader:
 
     def read(self, tensors: Mapping[str, Array]) -> tuple[dict[str, Array], list[str]]:
         """Raw columns by name, and warnings. Raises InvalidInput."""
+        unknown = [name for name in tensors if name not in self._known]
+        if unknown:
+            problems = [unknown_column(self._pointers[name], name, self._used) for name in unknown[:MAX_PROBLEMS]]
+            raise InvalidInput("Some inputs are no columns of the model.", problems)
         missing = [column for column in self._used if column.column not in tensors]
         if missing:
             problems = [_missing(column) for column in missing[:MAX_PROBLEMS]]
@@ -29,7 +33,8 @@ class ColumnReader:
         flat = {column.column: self._flat(column, tensors[column.column]) for column in self._used}
         require_one_length(flat)
         raw = {column.column: self._read(column, flat[column.column]) for column in self._used}
-        return raw, self._warnings(raw, tensors)
+        columns = (column for column in self._used if isinstance(column, CategoryColumn))
+        return raw, list(chain.from_iterable(unseen_in(column, raw[column.column]) for column in columns))
 
     def _flat(self, column: UsedColumn, tensor: Array) -> Array:
         if tensor.ndim == 1 or tensor.shape[1:] == (1,):
@@ -57,13 +62,6 @@ class ColumnReader:
         if problems:
             message = f"{problems[0].pointer}: {problems[0].message}"
             raise InvalidInput(f"Column '{column.column[:80]}' cannot be used. {message}", problems[:MAX_PROBLEMS])
-
-    def _warnings(self, raw: dict[str, Array], tensors: Mapping[str, Array]) -> list[str]:
-        unknown = [f"'{name[:80]}' is no column of this model and was ignored." for name in tensors if name not in self._known]
-        unseen = chain.from_iterable(
-            unseen_in(column, raw[column.column]) for column in self._used if isinstance(column, CategoryColumn)
-        )
-        return [*unknown, *unseen]
 
 
 def _missing(column: UsedColumn) -> Problem:

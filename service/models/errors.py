@@ -20,7 +20,7 @@ class RevisionNotFound(NotFound):
 class VersionNotFound(NotFound):
     """The model has no version with this number."""
 
-    def __init__(self, model: str, number: int) -> None:
+    def __init__(self, model: str, number: int | str) -> None:
         super().__init__(f"Model '{model}' has no version {number}. GET /api/models/{model}/versions lists them.")
 
 

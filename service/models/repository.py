@@ -1,6 +1,7 @@
 """Questions about models, versions and aliases that the database answers."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -82,6 +83,17 @@ def list_versions(session: Session, model: Model, request: PageRequest) -> Page[
     """One page of a model's versions, newest first by default."""
     query = select(Version).where(Version.model_id == model.id)
     return fetch_page(session, query, request, VERSION_ORDERS, default="-version")
+
+
+def list_all_versions(session: Session, workspace_id: str) -> list[tuple[str, int, Literal["onnx", "keras"], dict[str, Any]]]:
+    """Model, number, engine and parity of every version of a workspace, by model and number."""
+    query = (
+        select(Model.name, Version.number, Version.engine, Version.parity)
+        .join(Version, Version.model_id == Model.id)
+        .where(Model.workspace_id == workspace_id)
+        .order_by(Model.name, Version.number)
+    )
+    return [row._tuple() for row in session.execute(query)]
 
 
 def list_aliases(session: Session, model: Model) -> Sequence[Alias]:

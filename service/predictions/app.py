@@ -12,16 +12,17 @@ from service.errors import FitserveError
 from service.infra.logging import get_logger
 from service.predictions.engines import Engines
 from service.predictions.errors import ClientGone
-from service.predictions.http import Answer, Call, send_answer
+from service.predictions.http import Answer, Call, compressed, send_answer
 from service.predictions.lookup import Lookup
 from service.predictions.metrics import PredictionMetrics
 from service.predictions.protocols import WireProtocol
 from service.predictions.protocols.native import Native
+from service.predictions.protocols.open_inference import OpenInference
 from service.predictions.protocols.tensorflow_serving import TensorFlowServing
 from service.predictions.service import PredictionService
 from service.predictions.versions import ArtifactReader, VersionSource
-from service.predictions.workbench import Workbench
-from service.serving.cache import EngineCache
+from service.serving.measuring import Measure, measure
+from service.serving.workbench import Workbench
 from service.settings import Settings
 from service.web.context import request_id_of
 
@@ -40,11 +41,18 @@ class PredictionApp:
         artifacts: ArtifactReader,
         workspace_of: Callable[[Scope], str],
         metrics: PredictionMetrics,
-        workbench: Workbench | None = None,
+        check_ready: Callable[[], None],
+        measure_engine: Measure = measure,
     ) -> None:
-        engines = Engines(artifacts, EngineCache(settings.engine_cache_bytes))
-        service = PredictionService(Lookup(versions, engines), engines, workbench or Workbench())
-        self._protocols: list[WireProtocol] = [Native(settings, service), TensorFlowServing(settings, service)]
+        """``check_ready`` may block; it raises where this process cannot do its work."""
+        self._workbench = Workbench(settings.predict_threads, settings.max_waiting_predictions, settings.predict_timeout_seconds)
+        self._engines = Engines(settings, artifacts, self._workbench, measure_engine)
+        service = PredictionService(Lookup(versions, self._engines), self._engines, self._workbench)
+        self._protocols: list[WireProtocol] = [
+            Native(settings, service),
+            TensorFlowServing(settings, service),
+            OpenInference(settings, service, check_ready),
+        ]
         self._workspace_of = workspace_of
         self._metrics = metrics
 
@@ -52,6 +60,11 @@ class PredictionApp:
     def routes(self) -> list[tuple[str, str]]:
         """Method and path template of every operation."""
         return [route for protocol in self._protocols for route in protocol.routes]
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._workbench.close()
+        self._engines.close()
 
     def handles(self, method: str, path: str) -> bool:
         """Whether this application answers the path, with an error where it does not take the method."""
@@ -63,7 +76,7 @@ class PredictionApp:
         protocol = next(protocol for protocol in self._protocols if protocol.owns(scope["path"]))
         call = Call(scope, receive, request_id_of(scope))
         try:
-            answer = await self._answer(protocol, call, scope)
+            answer = compressed(await self._answer(protocol, call, scope), call.header(b"accept-encoding"))
         except ClientGone:
             return
         await send_answer(send, answer, call.request_id, call.servable)

@@ -1,9 +1,12 @@
 """Turns versions into loaded, warm engines, without blocking the event loop. Knows no HTTP and no database."""
 
-from collections.abc import Sequence
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-
-from anyio import CapacityLimiter, to_thread
 
 from service.errors import Unavailable
 from service.features.plan import FeaturePlan, read_plan
@@ -11,14 +14,20 @@ from service.features.requests import RequestEncoder
 from service.infra.logging import get_logger
 from service.predictions.single_flight import SingleFlight
 from service.predictions.versions import ArtifactReader, ServableVersion
+from service.serving.batching import Batcher
 from service.serving.cache import EngineCache
 from service.serving.engine import Array, OnnxEngine
+from service.serving.measuring import Cost, Measure, measure
+from service.serving.workbench import Workbench
+from service.settings import Settings
 
 log = get_logger(__name__)
 
 LOADS_AT_ONCE = 2
 """Loading is mostly CPU time, which answers need too."""
+NICENESS = 10
 NO_ENGINE_RETRY_SECONDS = 60
+LOADING_RETRY_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -38,45 +47,102 @@ class Servable:
         return {entry.name: tensor for entry, tensor in zip(self.plan.inputs, tensors, strict=True)}
 
 
+@dataclass(frozen=True)
+class LoadedEngine:
+    """An engine that has been warmed and measured."""
+
+    engine: OnnxEngine
+    cost: Cost
+    batcher: Batcher | None
+    """Runs requests together, where that gains."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that it keeps in memory."""
+        return self.engine.size_bytes
+
+    def run(self, inputs: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
+        """The named outputs, one array ``(rows, …)`` each."""
+        return self.engine.run(inputs, names)
+
+
 class Engines:
     """The engines of this process. Those not used for long may be let go; they are loaded again when needed."""
 
-    def __init__(self, artifacts: ArtifactReader, cache: EngineCache[OnnxEngine]) -> None:
+    def __init__(
+        self, settings: Settings, artifacts: ArtifactReader, workbench: Workbench, measure_engine: Measure = measure
+    ) -> None:
+        self._settings = settings
         self._artifacts = artifacts
-        self._cache = cache
-        self._loads: SingleFlight[OnnxEngine] = SingleFlight()
-        self._limiter = CapacityLimiter(LOADS_AT_ONCE)
+        self._workbench = workbench
+        self._measure = measure_engine
+        self._cache: EngineCache[LoadedEngine] = EngineCache(settings.engine_cache_bytes)
+        self._loads: SingleFlight[LoadedEngine] = SingleFlight()
+        self._loader = ThreadPoolExecutor(LOADS_AT_ONCE, thread_name_prefix="loader", initializer=_step_back)
+
+    @property
+    def loaded_bytes(self) -> int:
+        """Bytes of all loaded engines."""
+        return self._cache.loaded_bytes
+
+    def can_run(self, engine: str) -> bool:
+        """Whether this process has what an engine of this kind needs."""
+        return engine == "onnx"
 
     async def prepare(self, version: ServableVersion) -> Servable:
         """Load and warm what the version needs. Raises Unavailable when its files cannot be read or loaded."""
         servable = Servable(version, RequestEncoder(read_plan(version.plan)))
-        if version.engine == "onnx":
+        if self.can_run(version.engine):
             await self.engine_of(servable)
         return servable
 
-    async def engine_of(self, servable: Servable) -> OnnxEngine:
+    async def engine_of(self, servable: Servable) -> LoadedEngine:
         """The warm engine. Raises Unavailable, for a version that needs Keras with the reason."""
         version = servable.version
-        if version.engine == "keras":
+        if not self.can_run(version.engine):
             raise Unavailable(
                 f"Version {version.number} of model '{version.model}' needs Keras, which this host does not run. "
                 f"It has no ONNX engine: {version.reason or 'no reason is known'}",
                 NO_ENGINE_RETRY_SECONDS,
             )
         engine = self._cache.get(version.onnx_sha256)
-        return engine if engine is not None else await self._loads.run(version.onnx_sha256, lambda: self._load(servable))
+        return engine if engine is not None else await self._load_in_time(servable)
 
-    async def _load(self, servable: Servable) -> OnnxEngine:
-        key = servable.version.onnx_sha256
-        return await to_thread.run_sync(self._cache.get_or_load, key, lambda: self._open(servable), limiter=self._limiter)
-
-    def _open(self, servable: Servable) -> OnnxEngine:
+    async def _load_in_time(self, servable: Servable) -> LoadedEngine:
         version = servable.version
         try:
-            engine = OnnxEngine(self._artifacts.read(version.onnx_sha256 or ""))
+            async with asyncio.timeout(self._workbench.timeout_seconds):
+                return await self._loads.run(version.onnx_sha256, lambda: self._load(servable))
+        except TimeoutError as error:
+            message = f"Version {version.number} of model '{version.model}' is still being loaded."
+            raise Unavailable(message, LOADING_RETRY_SECONDS) from error
+
+    async def _load(self, servable: Servable) -> LoadedEngine:
+        key = servable.version.onnx_sha256
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._loader, self._cache.get_or_load, key, lambda: self._open(servable))
+
+    def _open(self, servable: Servable) -> LoadedEngine:
+        version = servable.version
+        try:
+            engine = OnnxEngine(self._artifacts.read(version.onnx_sha256 or ""), self._settings.engine_threads)
             tensors, _ = servable.encoder.encode_rows(version.example["rows"])
-            engine.run(servable.named(tensors))  # the first run of an engine is slow
+            names = servable.plan.output_names
+            cost = self._measure(engine, servable.named(tensors), names)
         except Exception as error:  # whatever a broken file makes the runtime raise, this version cannot answer
             log.error("engine.load_failed", model=version.model, version=version.number, exc_info=error)
             raise Unavailable(f"Version {version.number} of model '{version.model}' cannot be loaded.") from error
-        return engine
+        max_rows = self._settings.batch_rows
+        batcher = Batcher(engine, names, cost, self._workbench, max_rows) if max_rows > 1 and cost.gains_from_batches else None
+        log.info("engine.loaded", model=version.model, version=version.number, is_batching=batcher is not None, **vars(cost))
+        return LoadedEngine(engine, cost, batcher)
+
+    def close(self) -> None:
+        """Let the loading threads end."""
+        self._loader.shutdown(wait=False, cancel_futures=True)
+
+
+def _step_back() -> None:
+    """Give the thread that loads a lower priority than those that answer; only Linux has priorities of threads."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -11,5 +11,9 @@ class MethodNotAllowed(FitserveError):
         self.allowed = allowed
 
 
+class NotOffered(FitserveError):
+    """The protocol has this operation, but it makes no sense for the models here."""
+
+
 class ClientGone(Exception):
     """The client closed the connection before it had sent its body."""

@@ -2,24 +2,34 @@
 
 import re
 import zlib
-from dataclasses import dataclass, field
-from typing import get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
 
+import numpy as np
 from starlette.types import Receive, Scope, Send
 
 from service.errors import (
     FitserveError,
+    InvalidInput,
     MalformedInput,
     PayloadTooLarge,
+    Problem,
     TooManyRequests,
     Unavailable,
     UnsupportedMediaType,
 )
 from service.predictions.engines import Servable
-from service.predictions.errors import ClientGone, MethodNotAllowed
+from service.predictions.errors import ClientGone, MethodNotAllowed, NotOffered
+from service.serving.stages import Stages
 from service.spec.base import ResourceName
 from service.web.problems import status_of
 
+Array = np.ndarray[Any, Any]
+
+MAX_SHOWN_PROBLEMS = 5
+MIN_COMPRESSED_BYTES = 1024
+COMPRESSION_LEVEL = 1
+"""The quickest, which makes numbers nearly as small as the others do."""
 _RESOURCE_NAME = re.compile(get_args(ResourceName)[1].pattern)
 _GZIP = 16 + zlib.MAX_WBITS
 _RAW_DEFLATE = -zlib.MAX_WBITS
@@ -36,6 +46,7 @@ class Call:
         """Whose models are meant, as soon as it is known."""
         self.servable: Servable | None = None
         """The version that answers, as soon as it is known."""
+        self.stages = Stages()
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
 
@@ -73,6 +84,19 @@ class Answer:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
+def compressed(answer: Answer, accepted: str) -> Answer:
+    """The answer in the one coding that its client names in ``Accept-Encoding``, which may be ``gzip`` or ``deflate``.
+
+    A client that names several would take it as well as it is, which is quicker where both are near.
+    """
+    if accepted not in ("gzip", "deflate") or len(answer.body) < MIN_COMPRESSED_BYTES:
+        return answer
+    packer = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, _GZIP if accepted == "gzip" else zlib.MAX_WBITS)
+    body = packer.compress(answer.body) + packer.flush()
+    coding = [(b"content-encoding", accepted.encode()), (b"vary", b"accept-encoding")]
+    return replace(answer, body=body, headers=[*answer.headers, *coding])
+
+
 async def send_answer(send: Send, answer: Answer, request_id: str, servable: Servable | None) -> None:
     """Send an answer with the headers that all of them have."""
     headers = [
@@ -96,7 +120,9 @@ def is_resource_name(text: str) -> bool:
 
 def status_for(error: FitserveError) -> int:
     """The HTTP status of an error's kind, also of the kinds that only predictions have."""
-    return 405 if isinstance(error, MethodNotAllowed) else status_of(error)
+    if isinstance(error, MethodNotAllowed):
+        return 405
+    return 501 if isinstance(error, NotOffered) else status_of(error)
 
 
 def headers_for(error: FitserveError) -> list[tuple[bytes, bytes]]:
@@ -104,6 +130,24 @@ def headers_for(error: FitserveError) -> list[tuple[bytes, bytes]]:
     if isinstance(error, Unavailable | TooManyRequests):
         return [(b"retry-after", str(error.retry_after_seconds).encode())]
     return [(b"allow", error.allowed.encode())] if isinstance(error, MethodNotAllowed) else []
+
+
+def sentences_of(error: FitserveError) -> str:
+    """An error in plain sentences, for protocols whose errors are one text."""
+    if not isinstance(error, InvalidInput) or not error.problems:
+        return error.message
+    shown = [_sentence_of(problem) for problem in error.problems[:MAX_SHOWN_PROBLEMS]]
+    hidden = len(error.problems) - len(shown)
+    return " ".join([error.message, *shown, *([f"And {hidden} more."] if hidden else [])])
+
+
+def _sentence_of(problem: Problem) -> str:
+    parts = [f"{problem.pointer.strip('/')}: {problem.message}" if problem.pointer else problem.message]
+    if problem.received:
+        parts.append(f"Received {problem.received}.")
+    if problem.expected:
+        parts.append(f"Expected {problem.expected}.")
+    return " ".join([*parts, problem.fix or ""]).strip()
 
 
 def expand(body: bytes, encoding: str, max_bytes: int) -> bytes:

@@ -6,7 +6,7 @@ unless nobody has asked for a while.
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from anyio import CapacityLimiter, to_thread
@@ -15,7 +15,7 @@ from service.errors import FitserveError, NotFound, Unavailable
 from service.infra.logging import get_logger
 from service.predictions.engines import Engines, Servable
 from service.predictions.single_flight import SingleFlight
-from service.predictions.versions import Selector, ServableVersion, VersionSource
+from service.predictions.versions import ListedVersion, Selector, ServableVersion, VersionSource
 
 log = get_logger(__name__)
 
@@ -64,6 +64,10 @@ class Lookup:
         if isinstance(entry.answer, NotFound):
             raise entry.answer.with_traceback(None)  # a remembered error would collect the frames of all who met it
         return entry.answer
+
+    async def list_versions(self, workspace_id: str) -> Sequence[ListedVersion]:
+        """All versions of a workspace, as the source knows them now. Raises Unavailable."""
+        return await to_thread.run_sync(self._source.list_versions, workspace_id, limiter=self._limiter)
 
     async def _refresh(self, key: Key) -> _Entry:
         asked_at = self._clock()

@@ -1,11 +1,13 @@
 """Finds servable versions in the database."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from service.infra.database import Database
 from service.models import repository as models
 from service.models.tables import Model, Version
-from service.predictions.versions import Selector, ServableVersion
+from service.predictions.versions import ListedVersion, Selector, ServableVersion
 from service.spec.artifacts import GRAPH
 from service.spec.frames import TensorSpec
 
@@ -21,6 +23,14 @@ class DatabaseVersionSource:
         with self._database.read() as session:
             found = models.get(session, workspace_id, model)
             return _servable(found, models.resolve_version(session, found, selector))
+
+    def list_versions(self, workspace_id: str) -> Sequence[ListedVersion]:
+        """All versions of a workspace. Raises Unavailable."""
+        with self._database.read() as session:
+            return [
+                ListedVersion(model, number, engine, parity.get("reason"))
+                for model, number, engine, parity in models.list_all_versions(session, workspace_id)
+            ]
 
 
 def _servable(model: Model, version: Version) -> ServableVersion:

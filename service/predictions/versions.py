@@ -1,5 +1,6 @@
 """What predictions need to know of a version, and the ports that bring it. Knows no database."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -29,8 +30,22 @@ class ServableVersion:
     parameters: int
 
 
+@dataclass(frozen=True)
+class ListedVersion:
+    """A published version in a list."""
+
+    model: str
+    number: int
+    engine: Literal["onnx", "keras"]
+    reason: str | None
+    """Why the engine is not ``onnx``."""
+
+
 class VersionSource(Protocol):
     """Where versions are found."""
+
+    def list_versions(self, workspace_id: str) -> Sequence[ListedVersion]:
+        """All versions of a workspace, by model and number. May block. Raises Unavailable."""
 
     def resolve(self, workspace_id: str, model: str, selector: Selector) -> ServableVersion:
         """The version that is meant. May block.

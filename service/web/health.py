@@ -1,12 +1,12 @@
 """Liveness, readiness and Prometheus metrics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from service.errors import FitserveError
+from service.errors import FitserveError, Unavailable
 from service.spec.base import Spec
 from service.web.routing import ProblemDocument
 
@@ -62,6 +62,14 @@ def read_readiness(request: Request, response: Response) -> Readiness:
 def read_prometheus_metrics() -> Response:
     """Show counters and durations in Prometheus's text format."""
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def check_all(checks: Mapping[str, Check]) -> None:
+    """Raise Unavailable with the first part that does not work, and why."""
+    for name, check in checks.items():
+        part = _try(check)
+        if not part.ready:
+            raise Unavailable(f"Not ready: {name}: {part.reason}")
 
 
 def _try(check: Check) -> PartReadiness:

@@ -30,6 +30,7 @@ STATUS_BY_KIND: dict[type[errors.FitserveError], int] = {
     errors.PayloadTooLarge: 413,
     errors.TooManyRequests: 429,
     errors.Unavailable: 503,
+    errors.DeadlineExceeded: 504,
 }
 
 # http.HTTPStatus has other words for these in newer Pythons, and clients rely on `type`.

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from service.errors import Unavailable
 from service.models.errors import AliasNotFound, ModelNotFound, VersionNotFound
-from service.predictions.versions import Selector, ServableVersion
+from service.predictions.versions import ListedVersion, Selector, ServableVersion
 from service.spec.frames import TensorSpec
 
 WORKSPACE = "ws_default"
@@ -111,6 +111,15 @@ class FakeVersions:
     def remove(self, model: str) -> None:
         """Delete a model with its versions."""
         del self._versions[model]
+
+    def list_versions(self, workspace_id: str) -> list[ListedVersion]:
+        """All versions of the workspace."""
+        return [
+            ListedVersion(version.model, version.number, version.engine, version.reason)
+            for numbered in self._versions.values()
+            for version in numbered.values()
+            if workspace_id == WORKSPACE
+        ]
 
     def resolve(self, workspace_id: str, model: str, selector: Selector) -> ServableVersion:
         """The version that is meant. Raises NotFound or Unavailable."""

@@ -13,7 +13,7 @@ from service.features.answers import to_answers
 from service.models.errors import ModelNotFound
 from service.predictions.errors import MethodNotAllowed
 from service.predictions.http import Answer, Call, headers_for, is_resource_name, status_for
-from service.predictions.service import Outcome, PredictionService
+from service.predictions.service import Outcome, PredictionService, Question
 from service.predictions.versions import Selector
 from service.settings import Settings
 from service.web import problems
@@ -52,9 +52,10 @@ class Native:
         model = _model_of(call)
         _require_plain_json(call)
         body = await call.read_body(self._max_body_bytes)
-        request = await self._service.read(partial(read_request, body, self._max_rows), len(body))
+        request = await self._service.read(call.stages, partial(read_request, body, self._max_rows), len(body))
         call.servable = await self._service.find(call.workspace_id, model, request.selector)
-        return Answer(await self._service.predict(call.servable, request.rows, "/rows", write_answer, len(body)))
+        question = Question(lambda encoder: encoder.encode_rows(request.rows), len(request.rows), len(body))
+        return await self._service.predict(call.stages, call.servable, question, write_answer)
 
     def refuse(self, call: Call, error: FitserveError) -> Answer:
         """The error as problem+json."""
@@ -130,13 +131,13 @@ def _selector_problems(document: dict[str, Any]) -> list[Problem]:
     return found
 
 
-def write_answer(outcome: Outcome) -> bytes:
+def write_answer(outcome: Outcome) -> Answer:
     """The body ``{model, version, predictions, warnings}``."""
     version = outcome.servable.version
     warnings = outcome.warnings
     if not all(np.isfinite(output).all() for output in outcome.outputs):
         warnings = [*warnings, "The model gave numbers that are not finite; they are null here."]
-    return orjson.dumps(
+    body = orjson.dumps(
         {
             "model": version.model,
             "version": version.number,
@@ -145,3 +146,4 @@ def write_answer(outcome: Outcome) -> bytes:
         },
         option=orjson.OPT_SERIALIZE_NUMPY,
     )
+    return Answer(body)

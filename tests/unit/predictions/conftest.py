@@ -7,11 +7,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from service.predictions.app import PredictionApp
-from service.predictions.metrics import PredictionMetrics
 from service.settings import Settings
-from tests.fakes.versions import WORKSPACE, FakeVersions
-
-BASE_URL = "http://fitserve.test"
+from tests.fakes.versions import FakeVersions
+from tests.unit.predictions.apps import app_of, client_of
 
 
 @pytest.fixture
@@ -31,11 +29,10 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def app(versions: FakeVersions, registry: CollectorRegistry) -> PredictionApp:
-    settings = Settings(max_body_bytes=200_000, max_predict_rows=1000)
-    return PredictionApp(settings, versions, versions.artifacts, lambda scope: WORKSPACE, PredictionMetrics(registry))
+    return app_of(versions, Settings(max_body_bytes=200_000, max_predict_rows=1000), registry=registry)
 
 
 @pytest.fixture
 async def client(app: PredictionApp) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL) as client:
+    async with client_of(app) as client:
         yield client

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from typing import Any
 
 import httpx
@@ -6,14 +7,19 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from service.predictions.app import PredictionApp
-from service.predictions.metrics import PredictionMetrics
-from service.predictions.workbench import Workbench
+from service.serving.engine import OnnxEngine
 from service.settings import Settings
-from tests.fakes.versions import WORKSPACE, FakeVersions
+from tests.fakes.versions import FakeVersions
+from tests.unit.predictions.apps import app_of, client_of
 
 pytestmark = pytest.mark.anyio
-PATHS = ["/api/models/my_model:predict", "/v1/models/my_model:predict"]
-BODIES = {PATHS[0]: {"rows": [[0, 0]]}, PATHS[1]: {"instances": [[0, 0]]}}
+BODIES: dict[str, Any] = {
+    "/api/models/my_model:predict": {"rows": [[0, 0]]},
+    "/v1/models/my_model:predict": {"instances": [[0, 0]]},
+    "/v2/models/my_model/infer": {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [0, 0]}]},
+}
+PATHS = list(BODIES)
+WAYS_THAT_WAIT = ["in threads", "in batches in threads"]
 LIMIT = 200_000
 
 
@@ -80,26 +86,74 @@ async def test_a_client_that_goes_away_gets_nothing(app: PredictionApp, path: st
 @pytest.mark.parametrize("path", PATHS)
 async def test_large_bodies_are_answered_too(client: httpx.AsyncClient, versions: FakeVersions, path: str) -> None:
     versions.publish()
-    (field,) = BODIES[path]
-    padding = " " * 100_000  # more than is worked on where it stands
+    padding = b" " * 100_000  # more than is worked on where it stands
 
-    content = f'{{"{field}": [[0, 0]]{padding}}}'
+    content = httpx.Request("POST", "http://x", json=BODIES[path]).content + padding
     answer = await client.post(path, content=content, headers={"content-type": "application/json"})
 
     assert answer.status_code == 200
 
 
+class Gate:
+    """Holds engines up until it is opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened = threading.Event()
+        run = OnnxEngine.run
+
+        def run_later(engine: OnnxEngine, *arguments: Any) -> Any:
+            self.opened.wait(10)
+            return run(engine, *arguments)
+
+        monkeypatch.setattr(OnnxEngine, "run", run_later)
+
+
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_full_queue_is_a_429_that_says_when_to_come_back(versions: FakeVersions, path: str) -> None:
-    versions.publish(parameters=10**9)  # so many that the answer is worked out in a thread
-    full = Workbench(threads=1, max_waiting=-1)
-    metrics = PredictionMetrics(CollectorRegistry())
-    app = PredictionApp(Settings(), versions, versions.artifacts, lambda scope: WORKSPACE, metrics, full)
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://fitserve.test")
+@pytest.mark.parametrize("way", WAYS_THAT_WAIT)
+async def test_a_full_queue_is_a_429_that_says_when_to_come_back(
+    versions: FakeVersions, path: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions.publish()
+    settings = Settings(predict_threads=1, max_waiting_predictions=0, batch_rows=2)
+    async with client_of(app_of(versions, settings, way)) as client:
+        await client.post(path, json=BODIES[path])
+        gate = Gate(monkeypatch)
+        asking = [asyncio.create_task(client.post(path, json=BODIES[path])) for _ in range(2000)]
+        await asyncio.sleep(0.5)
+        gate.opened.set()
+        answers = await asyncio.gather(*asking)
 
-    answer = await client.post(path, json=BODIES[path])
+    statuses = {answer.status_code for answer in answers}
+    assert statuses == {200, 429}
+    assert {answer.headers.get("retry-after") for answer in answers} == {None, "1"}
 
-    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("way", WAYS_THAT_WAIT)
+async def test_what_takes_too_long_is_a_504_and_the_next_request_is_answered(
+    versions: FakeVersions, path: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions.publish()
+    async with client_of(app_of(versions, Settings(predict_threads=1, predict_timeout_seconds=0.3), way)) as client:
+        await client.post(path, json=BODIES[path])
+        gate = Gate(monkeypatch)
+        late = await client.post(path, json=BODIES[path])
+        gate.opened.set()
+        answer = await client.post(path, json=BODIES[path])
+
+    assert (late.status_code, answer.status_code) == (504, 200)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_an_engine_that_is_not_loaded_in_time_is_a_503_and_is_loaded_on(versions: FakeVersions, path: str) -> None:
+    versions.publish()
+    versions.artifacts.delay_seconds = 1.0
+    async with client_of(app_of(versions, Settings(predict_timeout_seconds=0.3))) as client:
+        early = await client.post(path, json=BODIES[path])
+        await asyncio.sleep(1.0)
+        answer = await client.post(path, json=BODIES[path])
+
+    assert (early.status_code, early.headers["retry-after"], answer.status_code) == (503, "5", 200)
 
 
 @pytest.mark.parametrize("path", PATHS)

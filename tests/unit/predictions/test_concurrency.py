@@ -6,32 +6,25 @@ import httpx
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry
 
-from service.predictions.app import PredictionApp
-from service.predictions.metrics import PredictionMetrics
 from service.settings import Settings
-from tests.fakes.versions import WORKSPACE, FakeVersions, sigmoid
+from tests.fakes.versions import FakeVersions, sigmoid
+from tests.unit.predictions.apps import COSTS, app_of, client_of
 
 Rows = list[list[float]]
 numbers = st.floats(min_value=-4, max_value=4, width=32)
 requests = st.lists(st.lists(st.lists(numbers, min_size=2, max_size=2), min_size=1, max_size=5), min_size=1, max_size=12)
 
 
-def client_of(versions: FakeVersions) -> httpx.AsyncClient:
-    metrics = PredictionMetrics(CollectorRegistry())
-    app = PredictionApp(Settings(), versions, versions.artifacts, lambda scope: WORKSPACE, metrics)
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://fitserve.test")
-
-
 @settings(max_examples=30, deadline=None)
-@given(batches=requests, parameters=st.sampled_from([2, 10**9]))
-def test_rows_of_concurrent_requests_are_never_mixed_up(batches: list[Rows], parameters: int) -> None:
+@given(batches=requests, way=st.sampled_from(list(COSTS)), batch_rows=st.integers(2, 8))
+def test_rows_of_concurrent_requests_are_never_mixed_up(batches: list[Rows], way: str, batch_rows: int) -> None:
     versions = FakeVersions()
-    versions.publish(weights=[[1.0], [0.1]], parameters=parameters)  # many parameters send the work to threads
+    versions.publish(weights=[[1.0], [0.1]])
+    settings_of_batches = Settings(batch_rows=batch_rows, max_waiting_predictions=100)
 
     async def ask_all() -> list[httpx.Response]:
-        async with client_of(versions) as client:
+        async with client_of(app_of(versions, settings_of_batches, way)) as client:
             paths = ("/api/models/my_model:predict", "/v1/models/my_model:predict")
             bodies = [{("rows", "instances")[index % 2]: rows} for index, rows in enumerate(batches)]
             return await asyncio.gather(*(client.post(paths[index % 2], json=body) for index, body in enumerate(bodies)))
@@ -64,7 +57,7 @@ def test_an_alias_that_moves_under_load_fails_and_mixes_no_answer() -> None:
     async def scenario() -> list[httpx.Response]:
         nonlocal moved_at
         clock = asyncio.get_running_loop().time
-        async with client_of(versions) as client:
+        async with client_of(app_of(versions)) as client:
             asking = [asyncio.create_task(ask_until(client, clock() + 2.0)) for _ in range(4)]
             await asyncio.sleep(0.5)
             versions.aliases["my_model", "production"] = 2

@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.predictions.protocols.tensorflow_serving import parse_lenient
+from service.predictions.protocols.tensorflow_serving.reading import parse_lenient
 from tests.fakes.versions import TABLE_PLAN, FakeVersions, sigmoid
 
 pytestmark = pytest.mark.anyio

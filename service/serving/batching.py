@@ -1,0 +1,138 @@
+"""Runs the rows of concurrent requests together, where the engine gains from it. Knows no HTTP and no database."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from service.serving.measuring import Cost, Runs
+from service.serving.stages import Stages
+from service.serving.workbench import INLINE_SECONDS, Workbench, too_busy
+
+Array = np.ndarray[Any, Any]
+MAX_WAITING = 1024
+"""Requests that may wait for their batch."""
+
+
+@dataclass
+class _Waiting:
+    """One request's rows, and who waits for their outputs."""
+
+    inputs: Mapping[str, Array]
+    rows: int
+    stages: Stages
+    since: float
+    done: "asyncio.Future[list[Array]]"
+
+
+class Batcher:
+    """Collects requests while the engine is busy, or for one turn of the event loop; nobody waits longer for company.
+
+    For one event loop. All requests must ask for the same outputs.
+    """
+
+    def __init__(self, engine: Runs, names: Sequence[str], cost: Cost, workbench: Workbench, max_rows: int) -> None:
+        """``names``: the outputs. At most ``max_rows`` rows run together; a larger request runs by itself."""
+        self._engine = engine
+        self._names = list(names)
+        self._cost = cost
+        self._workbench = workbench
+        self._max_rows = max_rows
+        self._waiting: deque[_Waiting] = deque()
+        self._is_due = False
+        self._running = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, inputs: Mapping[str, Array], rows: int, stages: Stages) -> list[Array]:
+        """The outputs for these rows alone. Raises TooManyRequests, DeadlineExceeded, or what the engine raises."""
+        if len(self._waiting) >= MAX_WAITING:
+            raise too_busy()
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(inputs, rows, stages, time.perf_counter(), loop.create_future())
+        self._waiting.append(waiting)
+        if not self._is_due:
+            self._is_due = True
+            loop.call_soon(self._flush)
+        return await self._workbench.in_time(waiting.done)
+
+    def _flush(self) -> None:
+        self._is_due = False
+        while self._waiting and self._running < self._workbench.threads:
+            batch, rows = self._take()
+            if not batch:
+                continue
+            if self._cost.seconds(rows) <= INLINE_SECONDS:
+                self._compute(batch, rows)
+                continue
+            self._running += 1
+            task = asyncio.get_running_loop().create_task(self._compute_in_thread(batch, rows))
+            self._tasks.add(task)  # the event loop itself holds tasks only weakly
+            task.add_done_callback(self._end)
+
+    def _take(self) -> tuple[list[_Waiting], int]:
+        """The next requests that fit together, without those that nobody waits for any more."""
+        batch: list[_Waiting] = []
+        rows = 0
+        while self._waiting and (not batch or rows + self._waiting[0].rows <= self._max_rows):
+            waiting = self._waiting.popleft()
+            if not waiting.done.done():
+                batch.append(waiting)
+                rows += waiting.rows
+        return batch, rows
+
+    async def _compute_in_thread(self, batch: list[_Waiting], rows: int) -> None:
+        try:
+            outputs = await self._workbench.run(lambda: self._run(batch, rows), Stages())
+        except Exception as error:
+            _fail(batch, error)
+        else:
+            _share(batch, outputs)
+
+    def _end(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._running -= 1
+        self._flush()
+
+    def _compute(self, batch: list[_Waiting], rows: int) -> None:
+        try:
+            outputs = self._run(batch, rows)
+        except Exception as error:
+            _fail(batch, error)
+        else:
+            _share(batch, outputs)
+
+    def _run(self, batch: list[_Waiting], rows: int) -> list[Array]:
+        started = time.perf_counter()
+        outputs = self._engine.run(_joined(batch), self._names)
+        ended = time.perf_counter()
+        for waiting in batch:
+            waiting.stages.queue += started - waiting.since
+            waiting.stages.compute = ended - started
+            waiting.stages.batch_rows = rows
+        return outputs
+
+
+def _joined(batch: list[_Waiting]) -> Mapping[str, Array]:
+    if len(batch) == 1:
+        return batch[0].inputs
+    return {name: np.concatenate([waiting.inputs[name] for waiting in batch]) for name in batch[0].inputs}
+
+
+def _share(batch: list[_Waiting], outputs: list[Array]) -> None:
+    """Give each request the outputs of its own rows."""
+    start = 0
+    for waiting in batch:
+        end = start + waiting.rows
+        if not waiting.done.done():
+            waiting.done.set_result([output[start:end] for output in outputs])
+        start = end
+
+
+def _fail(batch: list[_Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_exception(error)

@@ -1,0 +1,76 @@
+"""Measures an engine when it is loaded: what a row costs, and whether rows of several requests should run together."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+MANY_ROWS = 16
+REPEATS = 5
+MEASURE_SECONDS = 0.2
+"""Time after which a slow engine has been measured enough."""
+JOINING_SECONDS = 30e-6
+"""What it costs a request to run with others: waiting for its turn, joining and sharing out."""
+
+
+class Runs(Protocol):
+    """An engine."""
+
+    def run(self, inputs: Mapping[str, Array], names: Sequence[str] | None = None) -> list[Array]:
+        """The named outputs, one array ``(rows, …)`` each."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """How long an engine takes."""
+
+    first_seconds: float
+    """For one row."""
+    next_seconds: float
+    """For each further row of the same call."""
+    has_equal_rows: bool
+    """Whether a row's outputs are the same beside others as alone; some layers look along the rows."""
+
+    def seconds(self, rows: int) -> float:
+        """For so many rows at once."""
+        return self.first_seconds + (rows - 1) * self.next_seconds
+
+    @property
+    def gains_from_batches(self) -> bool:
+        """Whether rows of several requests should run together."""
+        return self.has_equal_rows and self.first_seconds - self.seconds(MANY_ROWS) / MANY_ROWS > JOINING_SECONDS
+
+
+Measure = Callable[[Runs, Mapping[str, Array], Sequence[str]], Cost]
+
+
+def measure(engine: Runs, inputs: Mapping[str, Array], names: Sequence[str]) -> Cost:
+    """Run an engine on real rows, which also warms it: alone and ``MANY_ROWS`` at once, made of ``inputs`` over and over."""
+    one = {name: tensor[:1] for name, tensor in inputs.items()}
+    many = {name: np.resize(tensor, (MANY_ROWS, *tensor.shape[1:])) for name, tensor in inputs.items()}
+    alone, first = _time(engine, one, names)
+    together, all_rows = _time(engine, many, names)
+    has_equal_rows = all(
+        len(several) == MANY_ROWS and np.allclose(single[0], several[0], rtol=1e-3, atol=1e-4, equal_nan=True)
+        for single, several in zip(alone, together, strict=True)
+    )
+    return Cost(first, max((all_rows - first) / (MANY_ROWS - 1), 0.0), has_equal_rows)
+
+
+def _time(engine: Runs, inputs: Mapping[str, Array], names: Sequence[str]) -> tuple[list[Array], float]:
+    """The outputs, and the shortest time that they took: everything else on the machine only adds to it."""
+    outputs = engine.run(inputs, names)  # the first run of an engine is slow
+    began = time.perf_counter()
+    shortest = float("inf")
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        engine.run(inputs, names)
+        ended = time.perf_counter()
+        shortest = min(shortest, ended - started)
+        if ended - began > MEASURE_SECONDS:
+            break
+    return outputs, shortest

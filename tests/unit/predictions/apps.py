@@ -1,0 +1,38 @@
+"""Applications over fake versions, with engines that seem to cost what a test wants."""
+
+import httpx
+from prometheus_client import CollectorRegistry
+
+from service.predictions.app import PredictionApp
+from service.predictions.metrics import PredictionMetrics
+from service.serving.measuring import Cost
+from service.settings import Settings
+from tests.fakes.versions import WORKSPACE, FakeVersions
+
+BASE_URL = "http://fitserve.test"
+COSTS = {
+    "at once": Cost(first_seconds=1e-5, next_seconds=1e-7, has_equal_rows=True),
+    "in threads": Cost(first_seconds=1.0, next_seconds=1.0, has_equal_rows=True),
+    "in batches": Cost(first_seconds=1e-4, next_seconds=1e-7, has_equal_rows=True),
+    "in batches in threads": Cost(first_seconds=1.0, next_seconds=1e-7, has_equal_rows=True),
+}
+
+
+def app_of(
+    versions: FakeVersions, settings: Settings | None = None, way: str = "at once", registry: CollectorRegistry | None = None
+) -> PredictionApp:
+    """An application whose engines run in one of the ways of ``COSTS``."""
+    return PredictionApp(
+        settings or Settings(),
+        versions,
+        versions.artifacts,
+        workspace_of=lambda scope: WORKSPACE,
+        metrics=PredictionMetrics(registry or CollectorRegistry()),
+        check_ready=lambda: None,
+        measure_engine=lambda engine, inputs, names: COSTS[way],
+    )
+
+
+def client_of(app: PredictionApp) -> httpx.AsyncClient:
+    """A client that asks the application directly."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL)
