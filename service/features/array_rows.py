@@ -9,13 +9,17 @@ from service.errors import InvalidInput, Problem
 from service.features.arrays import encode_array
 from service.features.cells import MAX_PROBLEMS, TENSOR_RULES, Rules, shown
 from service.features.plan import ArrayInput
-from service.features.raw import Array, escape
+from service.features.raw import Array, all_finite, escape
 from service.features.tensors import require_one_length
 
 
-def encode_array_rows(inputs: list[ArrayInput], rows: list[Any], pointer: str, rules: Rules) -> list[Array]:
+def encode_array_rows(inputs: list[ArrayInput], rows: list[Any] | Array, pointer: str, rules: Rules) -> list[Array]:
     """The tensor of each input. Raises InvalidInput."""
     names = [entry.name for entry in inputs]
+    if not isinstance(rows, list):
+        if len(inputs) == 1 and rows.shape[1:] == tuple(inputs[0].shape):
+            return [_encode_finite(inputs[0], rows, pointer, "", rules)]
+        return encode_array_rows(inputs, rows.tolist(), pointer, rules)
     if len(inputs) == 1:
         name = names[0]
         if all(type(row) is dict and row.keys() == {name} for row in rows):
@@ -77,7 +81,7 @@ def _encode(plan: ArrayInput, rows: list[Any], pointer: str, end: str, rules: Ru
 
 def _encode_finite(plan: ArrayInput, values: Array, pointer: str, end: str, rules: Rules) -> Array:
     encoded = encode_array(plan, values)
-    if not np.isfinite(encoded).all():
+    if not all_finite(encoded):
         is_bad = ~np.isfinite(encoded)
         if rules.takes_non_finite:
             is_bad &= np.isfinite(values).reshape(is_bad.shape)

@@ -1,5 +1,6 @@
 """What a raw column is: a numpy array of numbers (NaN is missing), booleans, dates (NaT) or objects (None)."""
 
+import math
 import operator
 from itertools import repeat
 from types import NoneType
@@ -10,6 +11,9 @@ import numpy as np
 from service.features.plan import Label
 
 Array = np.ndarray[Any, Any]
+FEW_NUMBERS = 4096
+"""Of so few the sum of squares is the quickest thing that numpy can tell; of many its BLAS would use several threads."""
+LARGE = 1e38
 Kind = Literal["number", "boolean", "text", "date", "empty", "other"]
 
 
@@ -52,6 +56,19 @@ def labels_of(values: Array) -> list[Label]:
     if distinct and all(isinstance(value, float) and value.is_integer() for value in distinct):
         return [int(value) for value in distinct]
     return distinct
+
+
+def all_finite(values: Array) -> bool:
+    """Whether no number is NaN or infinite."""
+    is_small = values.size <= FEW_NUMBERS and math.isfinite(np.vdot(values, values))
+    return is_small or bool(np.isfinite(values).all())
+
+
+def fit_float32(values: Array) -> bool:
+    """Whether all numbers are finite and far from what float32 cannot hold."""
+    if values.size <= FEW_NUMBERS:
+        return bool(np.vdot(values, values) < LARGE * LARGE)
+    return bool(values.min() > -LARGE and values.max() < LARGE)
 
 
 def as_objects(values: list[Any]) -> Array:

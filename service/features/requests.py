@@ -10,8 +10,8 @@ from service.errors import InvalidInput, Problem
 from service.features.array_rows import encode_array_rows, encode_array_tensors
 from service.features.cells import MAX_PROBLEMS, MAX_WARNINGS, OWN_RULES, Rules, shown
 from service.features.encoding import columns_of, encode_columns, measures_of, scale, starts_of, used_columns
-from service.features.plan import FeaturePlan, NumberColumn, TableInput, UsedColumn
-from service.features.raw import Array, escape
+from service.features.plan import ArrayInput, FeaturePlan, NumberColumn, TableInput, UsedColumn
+from service.features.raw import Array, all_finite, escape, fit_float32
 from service.features.rows import RowReader
 from service.features.tensors import ColumnReader
 
@@ -38,25 +38,33 @@ class RequestEncoder:
         self._centre, self._reach = (low + high) / 2, FAR * (high - low)
         places = {column.column: place for place, column in enumerate(self._used)}
         self._shares = [[places[column.column] for column in used_columns(table)] for table in plan.table_inputs]
+        arrays = plan.array_inputs
+        self._plain_width = arrays[0].shape[0] if len(arrays) == 1 and _is_plain_vector(arrays[0]) else None
 
-    def encode_rows(self, rows: list[Any], pointer: str = "/rows", rules: Rules = OWN_RULES) -> Encoded:
-        """The tensors for rows.
+    def encode_rows(self, rows: list[Any] | Array, pointer: str = "/rows", rules: Rules = OWN_RULES) -> Encoded:
+        """The tensors for rows: a list of them, or an array ``(rows, …)`` of numbers.
 
         A row of a table is an object by column name, or a list in the order of the plan's used columns; null is missing.
         A boolean counts as 0 or 1 only in a column that held booleans in training. A row of arrays is an object by the names
         of the inputs; of a single one its nested lists of numbers may stand alone. Raises InvalidInput with at most 20
         problems; ``pointer`` says where the rows stand in the client's document.
         """
-        if not rows:
+        if not len(rows):
             problem = Problem(pointer, "There are no rows.", "an empty list", "at least one row")
             raise InvalidInput("There are no rows to predict.", [problem])
+        if self._plain_width is not None:
+            numbers = _plain_numbers(rows, self._plain_width)
+            if numbers is not None:
+                return [numbers.astype(np.float32)], []
+        elif self._is_all_numbers:
+            numbers = _plain_numbers(rows, len(self._used))
+            if numbers is not None:
+                return self._encode_numbers(numbers, self._place_in(rows, pointer))
         if not self.plan.is_of_table:
             return encode_array_rows(self.plan.array_inputs, rows, pointer, rules), []
-        raw = _plain_numbers(rows, len(self._used)) if self._is_all_numbers else None
-        if raw is not None:
-            return self._encode_numbers(raw, self._place_in(rows, pointer))
-        columns, warnings = RowReader(self.plan, self._used, pointer, rules).read(rows)
-        return self._encode_columns(columns, warnings, self._place_in(rows, pointer))
+        as_list = rows if isinstance(rows, list) else rows.tolist()
+        columns, warnings = RowReader(self.plan, self._used, pointer, rules).read(as_list)
+        return self._encode_columns(columns, warnings, self._place_in(as_list, pointer))
 
     def encode_tensors(self, tensors: Mapping[str, Array], pointers: Mapping[str, str]) -> Encoded:
         """The tensors for tensors by name, of equally many rows.
@@ -102,7 +110,7 @@ class RequestEncoder:
     def _refuse_infinite(self, tensors: list[Array], value_of: Callable[[int, str], Any], place: Place) -> None:
         """Raise InvalidInput for numbers that float32 cannot hold once they are scaled."""
         for table, encoded in zip(self.plan.table_inputs, tensors, strict=True):
-            if not np.isfinite(encoded).all():
+            if not all_finite(encoded):
                 problems = [
                     Problem(place(row, name), "This number is too large.", shown(float(value_of(row, name))), NEAR)
                     for row, name in _infinite_places(table, encoded)
@@ -112,7 +120,7 @@ class RequestEncoder:
     def _index(self, name: str) -> int:
         return next(place for place, column in enumerate(self._used) if column.column == name)
 
-    def _place_in(self, rows: list[Any], pointer: str) -> Place:
+    def _place_in(self, rows: list[Any] | Array, pointer: str) -> Place:
         def place(row: int, name: str) -> str:
             key = escape(name) if isinstance(rows[row], dict) else self._index(name)
             return f"{pointer}/{row}/{key}"
@@ -130,14 +138,24 @@ def _infinite_places(table: TableInput, encoded: Array) -> list[tuple[int, str]]
     return [(row, names[place]) for row, place in np.argwhere(~np.isfinite(encoded))[:MAX_PROBLEMS].tolist()]
 
 
-def _plain_numbers(rows: list[Any], width: int) -> Array | None:
-    """Lists of plain numbers as a matrix; None where the rows are anything else."""
-    if not all(type(row) is list and len(row) == width for row in rows):
+def _is_plain_vector(entry: ArrayInput) -> bool:
+    """Whether numbers become float32 just as they are."""
+    return len(entry.shape) == 1 and not entry.divisor and entry.dtype == "float32"
+
+
+def _plain_numbers(rows: list[Any] | Array, width: int) -> Array | None:
+    """Rows of numbers that are far from overflowing as a matrix of float64; None where they are anything else."""
+    if isinstance(rows, list):
+        if not all(type(row) is list and len(row) == width for row in rows):
+            return None
+        if not NUMBERS.issuperset(map(type, chain.from_iterable(rows))):
+            return None
+        try:
+            numbers = np.array(rows, dtype=np.float64)
+        except OverflowError:
+            return None
+    elif rows.ndim == 2 and rows.shape[1] == width:
+        numbers = rows.astype(np.float64, copy=False)
+    else:
         return None
-    if not NUMBERS.issuperset(map(type, chain.from_iterable(rows))):
-        return None
-    try:
-        raw = np.array(rows, dtype=np.float64)
-    except OverflowError:
-        return None
-    return raw if np.isfinite(raw).all() else None
+    return numbers if fit_float32(numbers) else None

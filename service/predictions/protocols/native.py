@@ -17,7 +17,7 @@ from service.predictions.service import Outcome, PredictionService, Question
 from service.predictions.versions import Selector
 from service.settings import Settings
 from service.web import problems
-from service.web.json_body import parse_strict
+from service.web.json_body import parse_rows
 
 FIELDS = ("rows", "version", "alias")
 MAX_VERSION = 2**31 - 1
@@ -28,7 +28,7 @@ _PATH = re.compile(r"/api/models/([^/]*):predict")
 class NativeRequest:
     """A request that was read: ``rows`` are raw and not yet checked one by one."""
 
-    rows: list[Any]
+    rows: list[Any] | np.ndarray[Any, Any]
     selector: Selector
 
 
@@ -87,7 +87,7 @@ def _require_plain_json(call: Call) -> None:
 
 def read_request(body: bytes, max_rows: int) -> NativeRequest:
     """The request in a body. Raises MalformedInput, or InvalidInput with every mistake outside the rows themselves."""
-    document = parse_strict(body)
+    document = parse_rows(body)
     if not isinstance(document, dict):
         problem = Problem("", "The body is no object.", problems.show(document), 'an object such as {"rows": [...]}')
         raise InvalidInput("The request cannot be used.", [problem])
@@ -110,9 +110,9 @@ def _rows_problems(document: dict[str, Any], max_rows: int) -> list[Problem]:
         return [Problem("/rows", "This field is required.", expected="a list of rows")]
     rows = document["rows"]
     expected = f"a list of 1 to {max_rows} rows"
-    if not isinstance(rows, list):
+    if not isinstance(rows, list | np.ndarray):
         return [Problem("/rows", "This is no list.", problems.show(rows), expected, "Put one row into a list, too.")]
-    if not rows:
+    if not len(rows):
         return [Problem("/rows", "There are no rows.", "an empty list", expected)]
     if len(rows) > max_rows:
         return [Problem("/rows", "There are too many rows.", f"{len(rows)} rows", expected, "Send several requests.")]

@@ -16,6 +16,7 @@ NUMPY_NAMES = {
     "FP16": "float16", "FP32": "float32", "FP64": "float64",
 }  # fmt: skip
 BYTES = "BYTES"
+FLOATS = ("FP16", "FP32", "FP64")
 DATATYPES = (*NUMPY_NAMES, BYTES)
 _DATATYPE_OF = {numpy_name: datatype for datatype, numpy_name in NUMPY_NAMES.items()} | {"str": BYTES}
 _LENGTH = struct.Struct("<I")
@@ -27,8 +28,12 @@ def datatype_of(dtype: str) -> str:
     return _DATATYPE_OF[dtype]
 
 
-def from_json(data: list[Any], datatype: str, shape: list[int], pointer: str) -> Array:
+def from_json(data: list[Any] | Array, datatype: str, shape: list[int], pointer: str) -> Array:
     """The tensor of nested or flat data in row-major order; null is NaN, or None among texts. Raises InvalidInput."""
+    if isinstance(data, np.ndarray):
+        if datatype in FLOATS:
+            return shaped(_floats(data.reshape(-1), np.dtype(NUMPY_NAMES[datatype]), pointer), shape, pointer)
+        return from_json(data.tolist(), datatype, shape, pointer)
     if datatype == BYTES:
         return shaped(_texts(_flatten(data), pointer), shape, pointer)
     return shaped(_numbers(data, np.dtype(NUMPY_NAMES[datatype]), pointer), shape, pointer)
@@ -70,7 +75,7 @@ def _numbers(data: list[Any], dtype: "np.dtype[Any]", pointer: str) -> Array:
     return _floats(flat, dtype, pointer) if dtype.kind == "f" else np.array(flat, dtype=dtype)
 
 
-def _floats(flat: list[Any], dtype: "np.dtype[Any]", pointer: str) -> Array:
+def _floats(flat: list[Any] | Array, dtype: "np.dtype[Any]", pointer: str) -> Array:
     try:
         exact = np.array(flat, dtype=np.float64)
     except OverflowError:

@@ -12,6 +12,7 @@ from service.predictions.http import Array
 from service.predictions.protocols.open_inference import datatypes
 from service.predictions.protocols.open_inference.datatypes import DATATYPES
 from service.spec.base import suggest
+from service.web.numeric_json import UsualWay, loads_arrays
 from service.web.problems import show
 
 FIELDS = ("id", "inputs", "outputs", "parameters", "model_name", "model_version")
@@ -63,12 +64,19 @@ def read_request(body: bytes, json_bytes: int | None) -> InferRequest:
 
 def _parse(text: bytes) -> Json:
     try:
-        document = orjson.loads(text)
+        document = _loads(text)
     except orjson.JSONDecodeError as error:
         raise MalformedInput(f"The body is no valid JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from error
     if not isinstance(document, dict):
         raise MalformedInput('The body is no JSON object. Expected {"inputs": [...]}.')
     return document
+
+
+def _loads(text: bytes) -> Any:
+    try:
+        return loads_arrays(text, lambda path: len(path) == 3 and path[::2] == ("inputs", "data"))
+    except UsualWay:
+        return orjson.loads(text)
 
 
 def _read_inputs(document: Json, binary: memoryview) -> tuple[dict[str, Array], dict[str, str]]:
@@ -94,7 +102,7 @@ def _read_tensor(entry: Json, pointer: str, binary: memoryview) -> tuple[Array, 
     parameters = _parameters(entry, pointer)
     size = parameters.get("binary_data_size")
     if size is None:
-        if not isinstance(entry.get("data"), list):
+        if not isinstance(entry.get("data"), list | np.ndarray):
             raise _invalid(f"{pointer}/data", "There are no data.", entry.get("data"), "a list, or 'binary_data_size'")
         return datatypes.from_json(entry["data"], datatype, shape, f"{pointer}/data"), binary
     where = f"{pointer}/parameters/binary_data_size"

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import orjson
 
 from service.errors import InvalidInput, MalformedInput, Problem
@@ -13,6 +14,7 @@ from service.features.cells import TENSOR_RULES
 from service.features.raw import Array, as_objects, escape
 from service.features.requests import Encoded, RequestEncoder
 from service.predictions.http import expand
+from service.web.numeric_json import Path, UsualWay, loads_arrays
 
 SIGNATURES = ("", "serving_default")
 
@@ -26,11 +28,8 @@ class ServingRequest:
     form: Form
     data: Any
 
-    @property
-    def rows(self) -> int:
-        """How many rows it has, as far as can be told without the model."""
-        columns = list(self.data.values()) if isinstance(self.data, dict) else [self.data]
-        return max((len(column) for column in columns if isinstance(column, list)), default=0)
+    rows: int
+    """How many it has, as far as can be told without the model."""
 
 
 def read_request(body: bytes, encoding: str, max_bytes: int, max_rows: int) -> ServingRequest:
@@ -48,15 +47,27 @@ def read_request(body: bytes, encoding: str, max_bytes: int, max_rows: int) -> S
         raise _invalid("", "The body needs either 'instances' (rows) or 'inputs' (columns), not both.")
     form: Form = "instances" if "instances" in document else "inputs"
     data = _decoded(document[form], f"/{form}") if b'"b64"' in text else document[form]
-    request = ServingRequest(form, data)
-    if request.rows > max_rows:
-        raise _invalid(f"/{form}", f"There are {request.rows} rows. At most {max_rows} may be sent at once.")
-    return request
+    rows = _count(data)
+    if rows > max_rows:
+        raise _invalid(f"/{form}", f"There are {rows} rows. At most {max_rows} may be sent at once.")
+    return ServingRequest(form, data, rows)
+
+
+def _count(data: Any) -> int:
+    columns = data.values() if isinstance(data, dict) else (data,)
+    return max((len(column) for column in columns if isinstance(column, list | np.ndarray)), default=0)
 
 
 def parse_lenient(body: bytes) -> Any:
-    """JSON as TensorFlow Serving reads it: bare NaN and infinities are numbers. Raises MalformedInput."""
+    """JSON as TensorFlow Serving reads it: bare NaN and infinities are numbers. Raises MalformedInput.
+
+    Rows and columns that hold nothing but numbers may come as arrays.
+    """
     reason: ValueError
+    try:
+        return loads_arrays(body, _holds_numbers)
+    except UsualWay:
+        pass
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as strict_error:
@@ -68,6 +79,10 @@ def parse_lenient(body: bytes) -> Any:
     except (ValueError, RecursionError):  # no UTF-8, a number of thousands of digits, or brackets without end
         pass
     raise MalformedInput(f"JSON Parse error: {reason}")
+
+
+def _holds_numbers(path: Path) -> bool:
+    return path == ("instances",) or (path[:1] == ("inputs",) and len(path) <= 2)
 
 
 def _decoded(value: Any, pointer: str) -> Any:
@@ -92,17 +107,22 @@ def encode(request: ServingRequest, encoder: RequestEncoder) -> Encoded:
         return encoder.encode_tensors(columns, {name: f"{pointer}/{escape(name)}" for name in columns})
     rows = request.data
     if request.form == "inputs":
+        if isinstance(rows, dict) and all(isinstance(tensor, np.ndarray) for tensor in rows.values()):
+            return encoder.encode_tensors(rows, {name: f"{pointer}/{escape(name)}" for name in rows})
         rows = _rows(rows, [entry.name for entry in plan.array_inputs])
-    if not isinstance(rows, list) or not rows:
+    if not isinstance(rows, list | np.ndarray) or not len(rows):
         raise _invalid(pointer, "Expected a list that is not empty.")
     return encoder.encode_rows(rows, pointer, TENSOR_RULES)
 
 
 def _columns(inputs: Any) -> dict[str, Array]:
     """Columns of a table, of the shape (rows,) or (rows, 1)."""
-    if not isinstance(inputs, dict) or not all(isinstance(values, list) for values in inputs.values()):
+    if not isinstance(inputs, dict) or not all(isinstance(values, list | np.ndarray) for values in inputs.values()):
         raise _invalid("/inputs", "Expected an object with a list of values for every column.")
-    return {name: as_objects([_unwrapped(value) for value in values]) for name, values in inputs.items()}
+    return {
+        name: as_objects([_unwrapped(value) for value in values]) if isinstance(values, list) else values
+        for name, values in inputs.items()
+    }
 
 
 def _unwrapped(value: Any) -> Any:
