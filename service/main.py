@@ -71,10 +71,13 @@ class Application:
         self.predictions = predictions
         self._drain = drain
         self._end_streams = end_streams
-        self._answer = drain.around(self._dispatch)
+        self._answer_others = drain.around(api)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._answer(scope, receive, send)
+        if scope["type"] == "http" and self.predictions.handles(scope["path"]):
+            await self.predictions(scope, receive, send)
+        else:
+            await self._answer_others(scope, receive, send)
 
     def begin_drain(self) -> None:
         """Let clients go elsewhere; every request is still answered."""
@@ -84,12 +87,6 @@ class Application:
     def end_streams(self) -> None:
         """End event streams and waiting requests: uvicorn waits for open answers before it ends the lifespan."""
         self._end_streams()
-
-    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self.predictions.handles(scope["method"], scope["path"]):
-            await self.predictions(scope, receive, send)
-        else:
-            await self.api(scope, receive, send)
 
 
 def create_app(settings: Settings | None = None, metrics: PredictionMetrics | None = None) -> Application:
@@ -117,6 +114,7 @@ def create_app(settings: Settings | None = None, metrics: PredictionMetrics | No
         artifacts,
         workspace_of,
         metrics or PredictionMetrics(),
+        drain,
         lambda: health.check_all(readiness_checks),
     )
 
@@ -143,6 +141,7 @@ def create_app(settings: Settings | None = None, metrics: PredictionMetrics | No
     api.state.checker = checker
     api.state.hub = hub
     api.state.readiness_checks = readiness_checks
+    api.state.before_scrape = predictions.metrics.flush
     _limit(api, settings)
     return Application(api, predictions, drain, hub.close)
 

@@ -36,6 +36,8 @@ def _serve(settings: Settings, listener: socket.socket) -> int:
         application,
         loop="uvloop",
         http="httptools",
+        interface="asgi3",
+        proxy_headers=False,  # nothing here needs the client's address, and anybody can send such headers
         lifespan="on",
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,
         server_header=False,

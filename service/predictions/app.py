@@ -5,6 +5,7 @@ It answers every path that one of its wire protocols owns; ``main`` dispatches t
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from starlette.types import Receive, Scope, Send
 
@@ -12,7 +13,7 @@ from service.errors import FitserveError
 from service.infra.logging import get_logger
 from service.predictions.engines import Engines
 from service.predictions.errors import ClientGone
-from service.predictions.http import Answer, Call, compressed, send_answer
+from service.predictions.http import REMEMBERED_PATHS, Answer, Call, send_answer
 from service.predictions.lookup import Lookup
 from service.predictions.metrics import PredictionMetrics
 from service.predictions.protocols import WireProtocol
@@ -24,7 +25,7 @@ from service.predictions.versions import ArtifactReader, VersionSource
 from service.serving.measuring import Measure, measure
 from service.serving.workbench import Workbench
 from service.settings import Settings
-from service.web.context import request_id_of
+from service.web.drain import Drain
 
 log = get_logger(__name__)
 
@@ -41,6 +42,7 @@ class PredictionApp:
         artifacts: ArtifactReader,
         workspace_of: Callable[[Scope], str],
         metrics: PredictionMetrics,
+        drain: Drain,
         check_ready: Callable[[], None],
         measure_engine: Measure = measure,
     ) -> None:
@@ -53,8 +55,11 @@ class PredictionApp:
             TensorFlowServing(settings, service),
             OpenInference(settings, service, check_ready),
         ]
+        self._protocol_of = lru_cache(REMEMBERED_PATHS)(self._find_protocol)
         self._workspace_of = workspace_of
-        self._metrics = metrics
+        self._drain = drain
+        self.metrics = metrics
+        metrics.watch_loaded_bytes(lambda: self._engines.loaded_bytes)
 
     @property
     def routes(self) -> list[tuple[str, str]]:
@@ -66,21 +71,25 @@ class PredictionApp:
         self._workbench.close()
         self._engines.close()
 
-    def handles(self, method: str, path: str) -> bool:
+    def handles(self, path: str) -> bool:
         """Whether this application answers the path, with an error where it does not take the method."""
-        return any(protocol.owns(path) for protocol in self._protocols)
+        return self._protocol_of(path) is not None
+
+    def _find_protocol(self, path: str) -> WireProtocol | None:
+        return next((protocol for protocol in self._protocols if protocol.owns(path)), None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request of a path that ``handles`` said yes to."""
         started = time.perf_counter()
-        protocol = next(protocol for protocol in self._protocols if protocol.owns(scope["path"]))
-        call = Call(scope, receive, request_id_of(scope))
+        protocol = self._protocol_of(scope["path"])
+        assert protocol is not None, "the path is handled here"
+        call = Call(scope, receive)
         try:
-            answer = compressed(await self._answer(protocol, call, scope), call.header(b"accept-encoding"))
+            answer = await self._answer(protocol, call, scope)
         except ClientGone:
             return
-        await send_answer(send, answer, call.request_id, call.servable)
-        self._metrics.observe(call.servable, protocol.name, answer.status, time.perf_counter() - started)
+        await send_answer(send, call, answer, self._drain.has_begun)
+        self.metrics.observe(call.servable, protocol.name, answer.status, time.perf_counter() - started, call.stages)
 
     async def _answer(self, protocol: WireProtocol, call: Call, scope: Scope) -> Answer:
         try:

@@ -36,15 +36,24 @@ class Servable:
 
     version: ServableVersion
     encoder: RequestEncoder
+    """How rows become tensors."""
+    plan: FeaturePlan
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    labels: tuple[str, str]
+    """Model and version, as metrics name them."""
 
-    @property
-    def plan(self) -> FeaturePlan:
-        """How rows become tensors, and outputs answers."""
-        return self.encoder.plan
+    @classmethod
+    def of(cls, version: ServableVersion) -> "Servable":
+        """Read a version's plan. Raises msgspec.ValidationError where it cannot be read."""
+        plan = read_plan(version.plan)
+        names = tuple(entry.name for entry in plan.inputs)
+        labels = (version.model, str(version.number))
+        return cls(version, RequestEncoder(plan), plan, names, tuple(plan.output_names), labels)
 
     def named(self, tensors: Sequence[Array]) -> dict[str, Array]:
         """Encoded tensors by the names of the inputs."""
-        return {entry.name: tensor for entry, tensor in zip(self.plan.inputs, tensors, strict=True)}
+        return dict(zip(self.input_names, tensors, strict=True))
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ class Engines:
 
     async def prepare(self, version: ServableVersion) -> Servable:
         """Load and warm what the version needs. Raises Unavailable when its files cannot be read or loaded."""
-        servable = Servable(version, RequestEncoder(read_plan(version.plan)))
+        servable = Servable.of(version)
         if self.can_run(version.engine):
             await self.engine_of(servable)
         return servable
@@ -127,7 +136,7 @@ class Engines:
         try:
             engine = OnnxEngine(self._artifacts.read(version.onnx_sha256 or ""), self._settings.engine_threads)
             tensors, _ = servable.encoder.encode_rows(version.example["rows"])
-            names = servable.plan.output_names
+            names = servable.output_names
             cost = self._measure(engine, servable.named(tensors), names)
         except Exception as error:  # whatever a broken file makes the runtime raise, this version cannot answer
             log.error("engine.load_failed", model=version.model, version=version.number, exc_info=error)

@@ -22,10 +22,15 @@ from service.predictions.engines import Servable
 from service.predictions.errors import ClientGone, MethodNotAllowed, NotOffered
 from service.serving.stages import Stages
 from service.spec.base import ResourceName
+from service.web.context import request_id_of
 from service.web.problems import status_of
 
 Array = np.ndarray[Any, Any]
 
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+NO_STORING = (b"cache-control", b"no-store")
+REMEMBERED_PATHS = 4096
+"""Addresses whose meaning is remembered, since reading one takes as long as a small model."""
 MAX_SHOWN_PROBLEMS = 5
 MIN_COMPRESSED_BYTES = 1024
 COMPRESSION_LEVEL = 1
@@ -38,10 +43,12 @@ _RAW_DEFLATE = -zlib.MAX_WBITS
 class Call:
     """One request on its way through this application."""
 
-    def __init__(self, scope: Scope, receive: Receive, request_id: str) -> None:
+    __slots__ = ("_headers", "_receive", "method", "path", "request_id", "servable", "stages", "workspace_id")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.request_id = request_id
+        self.request_id = request_id_of(scope)
         self.workspace_id = ""
         """Whose models are meant, as soon as it is known."""
         self.servable: Servable | None = None
@@ -52,7 +59,8 @@ class Call:
 
     def header(self, name: bytes) -> str:
         """A header by its lower-case name; empty where it is missing."""
-        return self._headers.get(name, b"").decode("latin-1")
+        value = self._headers.get(name)
+        return value.decode("latin-1") if value else ""
 
     async def read_body(self, max_bytes: int) -> bytes:
         """The whole body. Raises PayloadTooLarge as soon as it is known to be too long, or ClientGone."""
@@ -65,13 +73,13 @@ class Call:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
-            chunk = message.get("body", b"")
+            chunk: bytes = message.get("body", b"")
             received += len(chunk)
             if received > max_bytes:
                 raise _too_large(max_bytes)
-            chunks.append(chunk)
             if not message.get("more_body", False):
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                return b"".join([*chunks, chunk]) if chunks else chunk
+            chunks.append(chunk)
 
 
 @dataclass
@@ -97,18 +105,22 @@ def compressed(answer: Answer, accepted: str) -> Answer:
     return replace(answer, body=body, headers=[*answer.headers, *coding])
 
 
-async def send_answer(send: Send, answer: Answer, request_id: str, servable: Servable | None) -> None:
-    """Send an answer with the headers that all of them have."""
+async def send_answer(send: Send, call: Call, answer: Answer, is_leaving: bool) -> None:
+    """Send an answer with the headers that all of them have; a process that leaves asks to close the connection."""
+    answer = compressed(answer, call.header(b"accept-encoding"))
     headers = [
         (b"content-type", answer.media_type.encode()),
-        (b"content-length", str(len(answer.body)).encode()),
-        (b"x-request-id", request_id.encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"cache-control", b"no-store"),
+        (b"content-length", b"%d" % len(answer.body)),
+        (b"x-request-id", call.request_id.encode()),
+        NO_SNIFFING,
         *answer.headers,
     ]
-    if servable is not None:
-        headers.append((b"fitserve-model-version", str(servable.version.number).encode()))
+    if call.servable is not None:
+        headers.append((b"fitserve-model-version", b"%d" % call.servable.version.number))
+    if call.method != "POST":
+        headers.append(NO_STORING)  # what answers a POST is not stored anyway
+    if is_leaving:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 

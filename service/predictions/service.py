@@ -106,7 +106,7 @@ def _answer(
 
 def _computed(stages: Stages, engine: LoadedEngine, servable: Servable, inputs: dict[str, Any]) -> list[Any]:
     started = time.perf_counter()
-    outputs = engine.run(inputs, servable.plan.output_names)
+    outputs = engine.run(inputs, servable.output_names)
     stages.compute = time.perf_counter() - started
     return outputs
 

@@ -36,7 +36,7 @@ class OnnxEngine:
 
         Raises onnxruntime's errors on wrong shapes.
         """
-        outputs: list[Array] = self._session.run(names, dict(inputs))
+        outputs: list[Array] = self._session.run(names, inputs)
         return outputs
 
 

@@ -12,18 +12,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import PayloadTooLarge
 
-SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+SAFE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 REQUESTS = Counter("fitserve_http_requests", "Answered requests of the control plane.", ["method", "route", "status"])
 DURATION = Histogram("fitserve_http_request_seconds", "Time to answer a request of the control plane.", ["method", "route"])
 
 
 def request_id_of(scope: Scope) -> str:
     """The id of a request: the client's ``X-Request-ID`` where it is plain, otherwise a new one."""
-    state = scope.setdefault("state", {})
-    if "request_id" not in state:
-        given = Headers(scope=scope).get("x-request-id", "")
-        state["request_id"] = given if SAFE_REQUEST_ID.fullmatch(given) else uuid_utils.uuid7().hex
-    return str(state["request_id"])
+    state: dict[str, Any] = scope.setdefault("state", {})
+    known: str | None = state.get("request_id")
+    if known is None:
+        known = state["request_id"] = _given_id(scope) or uuid_utils.uuid7().hex
+    return known
+
+
+def _given_id(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and SAFE_REQUEST_ID.fullmatch(value):
+            return str(value.decode())
+    return None
 
 
 class RequestContext:

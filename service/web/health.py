@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -59,9 +60,10 @@ def read_readiness(request: Request, response: Response) -> Readiness:
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-def read_prometheus_metrics() -> Response:
+async def read_prometheus_metrics(request: Request) -> Response:
     """Show counters and durations in Prometheus's text format."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    request.app.state.before_scrape()
+    return Response(await to_thread.run_sync(generate_latest), media_type=CONTENT_TYPE_LATEST)
 
 
 def check_all(checks: Mapping[str, Check]) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from service.errors import FitserveError, InvalidInput, Problem, UnsupportedMedi
 from service.features.answers import to_answers
 from service.models.errors import ModelNotFound
 from service.predictions.errors import MethodNotAllowed
-from service.predictions.http import Answer, Call, headers_for, is_resource_name, status_for
+from service.predictions.http import REMEMBERED_PATHS, Answer, Call, headers_for, is_resource_name, status_for
 from service.predictions.service import Outcome, PredictionService, Question
 from service.predictions.versions import Selector
 from service.settings import Settings
@@ -49,7 +49,7 @@ class Native:
 
     async def answer(self, call: Call) -> Answer:
         """Read the request, find the version, predict."""
-        model = _model_of(call)
+        model = model_of(call.method, call.path)
         _require_plain_json(call)
         body = await call.read_body(self._max_body_bytes)
         request = await self._service.read(call.stages, partial(read_request, body, self._max_rows), len(body))
@@ -65,13 +65,15 @@ class Native:
         return Answer(body, status, problems.MEDIA_TYPE, headers_for(error))
 
 
-def _model_of(call: Call) -> str:
-    match = _PATH.fullmatch(call.path)
+@lru_cache(REMEMBERED_PATHS)
+def model_of(method: str, path: str) -> str:
+    """The model that a path names. Raises ModelNotFound or MethodNotAllowed."""
+    match = _PATH.fullmatch(path)
     name = match[1] if match else ""
     if not is_resource_name(name):
         raise ModelNotFound(name)
-    if call.method != "POST":
-        raise MethodNotAllowed(call.method, "POST")
+    if method != "POST":
+        raise MethodNotAllowed(method, "POST")
     return name
 
 

@@ -7,6 +7,7 @@ from service.predictions.app import PredictionApp
 from service.predictions.metrics import PredictionMetrics
 from service.serving.measuring import Cost
 from service.settings import Settings
+from service.web.drain import Drain
 from tests.fakes.versions import WORKSPACE, FakeVersions
 
 BASE_URL = "http://fitserve.test"
@@ -28,6 +29,7 @@ def app_of(
         versions.artifacts,
         workspace_of=lambda scope: WORKSPACE,
         metrics=PredictionMetrics(registry or CollectorRegistry()),
+        drain=Drain(),
         check_ready=lambda: None,
         measure_engine=lambda engine, inputs, names: COSTS[way],
     )

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import orjson
@@ -16,6 +16,7 @@ from service.features.signature import raw_inputs
 from service.models.errors import ModelNotFound, VersionNotFound
 from service.predictions.errors import MethodNotAllowed
 from service.predictions.http import (
+    REMEMBERED_PATHS,
     Answer,
     Call,
     expand,
@@ -150,6 +151,7 @@ def _read(body: bytes, encoding: str, max_bytes: int, json_bytes: int | None) ->
     return read_request(expand(body, encoding, max_bytes), json_bytes)
 
 
+@lru_cache(REMEMBERED_PATHS)
 def parse_path(method: str, path: str) -> Target:
     """What a request for a model is about. Raises NotFound or MethodNotAllowed."""
     match = _MODEL_PATH.fullmatch(path)

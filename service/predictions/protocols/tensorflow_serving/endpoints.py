@@ -3,14 +3,14 @@
 import json
 import re
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import orjson
 
 from service.errors import FitserveError, InvalidInput, MalformedInput, NotFound
 from service.models.errors import AliasNotFound, ModelNotFound
 from service.predictions.errors import MethodNotAllowed, NotOffered
-from service.predictions.http import Answer, Call, headers_for, is_resource_name, sentences_of, status_for
+from service.predictions.http import REMEMBERED_PATHS, Answer, Call, headers_for, is_resource_name, sentences_of, status_for
 from service.predictions.protocols.tensorflow_serving.reading import encode, read_request
 from service.predictions.protocols.tensorflow_serving.writing import metadata_of, write_answer
 from service.predictions.service import PredictionService, Question
@@ -85,6 +85,7 @@ class TensorFlowServing:
         return Answer(body, status, headers=headers_for(error))
 
 
+@lru_cache(REMEMBERED_PATHS)
 def parse_path(method: str, path: str) -> Target:
     """What a request is about. Raises NotFound, MalformedInput, MethodNotAllowed or NotOffered."""
     match = _PATH.fullmatch(path)
