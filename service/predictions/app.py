@@ -13,7 +13,7 @@ from service.errors import FitserveError
 from service.infra.logging import get_logger
 from service.predictions.engines import Engines
 from service.predictions.errors import ClientGone
-from service.predictions.http import REMEMBERED_PATHS, Answer, Call, send_answer
+from service.predictions.http import REMEMBERED_PATHS, Call, send_answer
 from service.predictions.lookup import Lookup
 from service.predictions.metrics import PredictionMetrics
 from service.predictions.protocols import WireProtocol
@@ -85,20 +85,14 @@ class PredictionApp:
         assert protocol is not None, "the path is handled here"
         call = Call(scope, receive)
         try:
-            answer = await self._answer(protocol, call, scope)
+            call.workspace_id = self._workspace_of(scope)
+            answer = await protocol.answer(call)
+        except FitserveError as error:
+            answer = protocol.refuse(call, error)
         except ClientGone:
             return
-        await send_answer(send, call, answer, self._drain.has_begun)
-        self.metrics.observe(call.servable, protocol.name, answer.status, time.perf_counter() - started, call.stages)
-
-    async def _answer(self, protocol: WireProtocol, call: Call, scope: Scope) -> Answer:
-        try:
-            call.workspace_id = self._workspace_of(scope)
-            return await protocol.answer(call)
-        except FitserveError as error:
-            return protocol.refuse(call, error)
-        except ClientGone:
-            raise
         except Exception as error:  # a mistake of ours: the client learns no more than that
             log.error("prediction.failed", path=call.path, request_id=call.request_id, exc_info=error)
-            return protocol.refuse(call, FitserveError(INTERNAL_ERROR))
+            answer = protocol.refuse(call, FitserveError(INTERNAL_ERROR))
+        await send_answer(send, call, answer, self._drain.has_begun)
+        self.metrics.observe(call.servable, protocol.name, answer.status, time.perf_counter() - started, call.stages)

@@ -4,7 +4,6 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,9 +15,9 @@ from service.predictions.single_flight import SingleFlight
 from service.predictions.versions import ArtifactReader, ServableVersion
 from service.serving.batching import Batcher
 from service.serving.cache import EngineCache
-from service.serving.engine import Array, OnnxEngine
-from service.serving.measuring import Cost, Measure, measure
-from service.serving.workbench import Workbench
+from service.serving.engine import OnnxEngine
+from service.serving.measuring import Measure, measure
+from service.serving.workbench import INLINE_SECONDS, Workbench
 from service.settings import Settings
 
 log = get_logger(__name__)
@@ -39,7 +38,7 @@ class Servable:
     """How rows become tensors."""
     plan: FeaturePlan
     input_names: tuple[str, ...]
-    output_names: tuple[str, ...]
+    output_names: list[str]
     labels: tuple[str, str]
     """Model and version, as metrics name them."""
 
@@ -49,11 +48,7 @@ class Servable:
         plan = read_plan(version.plan)
         names = tuple(entry.name for entry in plan.inputs)
         labels = (version.model, str(version.number))
-        return cls(version, RequestEncoder(plan), plan, names, tuple(plan.output_names), labels)
-
-    def named(self, tensors: Sequence[Array]) -> dict[str, Array]:
-        """Encoded tensors by the names of the inputs."""
-        return dict(zip(self.input_names, tensors, strict=True))
+        return cls(version, RequestEncoder(plan), plan, names, plan.output_names, labels)
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,8 @@ class LoadedEngine:
     """An engine that has been warmed and measured."""
 
     engine: OnnxEngine
-    cost: Cost
+    inline_rows: int
+    """Requests of at most so many rows are answered at once on the event loop; none, where requests run together."""
     batcher: Batcher | None
     """Runs requests together, where that gains."""
 
@@ -69,10 +65,6 @@ class LoadedEngine:
     def size_bytes(self) -> int:
         """Bytes that it keeps in memory."""
         return self.engine.size_bytes
-
-    def run(self, inputs: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
-        """The named outputs, one array ``(rows, …)`` each."""
-        return self.engine.run(inputs, names)
 
 
 class Engines:
@@ -105,6 +97,10 @@ class Engines:
             await self.engine_of(servable)
         return servable
 
+    def loaded(self, servable: Servable) -> LoadedEngine | None:
+        """The warm engine, where it is loaded."""
+        return self._cache.get(servable.version.onnx_sha256)
+
     async def engine_of(self, servable: Servable) -> LoadedEngine:
         """The warm engine. Raises Unavailable, for a version that needs Keras with the reason."""
         version = servable.version
@@ -114,8 +110,7 @@ class Engines:
                 f"It has no ONNX engine: {version.reason or 'no reason is known'}",
                 NO_ENGINE_RETRY_SECONDS,
             )
-        engine = self._cache.get(version.onnx_sha256)
-        return engine if engine is not None else await self._load_in_time(servable)
+        return self.loaded(servable) or await self._load_in_time(servable)
 
     async def _load_in_time(self, servable: Servable) -> LoadedEngine:
         version = servable.version
@@ -137,14 +132,15 @@ class Engines:
             engine = OnnxEngine(self._artifacts.read(version.onnx_sha256 or ""), self._settings.engine_threads)
             tensors, _ = servable.encoder.encode_rows(version.example["rows"])
             names = servable.output_names
-            cost = self._measure(engine, servable.named(tensors), names)
+            cost = self._measure(engine, dict(zip(servable.input_names, tensors, strict=True)), names)
         except Exception as error:  # whatever a broken file makes the runtime raise, this version cannot answer
             log.error("engine.load_failed", model=version.model, version=version.number, exc_info=error)
             raise Unavailable(f"Version {version.number} of model '{version.model}' cannot be loaded.") from error
-        max_rows = self._settings.batch_rows
-        batcher = Batcher(engine, names, cost, self._workbench, max_rows) if max_rows > 1 and cost.gains_from_batches else None
-        log.info("engine.loaded", model=version.model, version=version.number, is_batching=batcher is not None, **vars(cost))
-        return LoadedEngine(engine, cost, batcher)
+        is_batching = self._settings.batch_rows > 1 and cost.gains_from_batches
+        log.info("engine.loaded", model=version.model, version=version.number, is_batching=is_batching, **vars(cost))
+        if is_batching:
+            return LoadedEngine(engine, 0, Batcher(engine, names, cost, self._workbench, self._settings.batch_rows))
+        return LoadedEngine(engine, cost.rows_within(INLINE_SECONDS), None)
 
     def close(self) -> None:
         """Let the loading threads end."""

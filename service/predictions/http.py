@@ -2,8 +2,8 @@
 
 import re
 import zlib
-from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from starlette.types import Receive, Scope, Send
@@ -27,6 +27,7 @@ from service.web.problems import status_of
 
 Array = np.ndarray[Any, Any]
 
+JSON = (b"content-type", b"application/json")
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 NO_STORING = (b"cache-control", b"no-store")
 REMEMBERED_PATHS = 4096
@@ -64,7 +65,7 @@ class Call:
 
     async def read_body(self, max_bytes: int) -> bytes:
         """The whole body. Raises PayloadTooLarge as soon as it is known to be too long, or ClientGone."""
-        declared = self.header(b"content-length")
+        declared = self._headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared[:20]) > max_bytes:
             raise _too_large(max_bytes)
         chunks: list[bytes] = []
@@ -82,14 +83,13 @@ class Call:
             chunks.append(chunk)
 
 
-@dataclass
-class Answer:
+class Answer(NamedTuple):
     """What goes back to the client."""
 
     body: bytes
     status: int = 200
     media_type: str = "application/json"
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 def compressed(answer: Answer, accepted: str) -> Answer:
@@ -102,14 +102,16 @@ def compressed(answer: Answer, accepted: str) -> Answer:
     packer = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, _GZIP if accepted == "gzip" else zlib.MAX_WBITS)
     body = packer.compress(answer.body) + packer.flush()
     coding = [(b"content-encoding", accepted.encode()), (b"vary", b"accept-encoding")]
-    return replace(answer, body=body, headers=[*answer.headers, *coding])
+    return answer._replace(body=body, headers=[*answer.headers, *coding])
 
 
 async def send_answer(send: Send, call: Call, answer: Answer, is_leaving: bool) -> None:
     """Send an answer with the headers that all of them have; a process that leaves asks to close the connection."""
-    answer = compressed(answer, call.header(b"accept-encoding"))
+    accepted = call.header(b"accept-encoding")
+    if accepted:
+        answer = compressed(answer, accepted)
     headers = [
-        (b"content-type", answer.media_type.encode()),
+        JSON if answer.media_type == "application/json" else (b"content-type", answer.media_type.encode()),
         (b"content-length", b"%d" % len(answer.body)),
         (b"x-request-id", call.request_id.encode()),
         NO_SNIFFING,

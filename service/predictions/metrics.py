@@ -1,74 +1,38 @@
 """What Prometheus sees of predictions. Unknown names never become labels, so that nobody can make up time series.
 
-Counting with Prometheus's own objects takes longer than a small model's answer, so requests are tallied first; the tallies
-are handed on once a second, and before a scrape. Everything here happens in the event loop.
+Counting with Prometheus's own objects takes longer than a small model's answer, so answers are only noted at first; the notes
+are handed on a few times a second, and before a scrape. Everything here happens in the event loop.
 """
 
 import asyncio
-from bisect import bisect_left
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
+import numpy as np
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from service.predictions.engines import Servable
 from service.serving.stages import Stages
 
-SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, float("inf"))
-ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 65536, float("inf"))
+SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 65536)
 STAGES = ("decode", "encode", "queue", "compute", "write")
-FLUSH_SECONDS = 1.0
+FLUSH_SECONDS = 0.2
 
 Labels = tuple[str, str]
-"""Model and version; empty where none was found."""
+"""Model and version."""
+NOBODY: Labels = ("", "")
 
 
-class TalliedHistogram(Histogram):
+class ManyHistogram(Histogram):
     """A histogram that takes many observations at once."""
 
-    def add(self, counts: Iterable[int], total: float) -> None:
-        """Add ``counts`` observations to the buckets in their order; ``total`` is their sum."""
-        self._sum.inc(total)
-        for bucket, count in zip(self._buckets, counts, strict=True):
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        """Observe each amount."""
+        places = np.searchsorted(self._upper_bounds, amounts)
+        self._sum.inc(float(np.sum(amounts)))
+        for place, count in enumerate(np.bincount(places).tolist()):
             if count:
-                bucket.inc(count)
-
-
-class Tally:
-    """Observations that have not been handed on."""
-
-    __slots__ = ("_bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self.counts = [0] * len(bounds)
-        self.total = 0.0
-
-    def observe(self, amount: float) -> None:
-        """Count one observation."""
-        self.counts[bisect_left(self._bounds, amount)] += 1
-        self.total += amount
-
-    def hand_on(self, histogram: TalliedHistogram) -> None:
-        """Give everything to a histogram."""
-        histogram.add(self.counts, self.total)
-
-
-def _seconds() -> Tally:
-    return Tally(SECONDS)
-
-
-@dataclass(slots=True)
-class _OfVersion:
-    """Tallies of one version."""
-
-    decode: Tally = field(default_factory=_seconds)
-    encode: Tally = field(default_factory=_seconds)
-    queue: Tally = field(default_factory=_seconds)
-    compute: Tally = field(default_factory=_seconds)
-    write: Tally = field(default_factory=_seconds)
-    rows: Tally = field(default_factory=lambda: Tally(ROWS))
-    batch_rows: Tally = field(default_factory=lambda: Tally(ROWS))
+                self._buckets[place].inc(count)
 
 
 class PredictionMetrics:
@@ -81,24 +45,24 @@ class PredictionMetrics:
             ["model", "version", "protocol", "code"],
             registry=registry,
         )
-        self._seconds = TalliedHistogram(
+        self._seconds = ManyHistogram(
             "fitserve_prediction_seconds",
             "Time from a request's head to its answer.",
             ["model", "version", "protocol"],
             buckets=SECONDS,
             registry=registry,
         )
-        self._stages = TalliedHistogram(
+        self._stages = ManyHistogram(
             "fitserve_prediction_stage_seconds",
             "Time that answered requests spent in each stage: decode, encode, queue, compute, write.",
             ["model", "version", "stage"],
             buckets=SECONDS,
             registry=registry,
         )
-        self._rows = TalliedHistogram(
+        self._rows = ManyHistogram(
             "fitserve_prediction_rows", "Rows of a request.", ["model", "version"], buckets=ROWS, registry=registry
         )
-        self._batch_rows = TalliedHistogram(
+        self._batch_rows = ManyHistogram(
             "fitserve_prediction_batch_rows",
             "Rows that the engine saw at once, when it computed a request's.",
             ["model", "version"],
@@ -109,9 +73,8 @@ class PredictionMetrics:
             "fitserve_engine_loaded_bytes", "Bytes of all loaded models.", registry=registry, multiprocess_mode="livesum"
         )
         self._read_loaded_bytes: Callable[[], int] = lambda: 0
-        self._codes: dict[tuple[str, str, str, int], int] = {}
-        self._durations: dict[tuple[str, str, str], Tally] = {}
-        self._versions: dict[Labels, _OfVersion] = {}
+        self._answers: dict[tuple[str, str, str, int], list[float]] = {}
+        self._computed: dict[Labels, list[Stages]] = {}
         self._is_due = False
 
     def watch_loaded_bytes(self, read: Callable[[], int]) -> None:
@@ -120,40 +83,29 @@ class PredictionMetrics:
 
     def observe(self, servable: Servable | None, protocol: str, status: int, seconds: float, stages: Stages) -> None:
         """Count one answer."""
-        labels = servable.labels if servable is not None else ("", "")
-        code = (*labels, protocol, status)
-        self._codes[code] = self._codes.get(code, 0) + 1
-        duration = self._durations.get((*labels, protocol)) or self._durations.setdefault((*labels, protocol), _seconds())
-        duration.observe(seconds)
-        if status == 200 and stages.rows:
-            self._observe_stages(labels, stages)
+        labels = servable.labels if servable is not None else NOBODY
+        key = (*labels, protocol, status)
+        if key in self._answers:
+            self._answers[key].append(seconds)
+        else:
+            self._answers[key] = [seconds]
+        if stages.rows:
+            self._computed.setdefault(labels, []).append(stages)
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
 
-    def _observe_stages(self, labels: Labels, stages: Stages) -> None:
-        tallies = self._versions.get(labels) or self._versions.setdefault(labels, _OfVersion())
-        tallies.decode.observe(stages.decode)
-        tallies.encode.observe(stages.encode)
-        tallies.queue.observe(stages.queue)
-        tallies.compute.observe(stages.compute)
-        tallies.write.observe(stages.write)
-        tallies.rows.observe(stages.rows)
-        tallies.batch_rows.observe(stages.batch_rows)
-
     def flush(self) -> None:
-        """Hand on what was tallied."""
+        """Hand on what was noted."""
         self._is_due = False
-        codes, self._codes = self._codes, {}
-        durations, self._durations = self._durations, {}
-        versions, self._versions = self._versions, {}
-        for code, count in codes.items():
-            self._requests.labels(*code).inc(count)
-        for duration, tally in durations.items():
-            tally.hand_on(self._seconds.labels(*duration))
-        for labels, tallies in versions.items():
+        for (model, version, protocol, status), seconds in self._answers.items():
+            self._requests.labels(model, version, protocol, status).inc(len(seconds))
+            self._seconds.labels(model, version, protocol).observe_all(seconds)
+        for labels, stages in self._computed.items():
             for stage in STAGES:
-                getattr(tallies, stage).hand_on(self._stages.labels(*labels, stage))
-            tallies.rows.hand_on(self._rows.labels(*labels))
-            tallies.batch_rows.hand_on(self._batch_rows.labels(*labels))
+                self._stages.labels(*labels, stage).observe_all([getattr(entry, stage) for entry in stages])
+            self._rows.labels(*labels).observe_all([entry.rows for entry in stages])
+            self._batch_rows.labels(*labels).observe_all([entry.batch_rows for entry in stages])
+        self._answers.clear()
+        self._computed.clear()
         self._loaded_bytes.set(self._read_loaded_bytes())

@@ -1,24 +1,21 @@
 """Answers predictions: find the version, encode what was asked, run the engine. Knows no wire protocol."""
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from time import perf_counter
+from typing import NamedTuple, TypeVar
 
-import numpy as np
-
+from service.features.raw import Array
 from service.features.requests import Encoded, RequestEncoder
 from service.predictions.engines import Engines, LoadedEngine, Servable
 from service.predictions.lookup import Lookup
 from service.predictions.versions import ListedVersion, Selector
 from service.serving.stages import Stages
-from service.serving.workbench import INLINE_BYTES, INLINE_SECONDS, Workbench
+from service.serving.workbench import INLINE_BYTES, Workbench
 
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """What somebody wants to know."""
 
     encode: Callable[[RequestEncoder], Encoded]
@@ -28,12 +25,11 @@ class Question:
     """Size of the body that it came in."""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What an engine said about some rows."""
 
     servable: Servable
-    outputs: list[np.ndarray[Any, Any]]
+    outputs: list[Array]
     """One array per output of the model, each ``(rows, …)``."""
     warnings: list[str]
 
@@ -48,14 +44,9 @@ class PredictionService:
 
     async def read(self, stages: Stages, parse: Callable[[], Result], body_bytes: int) -> Result:
         """``parse()``, which reads a body of this size. Raises TooManyRequests or DeadlineExceeded."""
-
-        def timed() -> Result:
-            started = time.perf_counter()
-            result = parse()
-            stages.decode = time.perf_counter() - started
-            return result
-
-        return timed() if body_bytes <= INLINE_BYTES else await self._workbench.run(timed, stages)
+        if body_bytes <= INLINE_BYTES:
+            return _read(stages, parse)
+        return await self._workbench.run(lambda: _read(stages, parse), stages)
 
     async def find(self, workspace_id: str, model: str, selector: Selector) -> Servable:
         """The version that is meant. Raises NotFound or Unavailable."""
@@ -74,45 +65,51 @@ class PredictionService:
 
         Raises InvalidInput, Unavailable, TooManyRequests or DeadlineExceeded.
         """
-        engine = await self._engines.engine_of(servable)
+        engine = self._engines.loaded(servable) or await self._engines.engine_of(servable)
         stages.rows = stages.batch_rows = question.rows
         if question.body_bytes > INLINE_BYTES:
             return await self._workbench.run(lambda: _answer(stages, servable, engine, question, write), stages)
-        started = time.perf_counter()
-        tensors, warnings = question.encode(servable.encoder)
-        stages.encode = time.perf_counter() - started
-        outputs = await self._run(stages, engine, servable, servable.named(tensors), question.rows)
-        return _written(stages, Outcome(servable, outputs, warnings), write)
-
-    async def _run(
-        self, stages: Stages, engine: LoadedEngine, servable: Servable, inputs: dict[str, Any], rows: int
-    ) -> list[Any]:
+        if question.rows <= engine.inline_rows:
+            return _answer(stages, servable, engine, question, write)
+        inputs, warnings = _encode(stages, servable, question)
         if engine.batcher is not None:
-            return await engine.batcher.run(inputs, rows, stages)
-        if engine.cost.seconds(rows) <= INLINE_SECONDS:
-            return _computed(stages, engine, servable, inputs)
-        return await self._workbench.run(lambda: _computed(stages, engine, servable, inputs), stages)
+            outputs = await engine.batcher.run(inputs, question.rows, stages)
+        else:
+            outputs = await self._workbench.run(lambda: _compute(stages, servable, engine, inputs), stages)
+        return _write(stages, Outcome(servable, outputs, warnings), write)
+
+
+def _read(stages: Stages, parse: Callable[[], Result]) -> Result:
+    started = perf_counter()
+    result = parse()
+    stages.decode = perf_counter() - started
+    return result
 
 
 def _answer(
     stages: Stages, servable: Servable, engine: LoadedEngine, question: Question, write: Callable[[Outcome], Result]
 ) -> Result:
-    started = time.perf_counter()
+    inputs, warnings = _encode(stages, servable, question)
+    outputs = _compute(stages, servable, engine, inputs)
+    return _write(stages, Outcome(servable, outputs, warnings), write)
+
+
+def _encode(stages: Stages, servable: Servable, question: Question) -> tuple[dict[str, Array], list[str]]:
+    started = perf_counter()
     tensors, warnings = question.encode(servable.encoder)
-    stages.encode = time.perf_counter() - started
-    outputs = _computed(stages, engine, servable, servable.named(tensors))
-    return _written(stages, Outcome(servable, outputs, warnings), write)
+    stages.encode = perf_counter() - started
+    return dict(zip(servable.input_names, tensors, strict=True)), warnings
 
 
-def _computed(stages: Stages, engine: LoadedEngine, servable: Servable, inputs: dict[str, Any]) -> list[Any]:
-    started = time.perf_counter()
-    outputs = engine.run(inputs, servable.output_names)
-    stages.compute = time.perf_counter() - started
+def _compute(stages: Stages, servable: Servable, engine: LoadedEngine, inputs: dict[str, Array]) -> list[Array]:
+    started = perf_counter()
+    outputs = engine.engine.run(inputs, servable.output_names)
+    stages.compute = perf_counter() - started
     return outputs
 
 
-def _written(stages: Stages, outcome: Outcome, write: Callable[[Outcome], Result]) -> Result:
-    started = time.perf_counter()
+def _write(stages: Stages, outcome: Outcome, write: Callable[[Outcome], Result]) -> Result:
+    started = perf_counter()
     answer = write(outcome)
-    stages.write = time.perf_counter() - started
+    stages.write = perf_counter() - started
     return answer

@@ -13,6 +13,7 @@ MANY_ROWS = 16
 REPEATS = 5
 MEASURE_SECONDS = 0.2
 """Time after which a slow engine has been measured enough."""
+SHORTEST_SECONDS = 1e-8
 JOINING_SECONDS = 30e-6
 """What it costs a request to run with others: waiting for its turn, joining and sharing out."""
 
@@ -38,6 +39,12 @@ class Cost:
     def seconds(self, rows: int) -> float:
         """For so many rows at once."""
         return self.first_seconds + (rows - 1) * self.next_seconds
+
+    def rows_within(self, seconds: float) -> int:
+        """How many rows take at most so long."""
+        if self.first_seconds > seconds:
+            return 0
+        return 1 + int((seconds - self.first_seconds) / max(self.next_seconds, SHORTEST_SECONDS))
 
     @property
     def gains_from_batches(self) -> bool:

@@ -1,17 +1,20 @@
 """What surrounds every request: its id, security headers, a count and a duration, and a limit on its body."""
 
+import itertools
 import re
+import secrets
 import time
 from typing import Any
 
 import structlog
-import uuid_utils
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import PayloadTooLarge
 
+_PROCESS_ID = secrets.token_hex(8)
+_numbers = itertools.count(1)
 SAFE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 REQUESTS = Counter("fitserve_http_requests", "Answered requests of the control plane.", ["method", "route", "status"])
 DURATION = Histogram("fitserve_http_request_seconds", "Time to answer a request of the control plane.", ["method", "route"])
@@ -22,7 +25,7 @@ def request_id_of(scope: Scope) -> str:
     state: dict[str, Any] = scope.setdefault("state", {})
     known: str | None = state.get("request_id")
     if known is None:
-        known = state["request_id"] = _given_id(scope) or uuid_utils.uuid7().hex
+        known = state["request_id"] = _given_id(scope) or f"{_PROCESS_ID}{next(_numbers):08x}"
     return known
 
 

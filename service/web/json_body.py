@@ -6,17 +6,15 @@ from typing import Any
 import orjson
 
 from service.errors import InvalidInput, MalformedInput, Problem
-from service.web.numeric_json import UsualWay, loads_arrays
+from service.web.numeric_json import load_arrays
 
 MAX_DEPTH = 64
 
 
 def parse_rows(body: bytes) -> Any:
     """As ``parse_strict``, but the list in the outermost field ``rows`` is an array where it holds nothing but numbers."""
-    try:
-        return loads_arrays(body, lambda path: path == ("rows",)) if rb"\u0000" not in body else parse_strict(body)
-    except UsualWay:
-        return parse_strict(body)
+    arrays = load_arrays(body, lambda path: path == ("rows",)) if rb"\u0000" not in body else None
+    return parse_strict(body) if arrays is None else arrays
 
 
 def parse_strict(body: bytes) -> Any:

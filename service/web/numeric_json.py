@@ -17,36 +17,36 @@ MAX_LISTS = 20_000
 MAX_DEPTH = 16
 
 
-class UsualWay(Exception):
-    """The text is not of the kind that this reads, or it is wrong: another reader says what to make of it."""
-
-
-def loads_arrays(text: bytes, holds_numbers: Callable[[Path], bool]) -> Any:
+def load_arrays(text: bytes, holds_numbers: Callable[[Path], bool]) -> Any:
     """The value of a JSON text, in which the lists at the paths that ``holds_numbers`` names are arrays of int64 or float64.
 
-    Raises UsualWay for a text that is short or not valid (NaN and infinities included), or has anything else than rectangular
-    lists of numbers at those paths, or an object with a repeated key.
+    None for a text that another reader must read, or say what is wrong with it: one that is short or not valid (NaN and
+    infinities included), or has anything else than rectangular lists of numbers at those paths, or a repeated key.
     """
     if len(text) < MIN_BYTES:
-        raise UsualWay
+        return None
     try:
         return _value_of(simdjson.Parser().parse(text), (), holds_numbers)
-    except (ValueError, RuntimeError) as error:
-        raise UsualWay from error
+    except (_UsualWay, ValueError, RuntimeError):
+        return None
+
+
+class _UsualWay(Exception):
+    """The text is not of the kind that is read here."""
 
 
 def _value_of(element: Any, path: Path, holds_numbers: Callable[[Path], bool]) -> Any:
     if isinstance(element, simdjson.Object):
         keys = list(element.keys())
         if len(path) > MAX_DEPTH or len(set(keys)) < len(keys):
-            raise UsualWay
+            raise _UsualWay
         return {key: _value_of(element[key], (*path, key), holds_numbers) for key in keys}
     if not isinstance(element, simdjson.Array):
         return element
     if holds_numbers(path):
         return _array_of(element)
     if len(element) > MAX_LISTS or len(path) > MAX_DEPTH:
-        raise UsualWay
+        raise _UsualWay
     return [_value_of(child, (*path, place), holds_numbers) for place, child in enumerate(element)]
 
 
@@ -60,7 +60,7 @@ def _array_of(element: Any) -> Array:
         if numbers.size == np.prod(shape) and _is_rectangular(element, shape):
             return numbers.reshape(shape)
         break
-    raise UsualWay
+    raise _UsualWay
 
 
 def _shape_of(element: Any) -> list[int]:
@@ -68,7 +68,7 @@ def _shape_of(element: Any) -> list[int]:
     shape: list[int] = []
     while isinstance(element, simdjson.Array):
         if len(shape) > MAX_DEPTH or not len(element):
-            raise UsualWay
+            raise _UsualWay
         shape.append(len(element))
         element = element[0]
     return shape
@@ -76,7 +76,7 @@ def _shape_of(element: Any) -> list[int]:
 
 def _is_rectangular(element: Any, shape: list[int]) -> bool:
     if np.prod(shape[:-1]) > MAX_LISTS:
-        raise UsualWay
+        raise _UsualWay
     level = [element]
     for size in shape[1:]:
         level = [child for parent in level for child in parent]

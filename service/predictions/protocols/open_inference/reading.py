@@ -12,7 +12,7 @@ from service.predictions.http import Array
 from service.predictions.protocols.open_inference import datatypes
 from service.predictions.protocols.open_inference.datatypes import DATATYPES
 from service.spec.base import suggest
-from service.web.numeric_json import UsualWay, loads_arrays
+from service.web.numeric_json import Path, load_arrays
 from service.web.problems import show
 
 FIELDS = ("id", "inputs", "outputs", "parameters", "model_name", "model_version")
@@ -64,7 +64,7 @@ def read_request(body: bytes, json_bytes: int | None) -> InferRequest:
 
 def _parse(text: bytes) -> Json:
     try:
-        document = _loads(text)
+        document = load_arrays(text, _holds_numbers) or orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise MalformedInput(f"The body is no valid JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from error
     if not isinstance(document, dict):
@@ -72,11 +72,8 @@ def _parse(text: bytes) -> Json:
     return document
 
 
-def _loads(text: bytes) -> Any:
-    try:
-        return loads_arrays(text, lambda path: len(path) == 3 and path[::2] == ("inputs", "data"))
-    except UsualWay:
-        return orjson.loads(text)
+def _holds_numbers(path: Path) -> bool:
+    return len(path) == 3 and path[::2] == ("inputs", "data")
 
 
 def _read_inputs(document: Json, binary: memoryview) -> tuple[dict[str, Array], dict[str, str]]:

@@ -3,8 +3,7 @@
 import base64
 import binascii
 import json
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import orjson
@@ -14,15 +13,14 @@ from service.features.cells import TENSOR_RULES
 from service.features.raw import Array, as_objects, escape
 from service.features.requests import Encoded, RequestEncoder
 from service.predictions.http import expand
-from service.web.numeric_json import Path, UsualWay, loads_arrays
+from service.web.numeric_json import Path, load_arrays
 
 SIGNATURES = ("", "serving_default")
 
 Form = Literal["instances", "inputs"]
 
 
-@dataclass(frozen=True)
-class ServingRequest:
+class ServingRequest(NamedTuple):
     """A request that was read: ``data`` holds rows (``instances``) or columns (``inputs``), not yet compared with a model."""
 
     form: Form
@@ -65,11 +63,7 @@ def parse_lenient(body: bytes) -> Any:
     """
     reason: ValueError
     try:
-        return loads_arrays(body, _holds_numbers)
-    except UsualWay:
-        pass
-    try:
-        return orjson.loads(body)
+        return load_arrays(body, _holds_numbers) or orjson.loads(body)
     except orjson.JSONDecodeError as strict_error:
         reason = strict_error
     try:
