@@ -78,7 +78,7 @@ class Call:
             received += len(chunk)
             if received > max_bytes:
                 raise _too_large(max_bytes)
-            if not message.get("more_body", False):
+            if not message.get("more_body"):
                 return b"".join([*chunks, chunk]) if chunks else chunk
             chunks.append(chunk)
 

@@ -52,6 +52,13 @@ class Lookup:
         self._switches: SingleFlight[None] = SingleFlight()
         self._limiter = CapacityLimiter(QUESTIONS_AT_ONCE)
 
+    def recall(self, workspace_id: str, model: str, selector: Selector) -> Servable | None:
+        """The version to answer with, where it has been asked for a moment ago."""
+        entry = self._entries.get((workspace_id, model, selector))
+        if entry is None or self._clock() - entry.resolved_at >= REFRESH_AFTER_SECONDS or isinstance(entry.answer, NotFound):
+            return None
+        return entry.answer
+
     async def find(self, workspace_id: str, model: str, selector: Selector) -> Servable:
         """The version to answer with. Raises NotFound or Unavailable."""
         key = (workspace_id, model, selector)

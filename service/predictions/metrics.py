@@ -17,6 +17,7 @@ SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 65536)
 STAGES = ("decode", "encode", "queue", "compute", "write")
 FLUSH_SECONDS = 0.2
+OK = 200
 
 Labels = tuple[str, str]
 """Model and version."""
@@ -89,7 +90,7 @@ class PredictionMetrics:
             self._answers[key].append(seconds)
         else:
             self._answers[key] = [seconds]
-        if stages.rows:
+        if status == OK and stages.rows:
             self._computed.setdefault(labels, []).append(stages)
         if not self._is_due:
             self._is_due = True

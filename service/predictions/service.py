@@ -44,13 +44,18 @@ class PredictionService:
 
     async def read(self, stages: Stages, parse: Callable[[], Result], body_bytes: int) -> Result:
         """``parse()``, which reads a body of this size. Raises TooManyRequests or DeadlineExceeded."""
-        if body_bytes <= INLINE_BYTES:
-            return _read(stages, parse)
-        return await self._workbench.run(lambda: _read(stages, parse), stages)
+
+        def timed() -> Result:
+            started = perf_counter()
+            result = parse()
+            stages.decode = perf_counter() - started
+            return result
+
+        return timed() if body_bytes <= INLINE_BYTES else await self._workbench.run(timed, stages)
 
     async def find(self, workspace_id: str, model: str, selector: Selector) -> Servable:
         """The version that is meant. Raises NotFound or Unavailable."""
-        return await self._lookup.find(workspace_id, model, selector)
+        return self._lookup.recall(workspace_id, model, selector) or await self._lookup.find(workspace_id, model, selector)
 
     async def list_versions(self, workspace_id: str) -> Sequence[ListedVersion]:
         """All versions of a workspace. Raises Unavailable."""
@@ -79,19 +84,17 @@ class PredictionService:
         return _write(stages, Outcome(servable, outputs, warnings), write)
 
 
-def _read(stages: Stages, parse: Callable[[], Result]) -> Result:
-    started = perf_counter()
-    result = parse()
-    stages.decode = perf_counter() - started
-    return result
-
-
 def _answer(
     stages: Stages, servable: Servable, engine: LoadedEngine, question: Question, write: Callable[[Outcome], Result]
 ) -> Result:
-    inputs, warnings = _encode(stages, servable, question)
-    outputs = _compute(stages, servable, engine, inputs)
-    return _write(stages, Outcome(servable, outputs, warnings), write)
+    started = perf_counter()
+    tensors, warnings = question.encode(servable.encoder)
+    encoded = perf_counter()
+    outputs = engine.engine.run(dict(zip(servable.input_names, tensors, strict=True)), servable.output_names)
+    computed = perf_counter()
+    answer = write(Outcome(servable, outputs, warnings))
+    stages.encode, stages.compute, stages.write = encoded - started, computed - encoded, perf_counter() - computed
+    return answer
 
 
 def _encode(stages: Stages, servable: Servable, question: Question) -> tuple[dict[str, Array], list[str]]:

@@ -4,9 +4,10 @@ from typing import Any
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Histogram
 
 from service.predictions.app import PredictionApp
+from service.predictions.metrics import ManyHistogram
 from service.serving.engine import OnnxEngine
 from service.settings import Settings
 from tests.fakes.versions import FakeVersions
@@ -169,21 +170,65 @@ async def test_a_mistake_of_ours_shows_nothing_of_the_inside(
     assert answer.headers["x-request-id"]
 
 
-async def test_unknown_names_make_no_time_series(client: httpx.AsyncClient, registry: CollectorRegistry) -> None:
+async def test_unknown_names_make_no_time_series(
+    app: PredictionApp, client: httpx.AsyncClient, registry: CollectorRegistry
+) -> None:
     for name in ("one", "two"):
         await client.post(f"/v1/models/{name}:predict", json={"instances": [[0, 0]]})
+    app.metrics.flush()
 
     labels = {"model": "", "version": "", "protocol": "tensorflow_serving", "code": "404"}
     assert registry.get_sample_value("fitserve_prediction_requests_total", labels) == 2
 
 
-async def test_concurrent_answers_are_counted_by_model_and_version(
-    client: httpx.AsyncClient, versions: FakeVersions, registry: CollectorRegistry
+async def test_answers_are_counted_by_model_version_and_stage(
+    app: PredictionApp, client: httpx.AsyncClient, versions: FakeVersions, registry: CollectorRegistry
 ) -> None:
     versions.publish()
 
-    await asyncio.gather(*(client.post(PATHS[0], json=BODIES[PATHS[0]]) for _ in range(5)))
+    await asyncio.gather(*(client.post(PATHS[0], json={"rows": [[0, 0]] * 3}) for _ in range(5)))
+    await client.post(PATHS[0], json={"rows": [[0]]})
+    app.metrics.flush()
 
-    labels = {"model": "my_model", "version": "1", "protocol": "native", "code": "200"}
-    assert registry.get_sample_value("fitserve_prediction_requests_total", labels) == 5
-    assert registry.get_sample_value("fitserve_prediction_seconds_count", {"protocol": "native"}) == 5
+    of_version = {"model": "my_model", "version": "1"}
+    value = registry.get_sample_value
+    assert value("fitserve_prediction_requests_total", {**of_version, "protocol": "native", "code": "200"}) == 5
+    assert value("fitserve_prediction_requests_total", {**of_version, "protocol": "native", "code": "422"}) == 1
+    assert value("fitserve_prediction_seconds_count", {**of_version, "protocol": "native"}) == 6
+    for stage in ("decode", "encode", "compute", "write"):
+        assert value("fitserve_prediction_stage_seconds_count", {**of_version, "stage": stage}) == 5
+        assert (value("fitserve_prediction_stage_seconds_sum", {**of_version, "stage": stage}) or 0) > 0
+    assert value("fitserve_prediction_rows_sum", of_version) == 15
+    assert value("fitserve_prediction_batch_rows_bucket", {**of_version, "le": "4.0"}) == 5
+    assert (value("fitserve_engine_loaded_bytes") or 0) > 0
+
+
+async def test_requests_that_run_together_are_seen_as_one_batch(versions: FakeVersions, registry: CollectorRegistry) -> None:
+    versions.publish()
+    app = app_of(versions, way="in batches", registry=registry)
+    async with client_of(app) as client:
+        await client.post(PATHS[0], json=BODIES[PATHS[0]])
+        await asyncio.gather(*(client.post(PATHS[0], json={"rows": [[0, 0]] * 2}) for _ in range(10)))
+    app.metrics.flush()
+
+    labels = {"model": "my_model", "version": "1"}
+    alone = registry.get_sample_value("fitserve_prediction_batch_rows_bucket", {**labels, "le": "2.0"})
+    assert alone is not None
+    assert alone < 11
+
+
+def test_many_observations_are_the_same_as_one_after_the_other() -> None:
+    registry = CollectorRegistry()
+    amounts = [0.0, 1.0, 1.5, 2.0, 7.0, 1e9]
+    many = ManyHistogram("many", "All at once.", buckets=(1, 2, 5), registry=registry)
+    single = Histogram("single", "One by one.", buckets=(1, 2, 5), registry=registry)
+
+    many.observe_all(amounts)
+    for amount in amounts:
+        single.observe(amount)
+
+    for sample in ("count", "sum"):
+        assert registry.get_sample_value(f"many_{sample}") == registry.get_sample_value(f"single_{sample}")
+    for bound in ("1.0", "2.0", "5.0", "+Inf"):
+        labels = {"le": bound}
+        assert registry.get_sample_value("many_bucket", labels) == registry.get_sample_value("single_bucket", labels)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from service.errors import InvalidInput, Problem
-from service.features.raw import Array, as_objects
+from service.features.raw import Array, as_objects, fit_float32
 
 NUMPY_NAMES = {
     "BOOL": "bool",
@@ -16,6 +16,7 @@ NUMPY_NAMES = {
     "FP16": "float16", "FP32": "float32", "FP64": "float64",
 }  # fmt: skip
 BYTES = "BYTES"
+FP32_BYTES = 4
 FLOATS = ("FP16", "FP32", "FP64")
 DATATYPES = (*NUMPY_NAMES, BYTES)
 _DATATYPE_OF = {numpy_name: datatype for datatype, numpy_name in NUMPY_NAMES.items()} | {"str": BYTES}
@@ -80,6 +81,8 @@ def _floats(flat: list[Any] | Array, dtype: "np.dtype[Any]", pointer: str) -> Ar
         exact = np.array(flat, dtype=np.float64)
     except OverflowError:
         exact = np.array([np.inf])
+    if dtype.itemsize >= FP32_BYTES and fit_float32(exact):
+        return exact.astype(dtype)
     with np.errstate(over="ignore"):
         values = exact.astype(dtype)
     if np.isinf(values).any():

@@ -148,7 +148,7 @@ def _index_entry(version: ListedVersion, is_served: bool) -> dict[str, str]:
 
 
 def _read(body: bytes, encoding: str, max_bytes: int, json_bytes: int | None) -> InferRequest:
-    return read_request(expand(body, encoding, max_bytes), json_bytes)
+    return read_request(expand(body, encoding, max_bytes) if encoding else body, json_bytes)
 
 
 @lru_cache(REMEMBERED_PATHS)

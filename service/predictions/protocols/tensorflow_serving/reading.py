@@ -35,7 +35,7 @@ def read_request(body: bytes, encoding: str, max_bytes: int, max_rows: int) -> S
 
     Raises MalformedInput, InvalidInput, PayloadTooLarge or UnsupportedMediaType.
     """
-    text = expand(body, encoding, max_bytes)
+    text = expand(body, encoding, max_bytes) if encoding else body
     document = parse_lenient(text)
     if not isinstance(document, dict):
         raise MalformedInput('The body is no JSON object. Expected {"instances": [...]} or {"inputs": ...}.')
@@ -52,7 +52,9 @@ def read_request(body: bytes, encoding: str, max_bytes: int, max_rows: int) -> S
 
 
 def _count(data: Any) -> int:
-    columns = data.values() if isinstance(data, dict) else (data,)
+    if isinstance(data, list | np.ndarray):
+        return len(data)
+    columns = data.values() if isinstance(data, dict) else ()
     return max((len(column) for column in columns if isinstance(column, list | np.ndarray)), default=0)
 
 
