@@ -62,7 +62,7 @@ class AnsweringModel:
             outputs = as_list(model(one_or_list(tensors), training=False))
             return [tf.cast(output, tf.float32) for output in outputs]
 
-        self._answer = tf.function(answer, input_signature=[signature], autograph=False)
+        self._answer = tf.function(answer, input_signature=[signature], autograph=False).get_concrete_function()
 
     def predict(self, tensors: Sequence[Array]) -> list[Array]:
         """One float32 array ``(rows, …)`` per output, for one ``(rows, …)`` per input. Raises what TensorFlow raises."""
