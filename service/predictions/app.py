@@ -22,6 +22,7 @@ from service.predictions.service import PredictionService
 from service.predictions.versions import ArtifactReader, VersionSource
 from service.predictions.workbench import Workbench
 from service.serving.cache import EngineCache
+from service.serving.sidecar import Sidecar
 from service.settings import Settings
 from service.web.context import request_id_of
 
@@ -41,8 +42,10 @@ class PredictionApp:
         workspace_of: Callable[[Scope], str],
         metrics: PredictionMetrics,
         workbench: Workbench | None = None,
+        sidecar: Sidecar | None = None,
     ) -> None:
-        engines = Engines(artifacts, EngineCache(settings.engine_cache_bytes))
+        self._sidecar = sidecar or Sidecar(settings.keras_seconds, settings.keras_threads)
+        engines = Engines(artifacts, EngineCache(settings.engine_cache_bytes), self._sidecar)
         service = PredictionService(Lookup(versions, engines), engines, workbench or Workbench())
         self._protocols: list[WireProtocol] = [Native(settings, service), TensorFlowServing(settings, service)]
         self._workspace_of = workspace_of
@@ -56,6 +59,10 @@ class PredictionApp:
     def handles(self, method: str, path: str) -> bool:
         """Whether this application answers the path, with an error where it does not take the method."""
         return any(protocol.owns(path) for protocol in self._protocols)
+
+    def close(self) -> None:
+        """End what runs beside this process."""
+        self._sidecar.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request of a path that ``handles`` said yes to."""

@@ -15,6 +15,10 @@ from service.predictions.workbench import Workbench
 Result = TypeVar("Result")
 
 
+ENGINES_BESIDE_THREADS = 2
+"""Threads that wait for engines in other processes: while one is answered, the rows of the next are encoded."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What an engine said about some rows."""
@@ -32,6 +36,7 @@ class PredictionService:
         self._lookup = lookup
         self._engines = engines
         self._workbench = workbench
+        self._beside = Workbench(ENGINES_BESIDE_THREADS)
 
     async def read(self, parse: Callable[[], Result], body_bytes: int) -> Result:
         """``parse()``, which reads a body of this size. Raises TooManyRequests."""
@@ -40,6 +45,10 @@ class PredictionService:
     async def find(self, workspace_id: str, model: str, selector: Selector) -> Servable:
         """The version that is meant. Raises NotFound or Unavailable."""
         return await self._lookup.find(workspace_id, model, selector)
+
+    def is_served(self, servable: Servable) -> bool:
+        """Whether this host can answer with the version."""
+        return self._engines.can_serve(servable.version)
 
     async def predict(
         self, servable: Servable, rows: list[Any], pointer: str, write: Callable[[Outcome], bytes], body_bytes: int
@@ -55,4 +64,6 @@ class PredictionService:
             outputs = engine.run(servable.named(tensors), servable.plan.output_names)
             return write(Outcome(servable, outputs, warnings))
 
-        return await self._workbench.run(compute, body_bytes, operations=len(rows) * servable.version.parameters)
+        workbench = self._workbench if engine.runs_inline else self._beside
+        operations = len(rows) * servable.version.parameters
+        return await workbench.run(compute, body_bytes, operations, may_run_inline=engine.runs_inline)

@@ -26,9 +26,9 @@ class Workbench:
         self._max_admitted = threads + max_waiting
         self._admitted = 0
 
-    async def run(self, work: Callable[[], Result], body_bytes: int, operations: int = 0) -> Result:
-        """The result of ``work()``. Raises TooManyRequests when it is large and the queue is full."""
-        if body_bytes <= INLINE_BYTES and operations <= INLINE_OPERATIONS:
+    async def run(self, work: Callable[[], Result], body_bytes: int, operations: int = 0, may_run_inline: bool = True) -> Result:
+        """The result of ``work()``. Raises TooManyRequests when it needs a thread and the queue is full."""
+        if may_run_inline and body_bytes <= INLINE_BYTES and operations <= INLINE_OPERATIONS:
             return work()
         if self._admitted >= self._max_admitted:
             raise TooManyRequests("This process computes as many large predictions as it can. Send the request again later.")

@@ -79,7 +79,7 @@ class TensorFlowServing:
     async def _status(self, call: Call, target: Target) -> Answer:
         call.servable = await self._service.find(call.workspace_id, target.model, target.selector)
         version = call.servable.version
-        is_served = version.engine == "onnx"
+        is_served = self._service.is_served(call.servable)
         state, code, message = ("AVAILABLE", "OK", "") if is_served else ("END", "UNAVAILABLE", version.reason or "")
         status = {"error_code": code, "error_message": message}
         entry = {"version": str(version.number), "state": state, "status": status}

@@ -8,6 +8,7 @@ from service.predictions import lookup as lookup_module
 from service.predictions.engines import Engines
 from service.predictions.lookup import Lookup
 from service.serving.cache import EngineCache
+from service.serving.sidecar import Sidecar
 from tests.fakes.versions import WORKSPACE, FakeVersions
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +32,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def lookup(versions: FakeVersions, clock: Clock) -> Lookup:
-    return Lookup(versions, Engines(versions.artifacts, EngineCache(10**6)), clock)
+    return Lookup(versions, Engines(versions.artifacts, EngineCache(10**6), Sidecar(60)), clock)
 
 
 async def number_of(lookup: Lookup, selector: int | str | None = None, model: str = "my_model") -> int:
@@ -118,7 +119,7 @@ async def test_a_version_that_cannot_be_loaded_leaves_the_old_one_in_place_until
 
 
 async def test_two_versions_that_do_not_fit_into_the_cache_together_still_switch(versions: FakeVersions, clock: Clock) -> None:
-    lookup = Lookup(versions, Engines(versions.artifacts, EngineCache(1)), clock)
+    lookup = Lookup(versions, Engines(versions.artifacts, EngineCache(1), Sidecar(60)), clock)
     versions.publish()
     await number_of(lookup)
     versions.publish(weights=OTHER_WEIGHTS)
