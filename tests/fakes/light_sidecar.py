@@ -84,5 +84,11 @@ def misbehave(wish: float) -> None:
         sys.stdout.buffer.write(b"\xff" * 64)
 
 
+def kill(pid: int) -> None:
+    """Kill a child with SIGKILL; return once it is dead, and leave its exit code to its parent."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
 if __name__ == "__main__":
     main()

@@ -2,8 +2,6 @@
 
 import asyncio
 import importlib.util
-import os
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +14,7 @@ from service.predictions.metrics import PredictionMetrics
 from service.serving.sidecar import Sidecar
 from service.settings import Settings
 from tests.fakes import light_sidecar
-from tests.fakes.light_sidecar import DIE, HANG
+from tests.fakes.light_sidecar import DIE, HANG, kill
 from tests.fakes.versions import WORKSPACE, FakeVersions
 
 pytestmark = pytest.mark.anyio
@@ -111,8 +109,7 @@ async def test_a_process_that_was_killed_in_a_quiet_moment_costs_no_answer(
     publish(versions)
     await serving(client, 3)
     assert sidecar.pid is not None
-    os.kill(sidecar.pid, signal.SIGKILL)
-    await asyncio.sleep(0.2)
+    kill(sidecar.pid)
 
     assert (await serving(client, 3)).status_code == 200
 

@@ -3,7 +3,6 @@
 import gc
 import importlib.util
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from service.serving.sidecar import KerasRefused, Sidecar
 from service.spec.frames import TensorSpec
 from tests.acceptance.running import wait_until
 from tests.fakes import light_sidecar
-from tests.fakes.light_sidecar import COUNT_MODELS, DIE, HANG, PRINT, REFUSE, TALK_NONSENSE, USE_TOO_MUCH
+from tests.fakes.light_sidecar import COUNT_MODELS, DIE, HANG, PRINT, REFUSE, TALK_NONSENSE, USE_TOO_MUCH, kill
 
 LIGHT = light_sidecar.__name__
 SPEC = [TensorSpec(name="x", dtype="float32", shape=[None, 1])]
@@ -118,8 +117,7 @@ def test_a_process_that_dies_fails_the_request_and_the_next_one_gets_another_wit
 def test_a_process_that_was_killed_in_a_quiet_moment_costs_no_request(open_model: Open, sidecar: Sidecar) -> None:
     engine = open_model(2)
     assert sidecar.pid is not None
-    os.kill(sidecar.pid, signal.SIGKILL)
-    wait_until(lambda: children() == [], 10, "the end of the process")
+    kill(sidecar.pid)
 
     assert ask(engine, 5) == 10
 
