@@ -23,15 +23,15 @@ class Keeper:
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def run(self, work: Callable[[], Result]) -> Result:
-        """What ``work()`` returns or raises in the thread. Raises KeeperClosed."""
+    def submit(self, work: Callable[[], Result]) -> "Future[Result]":
+        """What ``work()`` will return or raise in the thread. Raises KeeperClosed."""
         future: Future[Result] = Future()
         with self._lock:
             if self._is_closed:
                 raise KeeperClosed
             self._start()
             self._queue.put(lambda: _fulfil(future, work))
-        return future.result()
+        return future
 
     def post(self, work: Callable[[], Any]) -> None:
         """Have ``work()``, which raises nothing, done some time unless the keeper is closed first. Never waits."""

@@ -15,7 +15,7 @@ from service.errors import Unavailable
 from service.infra.installed import has_keras
 from service.infra.keeper import Keeper, KeeperClosed
 from service.infra.logging import get_logger
-from service.serving.sidecar_process import SidecarLost, SidecarProcess
+from service.serving.sidecar_process import START_SECONDS, SidecarLost, SidecarProcess
 from service.spec.sidecar_frames import Array, LoadModel, Predict, Refused, Request, UnloadModel, heads_of
 
 log = get_logger(__name__)
@@ -89,10 +89,21 @@ class Sidecar:
         self._end_process()
 
     def _run(self, work: Callable[[], Result]) -> Result:
+        """What ``work()`` returns or raises in the keeper's thread; whoever waits for that watches the deadlines."""
         try:
-            return self._keeper.run(work)
+            future = self._keeper.submit(work)
         except KeeperClosed:
             raise _stopping() from None
+        while not future.done():
+            with suppress(TimeoutError):
+                return future.result(self._seconds_to_watch())
+        return future.result()
+
+    def _seconds_to_watch(self) -> float:
+        """How long no deadline can pass; a process over its deadline is ended."""
+        process = self._process
+        shortest = min(self._seconds, LOAD_SECONDS, START_SECONDS)
+        return shortest if process is None else min(shortest, process.end_if_late())
 
     def _load(self, handle: int, find: Callable[[], Path]) -> None:
         self._files[handle] = find

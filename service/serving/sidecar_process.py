@@ -1,5 +1,7 @@
 """One life of the process that runs Keras: its pipe and its deadlines."""
 
+import math
+import time
 from collections.abc import Sequence
 
 from service.infra.child import Child, inherited_environment
@@ -31,6 +33,8 @@ class SidecarProcess:
         self._child = Child("sidecar", arguments, inherited_environment() | ENVIRONMENT)
         self.handles: set[int] = set()
         """Models that it has loaded."""
+        self._answers_until = math.inf
+        self._is_late = False
 
     @property
     def pid(self) -> int:
@@ -56,6 +60,14 @@ class SidecarProcess:
         """The frame that it answers with, and the tensors behind it. Raises SidecarLost."""
         return self._converse(request, seconds, tensors)
 
+    def end_if_late(self) -> float:
+        """Seconds that it has left for the present answer. Ends it where there are none, from another thread than that."""
+        left = self._answers_until - time.monotonic()
+        if left <= 0:
+            self._is_late = True
+            self._child.kill()
+        return max(0, left)
+
     def kill(self) -> None:
         """End it from another thread than the one that speaks with it, to which it is lost then."""
         self._child.kill()
@@ -65,16 +77,18 @@ class SidecarProcess:
         self._child.close()
 
     def _converse(self, request: Request | None, seconds: float, tensors: Sequence[Array] = ()) -> tuple[Answer, list[Array]]:
+        self._answers_until = time.monotonic() + seconds
         try:
-            with self._child.deadline(seconds):
-                if request is not None:
-                    write_frame(self._child.input, request)
-                    write_tensors(self._child.input, tensors)
-                return self._read()
-        except TimeoutError:
-            raise SidecarLost(f"Keras gave no answer within {seconds:g} seconds, and its process was ended.") from None
+            if request is not None:
+                write_frame(self._child.input, request)
+                write_tensors(self._child.input, tensors)
+            return self._read()
         except (OSError, EOFError, ValueError):  # it is gone, or speaks nonsense
+            if self._is_late:
+                raise SidecarLost(f"Keras gave no answer within {seconds:g} seconds, and its process was ended.") from None
             raise SidecarLost("The process that runs Keras has died.") from None
+        finally:
+            self._answers_until = math.inf
 
     def _read(self) -> tuple[Answer, list[Array]]:
         answer = read_frame(self._child.output, answer_decoder)

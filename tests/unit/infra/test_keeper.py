@@ -10,10 +10,10 @@ from service.infra.keeper import Keeper, KeeperClosed
 
 def test_all_work_is_done_by_one_thread_in_its_order() -> None:
     keeper, done = Keeper("test"), []
-    keeper.run(lambda: done.append(threading.get_ident()))
+    keeper.submit(lambda: done.append(threading.get_ident()))
     for number in range(3):
         keeper.post(lambda number=number: done.append(number))
-    thread = keeper.run(threading.get_ident)
+    thread = keeper.submit(threading.get_ident).result()
     keeper.close()
 
     assert done == [thread, 0, 1, 2]
@@ -23,8 +23,8 @@ def test_all_work_is_done_by_one_thread_in_its_order() -> None:
 def test_an_error_reaches_who_asked_and_no_other() -> None:
     keeper = Keeper("test")
     with pytest.raises(ZeroDivisionError):
-        keeper.run(lambda: 1 / 0)
-    assert keeper.run(lambda: 2) == 2
+        keeper.submit(lambda: 1 / 0).result()
+    assert keeper.submit(lambda: 2).result() == 2
     keeper.close()
 
 
@@ -36,18 +36,16 @@ def test_what_waits_when_it_is_closed_is_done_and_what_comes_later_is_refused() 
         assert may_end.wait(5)
         return "first"
 
-    with ThreadPoolExecutor(3) as threads:
-        first = threads.submit(keeper.run, wait)
+    with ThreadPoolExecutor(1) as threads:
+        first = keeper.submit(wait)
         assert begun.wait(5)
-        second = threads.submit(keeper.run, lambda: "second")
-        while keeper._queue.empty():
-            pass
+        second = keeper.submit(lambda: "second")
         closing = threads.submit(keeper.close)
         may_end.set()
         closing.result(5)
     assert (first.result(), second.result()) == ("first", "second")
     with pytest.raises(KeeperClosed):
-        keeper.run(lambda: None)
+        keeper.submit(lambda: None)
     keeper.post(lambda: None)
 
 
