@@ -128,8 +128,8 @@ def create_app(settings: Settings | None = None, metrics: PredictionMetrics | No
         await anyio.to_thread.run_sync(sweeper.stop)
         await anyio.to_thread.run_sync(doorbell.close)
         await anyio.to_thread.run_sync(checker.close)
+        await anyio.to_thread.run_sync(predictions.close)
         await anyio.to_thread.run_sync(datasets.close)
-        predictions.close()
         database.close()
 
     api = _make_api(lifespan)

@@ -113,6 +113,10 @@ class Settings(BaseSettings):
     """Longest time that a prediction may take once its body has been read; then it is answered 504."""
     engine_cache_bytes: Annotated[int, Field(ge=MEBIBYTE)] = 1024 * MEBIBYTE
     """Bytes of model files that one API process keeps loaded."""
+    keras_threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Threads of the TensorFlow that answers for versions without ONNX; 0 leaves it its own choice."""
+    keras_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """Longest time that Keras may take to answer one prediction before its process is ended."""
     drain_seconds: Annotated[float, Field(ge=0)] = 2.0
     """How long an API that was sent SIGTERM goes on answering while ``/readyz`` already says no."""
     shutdown_grace_seconds: Annotated[int, Field(ge=1)] = 20

@@ -3,21 +3,18 @@
 Whatever a definition does to that process, a check ends with an answer or a ``NotChecked``.
 """
 
-import importlib.util
 import os
 import select
-import subprocess
-import sys
 import tempfile
 import threading
-from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
 from signal import SIGABRT
-from typing import BinaryIO, Literal, cast
+from typing import Literal
 
 from service.errors import TooManyRequests
+from service.infra.child import Child
+from service.infra.installed import has_keras
 from service.infra.logging import get_logger
 from service.infra.memory import resident_bytes
 from service.spec.check_frames import OUT_OF_MEMORY, Checked, CheckerReady, CheckJob, check_report_decoder
@@ -35,7 +32,6 @@ MAX_CHECKS = 1000
 """Checks after which the process is replaced: Keras never forgets quite everything."""
 MAX_WAITING = 8
 """Checks that may wait for the process at once; each of them holds a thread of the API."""
-MAX_LINE_BYTES = 8192
 
 Cause = Literal["absent", "loading", "too_slow", "too_large", "crashed"]
 CAUSES: dict[int, Cause] = {OUT_OF_MEMORY: "too_large", -SIGABRT: "too_large", 0: "loading"}
@@ -66,7 +62,7 @@ class Checker:
 
     def check(self, job: CheckJob) -> Checked:
         """What Keras makes of a model. Raises NotChecked, or TooManyRequests when others wait already."""
-        if not is_installed():
+        if not has_keras():
             raise NotChecked("absent")
         if not self._waiting.acquire(blocking=False):
             raise TooManyRequests(f"{MAX_WAITING} checks are waiting already. Try again in a moment.")
@@ -135,29 +131,13 @@ class Checker:
             self._process = None
 
 
-def is_installed() -> bool:
-    """Whether this machine has Keras and the TensorFlow that it runs on; imports neither."""
-    return all(importlib.util.find_spec(name) is not None for name in ("keras", "tensorflow"))
-
-
 class _Process:
     """One child; whoever speaks with it is alone."""
 
     def __init__(self, memory_bytes: int) -> None:
         environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        self._child = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            [sys.executable, "-P", "-m", MODULE, str(memory_bytes), str(IDLE_SECONDS)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=tempfile.gettempdir(),
-            env=environment | QUIET,
-            start_new_session=True,
-        )
-        self._input, self._output = cast(BinaryIO, self._child.stdin), cast(BinaryIO, self._child.stdout)
-        self._errors = cast(BinaryIO, self._child.stderr)
-        self._listener = threading.Thread(target=self._log_what_it_prints, name="checker-output", daemon=True)
-        self._listener.start()
+        arguments = ["-P", "-m", MODULE, str(memory_bytes), str(IDLE_SECONDS)]
+        self._child = Child("checker", arguments, environment | QUIET, folder=tempfile.gettempdir())
         self._resident_bytes = 0
         self.checks = 0
         """How many it has done."""
@@ -167,11 +147,11 @@ class _Process:
         return self._child.pid
 
     def is_alive(self) -> bool:
-        return self._child.poll() is None
+        return self._child.is_alive()
 
     def has_spoken(self) -> bool:
         """Whether something can be read of a process that nothing was read of yet, if only its end."""
-        return bool(select.select([self._output], [], [], 0)[0])
+        return bool(select.select([self._child.output], [], [], 0)[0])
 
     def grown_bytes(self) -> int:
         """Memory that it uses more than at its start; 0 where that is not known."""
@@ -180,9 +160,9 @@ class _Process:
     def await_ready(self) -> None:
         """Wait until Keras is loaded. Raises NotChecked."""
         try:
-            with self._deadline(START_SECONDS):
+            with self._child.deadline(START_SECONDS):
                 answer = self._read()
-        except (NotChecked, ValueError):
+        except (TimeoutError, ValueError):
             raise NotChecked("loading") from None
         if not isinstance(answer, CheckerReady):
             raise NotChecked("loading")
@@ -191,52 +171,21 @@ class _Process:
     def ask(self, job: CheckJob, seconds: float) -> Checked:
         """What it makes of a model. Raises NotChecked, after which it cannot be used any more."""
         self.checks += 1
-        with self._deadline(seconds):
-            try:
-                write_frame(self._input, job)
+        try:
+            with self._child.deadline(seconds):
+                write_frame(self._child.input, job)
                 answer = self._read()
-            except (OSError, ValueError):  # it is gone, or speaks nonsense
-                raise NotChecked("crashed") from None
+        except TimeoutError:
+            raise NotChecked("too_slow") from None
+        except (OSError, ValueError):  # it is gone, or speaks nonsense
+            raise NotChecked("crashed") from None
         if not isinstance(answer, Checked):
             raise NotChecked(CAUSES.get(self._child.wait(), "crashed"))
         return answer
 
     def kill(self) -> None:
         """End it at once."""
-        self._child.kill()
-        self._child.wait()
-        self._listener.join()
-        for stream in (self._input, self._output, self._errors):
-            try:
-                stream.close()
-            except OSError:  # what could not be written any more
-                continue
+        self._child.close()
 
     def _read(self) -> CheckerReady | Checked | None:
-        return read_frame(self._output, check_report_decoder)
-
-    @contextmanager
-    def _deadline(self, seconds: float) -> Iterator[None]:
-        """Kill the child after so long, which ends the reading. Raises NotChecked in that case."""
-        is_over = threading.Event()
-
-        def end() -> None:
-            is_over.set()
-            self._child.kill()
-
-        timer = threading.Timer(seconds, end)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        except NotChecked:
-            if not is_over.is_set():
-                raise
-        finally:
-            timer.cancel()
-        if is_over.is_set():
-            raise NotChecked("too_slow")
-
-    def _log_what_it_prints(self) -> None:
-        while line := self._errors.readline(MAX_LINE_BYTES):
-            log.debug("checker.printed", pid=self._child.pid, line=line.decode(errors="replace").rstrip())
+        return read_frame(self._child.output, check_report_decoder)

@@ -23,6 +23,7 @@ from service.predictions.protocols.tensorflow_serving import TensorFlowServing
 from service.predictions.service import PredictionService
 from service.predictions.versions import ArtifactReader, VersionSource
 from service.serving.measuring import Measure, measure
+from service.serving.sidecar import Sidecar
 from service.serving.workbench import Workbench
 from service.settings import Settings
 from service.web.drain import Drain
@@ -45,10 +46,12 @@ class PredictionApp:
         drain: Drain,
         check_ready: Callable[[], None],
         measure_engine: Measure = measure,
+        sidecar: Sidecar | None = None,
     ) -> None:
         """``check_ready`` may block; it raises where this process cannot do its work."""
         self._workbench = Workbench(settings.predict_threads, settings.max_waiting_predictions, settings.predict_timeout_seconds)
-        self._engines = Engines(settings, artifacts, self._workbench, measure_engine)
+        self._sidecar = sidecar or Sidecar(settings.keras_seconds, settings.keras_threads)
+        self._engines = Engines(settings, artifacts, self._workbench, self._sidecar, measure_engine)
         service = PredictionService(Lookup(versions, self._engines), self._engines, self._workbench)
         self._protocols: list[WireProtocol] = [
             Native(settings, service),
@@ -67,7 +70,8 @@ class PredictionApp:
         return [route for protocol in self._protocols for route in protocol.routes]
 
     def close(self) -> None:
-        """Let the threads end."""
+        """End the threads and what runs beside this process."""
+        self._sidecar.close()
         self._workbench.close()
         self._engines.close()
 

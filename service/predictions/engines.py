@@ -4,8 +4,10 @@ import asyncio
 import os
 import sys
 import threading
+from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from service.errors import Unavailable
 from service.features.plan import FeaturePlan, read_plan
@@ -15,8 +17,10 @@ from service.predictions.single_flight import SingleFlight
 from service.predictions.versions import ArtifactReader, ServableVersion
 from service.serving.batching import Batcher
 from service.serving.cache import EngineCache
-from service.serving.engine import OnnxEngine
+from service.serving.engine import Engine, OnnxEngine
+from service.serving.keras_engine import KerasEngine
 from service.serving.measuring import Measure, measure
+from service.serving.sidecar import Sidecar
 from service.serving.workbench import INLINE_SECONDS, Workbench
 from service.settings import Settings
 
@@ -41,6 +45,8 @@ class Servable:
     output_names: list[str]
     labels: tuple[str, str]
     """Model and version, as metrics name them."""
+    key: Hashable
+    """Of its engine in the cache: versions with the same file share one."""
 
     @classmethod
     def of(cls, version: ServableVersion) -> "Servable":
@@ -48,14 +54,15 @@ class Servable:
         plan = read_plan(version.plan)
         names = tuple(entry.name for entry in plan.inputs)
         labels = (version.model, str(version.number))
-        return cls(version, RequestEncoder(plan), plan, names, plan.output_names, labels)
+        key = version.engine, version.onnx_sha256 if version.engine == "onnx" else version.keras_sha256
+        return cls(version, RequestEncoder(plan), plan, names, plan.output_names, labels, key)
 
 
 @dataclass(frozen=True)
 class LoadedEngine:
     """An engine that has been warmed and measured."""
 
-    engine: OnnxEngine
+    engine: Engine
     inline_rows: int
     """Requests of at most so many rows are answered at once on the event loop; none, where requests run together."""
     batcher: Batcher | None
@@ -71,15 +78,22 @@ class Engines:
     """The engines of this process. Those not used for long may be let go; they are loaded again when needed."""
 
     def __init__(
-        self, settings: Settings, artifacts: ArtifactReader, workbench: Workbench, measure_engine: Measure = measure
+        self,
+        settings: Settings,
+        artifacts: ArtifactReader,
+        workbench: Workbench,
+        sidecar: Sidecar,
+        measure_engine: Measure = measure,
     ) -> None:
         self._settings = settings
         self._artifacts = artifacts
         self._workbench = workbench
+        self._sidecar = sidecar
         self._measure = measure_engine
         self._cache: EngineCache[LoadedEngine] = EngineCache(settings.engine_cache_bytes)
         self._loads: SingleFlight[LoadedEngine] = SingleFlight()
         self._loader = ThreadPoolExecutor(LOADS_AT_ONCE, thread_name_prefix="loader", initializer=_step_back)
+        self._keras_loader = ThreadPoolExecutor(1, thread_name_prefix="keras-loader")  # it waits, and ONNX shall not wait with it
 
     @property
     def loaded_bytes(self) -> int:
@@ -88,7 +102,7 @@ class Engines:
 
     def can_run(self, engine: str) -> bool:
         """Whether this process has what an engine of this kind needs."""
-        return engine == "onnx"
+        return engine == "onnx" or self._sidecar.is_installed
 
     async def prepare(self, version: ServableVersion) -> Servable:
         """Load and warm what the version needs. Raises Unavailable when its files cannot be read or loaded."""
@@ -99,7 +113,7 @@ class Engines:
 
     def loaded(self, servable: Servable) -> LoadedEngine | None:
         """The warm engine, where it is loaded."""
-        return self._cache.get(servable.version.onnx_sha256)
+        return self._cache.get(servable.key)
 
     async def engine_of(self, servable: Servable) -> LoadedEngine:
         """The warm engine. Raises Unavailable, for a version that needs Keras with the reason."""
@@ -116,35 +130,46 @@ class Engines:
         version = servable.version
         try:
             async with asyncio.timeout(self._workbench.timeout_seconds):
-                return await self._loads.run(version.onnx_sha256, lambda: self._load(servable))
+                return await self._loads.run(servable.key, lambda: self._load(servable))
         except TimeoutError as error:
             message = f"Version {version.number} of model '{version.model}' is still being loaded."
             raise Unavailable(message, LOADING_RETRY_SECONDS) from error
 
     async def _load(self, servable: Servable) -> LoadedEngine:
-        key = servable.version.onnx_sha256
+        loader = self._loader if servable.version.engine == "onnx" else self._keras_loader
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._loader, self._cache.get_or_load, key, lambda: self._open(servable))
+        return await loop.run_in_executor(loader, self._cache.get_or_load, servable.key, lambda: self._open(servable))
 
     def _open(self, servable: Servable) -> LoadedEngine:
         version = servable.version
         try:
-            engine = OnnxEngine(self._artifacts.read(version.onnx_sha256 or ""), self._settings.engine_threads)
+            engine = self._engine(version)
             tensors, _ = servable.encoder.encode_rows(version.example["rows"])
             names = servable.output_names
             cost = self._measure(engine, dict(zip(servable.input_names, tensors, strict=True)), names)
+        except Unavailable:
+            raise
         except Exception as error:  # whatever a broken file makes the runtime raise, this version cannot answer
             log.error("engine.load_failed", model=version.model, version=version.number, exc_info=error)
             raise Unavailable(f"Version {version.number} of model '{version.model}' cannot be loaded.") from error
+        if not engine.runs_inline:
+            return LoadedEngine(engine, 0, None)
         is_batching = self._settings.batch_rows > 1 and cost.gains_from_batches
         log.info("engine.loaded", model=version.model, version=version.number, is_batching=is_batching, **vars(cost))
         if is_batching:
             return LoadedEngine(engine, 0, Batcher(engine, names, cost, self._workbench, self._settings.batch_rows))
         return LoadedEngine(engine, cost.rows_within(INLINE_SECONDS), None)
 
+    def _engine(self, version: ServableVersion) -> Engine:
+        if version.engine == "onnx":
+            return OnnxEngine(self._artifacts.read(version.onnx_sha256 or ""), self._settings.engine_threads)
+        find = partial(self._artifacts.local_path, version.keras_sha256 or "")
+        return KerasEngine(self._sidecar, find, version.inputs, version.outputs)
+
     def close(self) -> None:
         """Let the loading threads end."""
-        self._loader.shutdown(wait=False, cancel_futures=True)
+        for loader in (self._loader, self._keras_loader):
+            loader.shutdown(wait=False, cancel_futures=True)
 
 
 def _step_back() -> None:

@@ -8,7 +8,7 @@ from service.infra.database import Database
 from service.models import repository as models
 from service.models.tables import Model, Version
 from service.predictions.versions import ListedVersion, Selector, ServableVersion
-from service.spec.artifacts import GRAPH
+from service.spec.artifacts import GRAPH, MODEL
 from service.spec.frames import TensorSpec
 
 
@@ -45,4 +45,5 @@ def _servable(model: Model, version: Version) -> ServableVersion:
         example=version.example,
         onnx_sha256=version.files.get(GRAPH, {}).get("sha256"),
         parameters=version.parameters,
+        keras_sha256=version.files.get(MODEL, {}).get("sha256"),
     )

@@ -14,6 +14,9 @@ from service.serving.workbench import INLINE_BYTES, Workbench
 
 Result = TypeVar("Result")
 
+BESIDE_THREADS = 2
+"""Threads that wait for engines in other processes: while one is answered, the rows of the next are encoded."""
+
 
 class Question(NamedTuple):
     """What somebody wants to know."""
@@ -41,6 +44,7 @@ class PredictionService:
         self._lookup = lookup
         self._engines = engines
         self._workbench = workbench
+        self._beside = Workbench(BESIDE_THREADS, timeout_seconds=workbench.timeout_seconds)
 
     async def read(self, stages: Stages, parse: Callable[[], Result], body_bytes: int) -> Result:
         """``parse()``, which reads a body of this size. Raises TooManyRequests or DeadlineExceeded."""
@@ -72,6 +76,8 @@ class PredictionService:
         """
         engine = self._engines.loaded(servable) or await self._engines.engine_of(servable)
         stages.rows = stages.batch_rows = question.rows
+        if not engine.engine.runs_inline:
+            return await self._beside.run(lambda: _answer(stages, servable, engine, question, write), stages)
         if question.body_bytes > INLINE_BYTES:
             return await self._workbench.run(lambda: _answer(stages, servable, engine, question, write), stages)
         if question.rows <= engine.inline_rows:

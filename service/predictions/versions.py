@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from service.spec.frames import TensorSpec
@@ -28,6 +29,8 @@ class ServableVersion:
     onnx_sha256: str | None
     """Content address of the ONNX file; it is also the engine's key in the cache."""
     parameters: int
+    keras_sha256: str | None = None
+    """Content address of what Keras has saved, for versions whose engine is ``keras``; their key in the cache."""
 
 
 @dataclass(frozen=True)
@@ -59,3 +62,6 @@ class ArtifactReader(Protocol):
 
     def read(self, sha256: str) -> bytes:
         """The bytes. May block. Raises FileNotFoundError when they are not there."""
+
+    def local_path(self, sha256: str) -> Path:
+        """A file with these bytes, to be read only. May block. Raises FileNotFoundError when they are not there."""

@@ -1,8 +1,8 @@
-"""One loaded ONNX model. Knows no HTTP, no database and no feature plan."""
+"""Loaded models, and the one of ONNX. Knows no HTTP, no database and no feature plan."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
@@ -20,8 +20,33 @@ NUMPY_NAMES = {
 FATAL = 4
 
 
+class Engine(Protocol):
+    """A loaded model, whatever runs it; safe to call from several threads."""
+
+    @property
+    def runs_inline(self) -> bool:
+        """Whether a small answer takes so little time that the event loop may wait for it."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of its file."""
+
+    @property
+    def inputs(self) -> list[TensorSpec]:
+        """The tensors that it takes."""
+
+    @property
+    def outputs(self) -> list[TensorSpec]:
+        """The tensors that it gives."""
+
+    def run(self, inputs: Mapping[str, Array], names: Sequence[str] | None = None) -> list[Array]:
+        """The named outputs, or all, one array ``(rows, …)`` each, for the inputs by name."""
+
+
 class OnnxEngine:
     """Runs a model on the CPU with onnxruntime; safe to call from several threads."""
+
+    runs_inline = True
 
     def __init__(self, source: Path | bytes, threads: int = 1) -> None:
         """Load a file or its bytes; ``threads`` work on one call. Raises onnxruntime's own errors on a broken model."""

@@ -54,12 +54,15 @@ def build_model(
     return as_model(definition, shapes)
 
 
-def load_saved(path: Path, folder: Path) -> keras.Model:
-    """A saved model; Keras knows one by the end of its name, so it is given one in ``folder``."""
+def load_saved(path: Path, folder: Path, is_compiled: bool = True) -> keras.Model:
+    """A saved model, with its optimizer where it is to be compiled.
+
+    Keras knows a saved model by the end of its name, so it is given one in ``folder``.
+    """
     named = folder / "saved.keras"
     named.symlink_to(path)
     try:
-        return keras.saving.load_model(named)
+        return keras.saving.load_model(named, compile=is_compiled)
     finally:
         named.unlink()
 

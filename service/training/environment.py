@@ -32,6 +32,13 @@ def keep_sums_in_order(is_needed: bool) -> None:
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": not is_needed})
 
 
+def set_threads(threads: int) -> None:
+    """How many threads TensorFlow shall take, said before it does anything; 0 leaves its own choice."""
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
 def versions() -> dict[str, str]:
     """Versions of the libraries that a fit uses."""
     libraries: dict[str, Any] = {"tensorflow": tf, "keras": keras, "numpy": np, "onnxruntime": onnxruntime}

@@ -12,7 +12,7 @@ from tensorflow.python.framework import ops
 
 from service.spec.frames import Failed, Finished, FitJob, Frame, Job, Ready, Suspended, write_frame
 from service.training.commands import Commands
-from service.training.environment import devices, versions
+from service.training.environment import devices, set_threads, versions
 from service.training.evaluating import evaluate
 from service.training.failures import describe_failure
 from service.training.job import fit
@@ -55,9 +55,7 @@ def release() -> None:
 
 def configure(threads: int) -> None:
     """Settings of the whole process, made before TensorFlow does anything."""
-    if threads:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    set_threads(threads)
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)

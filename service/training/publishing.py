@@ -77,7 +77,7 @@ def export(model: keras.Model, path: Path, plan: FeaturePlan) -> None:
     """Write the ONNX graph with a free batch axis and the plan's names for its inputs and outputs."""
     inputs, outputs = _tensors(model, plan)
     signature = [tf.TensorSpec(spec.shape, tf.float32, name=f"{PREFIX}{number}") for number, spec in enumerate(inputs)]
-    with _constants(model):
+    with _constants(model), _functions_without_xla():
         _answering(model).export(str(path), format="onnx", verbose=False, input_signature=[one_or_list(signature)])
     graph = onnx.load(str(path))
     names = {f"{PREFIX}{number}": spec.name for number, spec in enumerate(inputs)}
@@ -141,6 +141,21 @@ def _constants(model: keras.Model) -> Iterator[None]:
     finally:
         for layer, (mean, variance) in zip(layers, tensors, strict=True):
             layer.mean, layer.variance = mean, variance
+
+
+@contextmanager
+def _functions_without_xla() -> Iterator[None]:
+    """Keras compiles convolutions of several groups with XLA, and the exporter does not look into what is compiled."""
+    function = tf.function
+
+    def plain(*arguments: Any, jit_compile: bool | None = None, **named: Any) -> Any:
+        return function(*arguments, **named)
+
+    tf.function = plain
+    try:
+        yield
+    finally:
+        tf.function = function
 
 
 def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:

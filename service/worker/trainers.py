@@ -1,7 +1,6 @@
 """Trainer processes as the worker sees them: start, speak over the pipe, end. Knows no runs and no database."""
 
 import contextlib
-import os
 import queue
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, cast
 
+from service.infra.child import inherited_environment
 from service.infra.logging import get_logger
 from service.infra.memory import resident_bytes
 from service.spec.frames import Command, Ready, Report, read_frame, report_decoder, write_frame
@@ -154,6 +154,4 @@ class TrainerStarter:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """This process's environment without our settings, since they hold the addresses and passwords of the databases."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FITSERVE_")}
-    return inherited | {"FITSERVE_TRAINER_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    return inherited_environment() | {"FITSERVE_TRAINER_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "2"}

@@ -86,6 +86,10 @@ class RunningService:
         """The only trainer process."""
         return self._child("service.training")
 
+    def sidecar(self) -> psutil.Process:
+        """The process in which the API asks Keras; there is one once a version needs it."""
+        return self._child("service.training.sidecar")
+
     def _child(self, *words: str) -> psutil.Process:
         found = [child for child in self.processes() if set(words) <= set(_command_line(child))]
         assert len(found) == 1, f"one process {words} expected, found {found}"

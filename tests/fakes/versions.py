@@ -1,8 +1,12 @@
 """Versions and artifacts in memory, with real tiny ONNX models."""
 
 import hashlib
+import shutil
+import tempfile
 import time
+import weakref
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,6 +66,7 @@ class FakeArtifacts:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.delay_seconds = 0.0
+        self._folder: Path | None = None
 
     def put(self, content: bytes) -> str:
         """Keep bytes and return their SHA-256."""
@@ -75,6 +80,16 @@ class FakeArtifacts:
         if sha256 not in self.files:
             raise FileNotFoundError(sha256)
         return self.files[sha256]
+
+    def local_path(self, sha256: str) -> Path:
+        """A file with the bytes. Raises FileNotFoundError."""
+        content = self.read(sha256)
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="fitserve-"))
+            weakref.finalize(self, shutil.rmtree, self._folder)
+        path = self._folder / sha256
+        path.write_bytes(content)
+        return path
 
 
 class FakeVersions:

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry
 from service.predictions.app import PredictionApp
 from service.predictions.metrics import PredictionMetrics
 from service.serving.measuring import Cost
+from service.serving.sidecar import Sidecar
 from service.settings import Settings
 from service.web.drain import Drain
 from tests.fakes.versions import WORKSPACE, FakeVersions
@@ -20,7 +21,11 @@ COSTS = {
 
 
 def app_of(
-    versions: FakeVersions, settings: Settings | None = None, way: str = "at once", registry: CollectorRegistry | None = None
+    versions: FakeVersions,
+    settings: Settings | None = None,
+    way: str = "at once",
+    registry: CollectorRegistry | None = None,
+    sidecar: Sidecar | None = None,
 ) -> PredictionApp:
     """An application whose engines run in one of the ways of ``COSTS``."""
     return PredictionApp(
@@ -32,6 +37,7 @@ def app_of(
         drain=Drain(),
         check_ready=lambda: None,
         measure_engine=lambda engine, inputs, names: COSTS[way],
+        sidecar=sidecar,
     )
 
 

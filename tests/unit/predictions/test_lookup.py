@@ -7,6 +7,7 @@ from service.errors import NotFound, Unavailable
 from service.predictions import lookup as lookup_module
 from service.predictions.engines import Engines
 from service.predictions.lookup import Lookup
+from service.serving.sidecar import Sidecar
 from service.serving.workbench import Workbench
 from service.settings import Settings
 from tests.fakes.versions import WORKSPACE, FakeVersions
@@ -32,7 +33,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def lookup(versions: FakeVersions, clock: Clock) -> Lookup:
-    return Lookup(versions, Engines(Settings(), versions.artifacts, Workbench()), clock)
+    return Lookup(versions, Engines(Settings(), versions.artifacts, Workbench(), Sidecar(60)), clock)
 
 
 async def number_of(lookup: Lookup, selector: int | str | None = None, model: str = "my_model") -> int:
@@ -120,7 +121,9 @@ async def test_a_version_that_cannot_be_loaded_leaves_the_old_one_in_place_until
 
 async def test_two_versions_that_do_not_fit_into_the_cache_together_still_switch(versions: FakeVersions, clock: Clock) -> None:
     lookup = Lookup(
-        versions, Engines(Settings().model_copy(update={"engine_cache_bytes": 1}), versions.artifacts, Workbench()), clock
+        versions,
+        Engines(Settings().model_copy(update={"engine_cache_bytes": 1}), versions.artifacts, Workbench(), Sidecar(60)),
+        clock,
     )
     versions.publish()
     await number_of(lookup)

@@ -34,7 +34,7 @@ ALONE = {
     **dict.fromkeys(("Masking", "RandomCrop"), "its output is not for every layer"),
     **dict.fromkeys(("Equalization", "ContrastLimitedAdaptiveHistogramEqualization"), "no layer before it could learn"),
     "Discretization": "no layer before it could learn",
-    **dict.fromkeys(("Conv1D", "MelSpectrogram"), "is not exported, or not always"),
+    "MelSpectrogram": "is not exported",
 }
 SLOW = ("pooling", "recurrent", "wrappers")
 """Modules of layers that are made with all their arguments only: their graphs are large, and take long to make."""
@@ -49,15 +49,10 @@ FLATTENED_BY = {
 NOT_LOADED = ("Equalization minimal", "Equalization full")
 """Keras 3.15 takes its output for its input, and does not load what it has saved; a fit refuses it."""
 SERVED_BY_KERAS = {
-    "Conv1D full": "StatefulPartitionedCall",
     "MelSpectrogram minimal": "RFFT",
     "MelSpectrogram full": "RFFT",
 }
-"""Models whose export to ONNX fails, with words of the reason.
-
-Keras compiles convolutions of several groups with XLA, and takes an equalized image for the image itself; tf2onnx knows no
-Fourier transform of real numbers.
-"""
+"""Models whose export to ONNX fails, with words of the reason: tf2onnx knows no Fourier transform of real numbers."""
 
 
 def module_of(name: str) -> str:

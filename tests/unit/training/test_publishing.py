@@ -51,6 +51,22 @@ def test_what_changes_images_in_training_only_is_exported_as_predictions_see_it(
     assert parity.agrees, parity.reason
 
 
+@pytest.mark.parametrize(
+    ("shape", "layer"),
+    [
+        ((8, 4), keras.layers.Conv1D(8, 3, groups=2, padding="causal")),
+        ((8, 8, 4), keras.layers.Conv2D(8, 3, groups=4, strides=2, padding="same")),
+    ],
+)
+def test_a_convolution_of_several_groups_is_exported(shape, layer, tmp_path):
+    model = keras.Sequential([keras.Input(shape), layer, keras.layers.Flatten(), keras.layers.Dense(2)])
+    export(model, tmp_path / "model.onnx", PLAN)
+    rows = np.random.default_rng(0).random((9, *shape), np.float32)
+    parity = compare(model, OnnxEngine(tmp_path / "model.onnx"), [rows], PLAN)
+    assert parity.agrees, parity.reason
+    assert tf.function.__module__ != "service.training.publishing"
+
+
 @pytest.mark.parametrize("activation", ["gelu", "celu"])
 def test_an_activation_of_operations_that_the_exporter_does_not_know_is_exported(activation, tmp_path):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, activation=activation)])

@@ -1,0 +1,102 @@
+"""A child process of this program that is spoken to over its standard input and output. Knows nothing of what is said."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, cast
+
+from service.infra.logging import get_logger
+
+log = get_logger(__name__)
+
+MAX_LINE_BYTES = 8192
+MAX_LAST_LINES = 20
+
+
+class Child:
+    """Python with ``arguments``, in a session of its own; what it prints to standard error goes into the log."""
+
+    def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], folder: str | None = None) -> None:
+        self._name = name
+        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and modules
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env=dict(environment),
+            start_new_session=True,
+        )
+        self.input, self.output = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
+        self._errors = cast(BinaryIO, self._process.stderr)
+        self._last_lines: deque[str] = deque(maxlen=MAX_LAST_LINES)
+        self._listener = threading.Thread(target=self._log_what_it_prints, name=f"{name}-output", daemon=True)
+        self._listener.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def last_lines(self) -> list[str]:
+        """What it printed last."""
+        return list(self._last_lines)
+
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    def wait(self) -> int:
+        """Its exit code after its end, negative for the signal that killed it."""
+        return self._process.wait()
+
+    def kill(self) -> None:
+        """End it at once, from whatever thread; another one that reads what it says comes to the end of it."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """End it at once, for the thread that speaks with it."""
+        self.kill()
+        self._listener.join()
+        for stream in (self.input, self.output, self._errors):
+            with suppress(OSError):  # what could not be written any more
+                stream.close()
+
+    @contextmanager
+    def deadline(self, seconds: float) -> Iterator[None]:
+        """Kill the child after so long, which ends the reading. Raises TimeoutError in that case."""
+        is_over = threading.Event()
+
+        def end() -> None:
+            is_over.set()
+            self._process.kill()
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except Exception:
+            if not is_over.is_set():
+                raise
+        finally:
+            timer.cancel()
+        if is_over.is_set():
+            raise TimeoutError(f"{self._name} gave no answer within {seconds:g} seconds.")
+
+    def _log_what_it_prints(self) -> None:
+        while line := self._errors.readline(MAX_LINE_BYTES):
+            text = line.decode(errors="replace").rstrip()
+            self._last_lines.append(text)
+            log.debug(f"{self._name}.printed", pid=self.pid, line=text)
+
+
+def inherited_environment() -> dict[str, str]:
+    """This process's environment without our settings, since they hold the addresses and passwords of the databases."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("FITSERVE_")}
