@@ -41,11 +41,11 @@ def encode_columns(plan: TableInput, columns: Mapping[str, Array]) -> Array:
     numbers = [column for column in used if isinstance(column, NumberColumn)]
     if numbers:
         measures = _measures(numbers)
-        values, places = [_as_float64(columns[column.column]) for column in numbers], _places(used, numbers)
+        values, places = [as_float64(columns[column.column]) for column in numbers], _places(used, numbers)
         for start in range(0, rows, SCALED_ROWS):
             raw = np.stack([column[start : start + SCALED_ROWS] for column in values], axis=1)
             encoded[start : start + SCALED_ROWS, places] = _scale(measures, raw)
-    for column, start in zip(used, _starts(used), strict=True):
+    for column, start in zip(used, starts_of(used), strict=True):
         if not isinstance(column, NumberColumn):
             _write(column, columns[column.column], encoded[:, start : start + column.width])
     return encoded
@@ -93,7 +93,8 @@ def columns_of(plan: FeaturePlan) -> list[UsedColumn]:
 # Columns to numbers
 
 
-def _as_float64(values: Array) -> Array:
+def as_float64(values: Array) -> Array:
+    """A raw column of numbers or booleans; what is missing is NaN."""
     return values.astype(np.float64, copy=False)  # numpy turns None into NaN, and booleans into 0 and 1
 
 
@@ -121,7 +122,7 @@ def _write(column: CategoryColumn | DatetimeColumn | TextColumn, values: Array, 
         write_text(column, values, out)
 
 
-def _starts(used: list[UsedColumn]) -> list[int]:
+def starts_of(used: list[UsedColumn]) -> list[int]:
     """First place of each column in the tensor."""
     return [0, *accumulate(column.width for column in used)][:-1]
 
@@ -129,7 +130,7 @@ def _starts(used: list[UsedColumn]) -> list[int]:
 def _places(used: list[UsedColumn], numbers: list[NumberColumn]) -> Any:
     if len(used) == len(numbers):
         return slice(None)
-    return [start for column, start in zip(used, _starts(used), strict=True) if isinstance(column, NumberColumn)]
+    return [start for column, start in zip(used, starts_of(used), strict=True) if isinstance(column, NumberColumn)]
 
 
 def _as_rows(values: Array) -> Array:
@@ -182,8 +183,7 @@ def _plain_numbers(rows: list[Any], width: int) -> Array | None:
 
 def _far_outside(numbers: list[NumberColumn], measures: Array, raw: Array) -> list[str]:
     """One warning for each column with values that are further from the training range than it is wide."""
-    low, high = measures[3:]
-    is_far = np.abs(raw - (low + high) / 2) > 1.5 * (high - low)  # false where either is NaN
+    is_far = is_far_outside(raw, *measures[3:])
     if not is_far.any():
         return []
     warnings = []
@@ -196,12 +196,18 @@ def _far_outside(numbers: list[NumberColumn], measures: Array, raw: Array) -> li
     return warnings
 
 
+def is_far_outside(values: Array, low: Any, high: Any) -> Array:
+    """Which numbers are further from the training range than it is wide; false where any of the three is NaN."""
+    is_far: Array = np.abs(values - (low + high) / 2) > 1.5 * (high - low)
+    return is_far
+
+
 def _not_finite(
     used: list[UsedColumn], of_input: list[UsedColumn], rows: list[Any], encoded: Array, pointer: str
 ) -> InvalidInput:
     """The error for numbers that float32 cannot hold once they are scaled; ``of_input``: the columns of ``encoded``."""
     problems = []
-    starts = {start: column.column for start, column in zip(_starts(of_input), of_input, strict=True)}
+    starts = {start: column.column for start, column in zip(starts_of(of_input), of_input, strict=True)}
     places = {column.column: place for place, column in enumerate(used)}
     for row, place in np.argwhere(~np.isfinite(encoded))[:MAX_PROBLEMS].tolist():
         name = starts[place]
