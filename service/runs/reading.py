@@ -45,6 +45,7 @@ def _read(run: Run, queue: Queue | None, position: int | None) -> RunRead:
         test_dataset=run.sources.get("test", {}).get("id"),
         continues=_read_start(run.sources.get("start")),
         evaluates=run.sources.get("evaluated", {}).get("version"),
+        predicts_with=run.sources.get("predicted_by", {}).get("version"),
         chosen_features=plan.get("features"),
         warnings=plan.get("warnings", []),
         row_order=_read_order(plan),
