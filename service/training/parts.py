@@ -24,7 +24,7 @@ class PartWriter:
         self._path = path
         self._incomplete = path.with_suffix(".incomplete")
         about = {START: str(start).encode(), ENVIRONMENT: msgspec.json.encode(environment)}
-        self._file = self._incomplete.open("wb")
+        self._file = pa.OSFile(str(self._incomplete), "wb")
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         self._writer = pa.ipc.new_file(self._file, schema.with_metadata(about), options=options)
 

@@ -3,6 +3,7 @@
 Knows no model and no dataset.
 """
 
+import math
 from pathlib import Path
 from typing import Protocol
 
@@ -81,11 +82,13 @@ class CsvResult:
         names = without_formulas(pa.array(schema.names)).to_pylist()
         types = [_csv_type(kind) for kind in schema.types]
         self._schema = pa.schema(list(zip(names, types, strict=True)))
-        self._file = path.open("wb")
+        self._file = pa.OSFile(str(path), "wb")
         self._writer = pyarrow.csv.CSVWriter(self._file, self._schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
         columns = [_csv_column(column) for column in batch.columns]
+        if len(columns) == 1:
+            columns = [_never_empty(columns[0])]
         self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 
     def finish(self) -> None:
@@ -102,6 +105,11 @@ def _csv_column(column: pa.Array) -> pa.Array:
         texts = [None if value is None else orjson.dumps(value).decode() for value in column.to_pylist()]
         return pa.array(texts, pa.string())
     return without_formulas(column) if pa.types.is_string(column.type) else column
+
+
+def _never_empty(column: pa.Array) -> pa.Array:
+    """An empty cell that is alone would be an empty line, which most readers skip: NaN, or an empty text in quotation marks."""
+    return column.fill_null(math.nan if pa.types.is_floating(column.type) else "")
 
 
 def without_formulas(texts: pa.Array) -> pa.Array:
