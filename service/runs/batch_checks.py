@@ -1,6 +1,7 @@
 """Looks whether a version can predict a dataset, from what the database knows of both, before a run is accepted."""
 
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any
 
 from service.datasets.tables import Dataset
@@ -18,17 +19,17 @@ TEXTS = ("category", "text")
 
 def batch_problems(dataset: Dataset, plan: FeaturePlan, request: BatchPredictionCreate) -> list[Problem]:
     """Everything that is wrong with a request; the target may be missing."""
-    found = [*_input_problems(dataset, plan), *_carried_problems(dataset, request.columns)]
-    return found[:MAX_PROBLEMS]
+    found = chain(_input_problems(dataset, plan), _carried_problems(dataset, request.columns))
+    return list(islice(found, MAX_PROBLEMS))  # looking for the nearest name takes a while
 
 
 def _carried_problems(dataset: Dataset, columns: list[str]) -> Iterator[Problem]:
-    names = dataset.names
+    names = dict.fromkeys(dataset.names)
     for place, name in enumerate(columns):
         if name not in names:
             noun = "column" if dataset.kind == "table" else "array"
             message = f"The dataset has no {noun} '{name[:80]}'."
-            yield Problem(f"/columns/{place}", message, name[:80], fix=suggest(name[:80], names[:MAX_NAMES]))
+            yield Problem(f"/columns/{place}", message, name[:80], fix=suggest(name[:80], list(names)[:MAX_NAMES]))
 
 
 def _input_problems(dataset: Dataset, plan: FeaturePlan) -> Iterator[Problem]:

@@ -123,7 +123,8 @@ class _Sink:
         self._tell_plan()
 
     def _tell_plan(self) -> None:
-        self._report(RowsPlanned(steps=self._rows, warnings=self._notes.sentences(), inexact_reason=inexact_by_nature()))
+        reason = inexact_by_nature() if self._job.graph is None else None
+        self._report(RowsPlanned(steps=self._rows, warnings=self._notes.sentences(), inexact_reason=reason))
 
     def take_over(self, batch: pa.RecordBatch, notes: Notes) -> None:
         """Add rows that an earlier attempt has predicted. Raises OSError."""

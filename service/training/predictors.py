@@ -12,7 +12,7 @@ import tensorflow as tf
 from service.features.plan import FeaturePlan, TableInput
 from service.serving.engine import OnnxEngine
 from service.training.building import load_saved, multiplications_per_row, reset_keras
-from service.training.environment import threads
+from service.training.environment import keep_sums_in_order, threads
 from service.training.fitting import EXECUTION_SECONDS, MULTIPLICATIONS_PER_SECOND
 from service.training.structure import as_list, one_or_list
 
@@ -47,6 +47,7 @@ def _by_onnx(engine: OnnxEngine, plan: FeaturePlan) -> Predictor:
 
 
 def _by_keras(model: keras.Model) -> Predictor:
+    keep_sums_in_order(is_needed=True)  # else the last bits would depend on what this trainer has done before
     signature = [tf.TensorSpec(tensor.shape, tf.float32) for tensor in model.inputs]
     compute = tf.function(lambda *tensors: as_list(model(one_or_list(tensors), training=False)), input_signature=signature)
     return lambda tensors: [np.asarray(output, dtype=np.float32) for output in compute(*map(tf.constant, tensors))]

@@ -350,7 +350,8 @@ class Pipeline:
 
     def _store(self, file: OutputFile) -> StoredFile:
         path = Path(file.path)
-        return StoredFile(file.name, self._artifacts.put_file(path), path.stat().st_size, file.media_type)
+        size_bytes = path.stat().st_size
+        return StoredFile(file.name, self._artifacts.put_file(path, move=True), size_bytes, file.media_type)
 
     def _insist(self, write: Callable[[], T]) -> T:
         """Repeat a write until the database takes it. Raises LeaseLost when that takes too long."""
