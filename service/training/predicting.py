@@ -72,7 +72,8 @@ class _Story:
         sink = _Sink(job, stored.rows, self._report)
         self._begin("predicting")
         done = self._take_up(sink)
-        for block in stored.blocks(_inputs_of(plan), job.columns, block_rows(model, plan), done):
+        length = block_rows(model, plan, stored.row_bytes(job.columns))
+        for block in stored.blocks(_inputs_of(plan), job.columns, length, done):
             self._leave_if_asked(sink)
             encoded = encode_block(plan, block.raw, block.start)
             sink.write(*answered(plan, block, encoded, predictor(encoded.tensors), job.columns))

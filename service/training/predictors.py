@@ -53,16 +53,16 @@ def _by_keras(model: keras.Model) -> Predictor:
     return lambda tensors: [np.asarray(output, dtype=np.float32) for output in compute(*map(tf.constant, tensors))]
 
 
-def block_rows(model: keras.Model, plan: FeaturePlan) -> int:
+def block_rows(model: keras.Model, plan: FeaturePlan, carried_bytes: int) -> int:
     """Rows to predict at once, by arithmetic alone: with other numbers of rows the last bits could be others.
 
-    A block of them is small, and takes no longer than a stop may wait.
+    A block of them is small, and takes no longer than a stop may wait. ``carried_bytes``: what is taken over of a row.
     """
     most = EXECUTION_SECONDS * MULTIPLICATIONS_PER_SECOND / max(1.0, multiplications_per_row(model))
-    return max(1, min(MAX_BLOCK_ROWS, BLOCK_BYTES // row_bytes(plan), int(most)))
+    return max(1, min(MAX_BLOCK_ROWS, BLOCK_BYTES // (encoded_bytes(plan) + carried_bytes), int(most)))
 
 
-def row_bytes(plan: FeaturePlan) -> int:
+def encoded_bytes(plan: FeaturePlan) -> int:
     """Size of one encoded row of all inputs."""
     numbers = sum(entry.width if isinstance(entry, TableInput) else math.prod(entry.shape) for entry in plan.inputs)
     return np.dtype(np.float32).itemsize * max(1, numbers)

@@ -19,6 +19,8 @@ from service.training.reading import READ_BYTES, raw_column
 
 Array = np.ndarray[Any, Any]
 
+CELL_BYTES = 8
+
 
 class Block(NamedTuple):
     """Some rows in a row."""
@@ -37,6 +39,9 @@ class StoredRows(Protocol):
     @property
     def rows(self) -> int:
         """Their number."""
+
+    def row_bytes(self, names: Sequence[str]) -> int:
+        """About how large one row of some columns or arrays is, however long its texts are."""
 
     def blocks(self, names: Sequence[str], carried: Sequence[str], length: int, start: int) -> Iterator[Block]:
         """Blocks of so many rows, the last one aside, beginning with row ``start``."""
@@ -59,6 +64,9 @@ class TableRows:
     @property
     def rows(self) -> int:
         return int(self._file.metadata.num_rows)
+
+    def row_bytes(self, names: Sequence[str]) -> int:
+        return CELL_BYTES * len(names)
 
     def blocks(self, names: Sequence[str], carried: Sequence[str], length: int, start: int) -> Iterator[Block]:
         groups, skipped = self._groups_from(start)
@@ -104,6 +112,9 @@ class ArrayRows:
     @property
     def rows(self) -> int:
         return len(next(iter(self.arrays.values())))
+
+    def row_bytes(self, names: Sequence[str]) -> int:
+        return sum(self.arrays[name][:1].nbytes for name in names)
 
     def blocks(self, names: Sequence[str], carried: Sequence[str], length: int, start: int) -> Iterator[Block]:
         for first in range(start, self.rows, length):

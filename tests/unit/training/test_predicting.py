@@ -281,15 +281,15 @@ def test_answers_step_aside_for_columns_of_their_names():
     assert names_beside([], ["a_value", "a_value"]) == ["a_value", "predicted_a_value"]
 
 
-@pytest.mark.parametrize(("width", "units"), [(2, 1), (3000, 1), (100, 100_000)])
-def test_a_block_is_small_and_quick_whatever_the_model(width, units):
+@pytest.mark.parametrize(("width", "units", "carried"), [(2, 1, 0), (3000, 1, 0), (100, 100_000, 0), (2, 1, 200_000)])
+def test_a_block_is_small_and_quick_whatever_the_model(width, units, carried):
     keras.utils.clear_session()
     model = keras.Sequential([keras.Input((width,)), keras.layers.Dense(units)])
     plan = FeaturePlan(
         inputs=[ArrayInput(name="i", array="x", shape=[width], dtype="float32")],
         targets=[Target(output="o", columns=["y"], encoding="number")],
     )
-    rows = block_rows(model, plan)
+    rows = block_rows(model, plan, carried)
     assert 1 <= rows <= MAX_BLOCK_ROWS
-    assert rows * width * 4 <= BLOCK_BYTES
+    assert rows * (width * 4 + carried) <= BLOCK_BYTES
     assert rows * width * units <= 2e8

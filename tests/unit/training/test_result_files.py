@@ -51,12 +51,13 @@ def test_numbers_dates_and_lists_are_left_alone_in_csv(tmp_path):
         "moment": [moment, None, None],
         "list": [[-1.0, 2.5], None, []],
         "labels": [["=a", 'b"c'], [], None],
+        "nothing": pa.nulls(3),
     }
     head, first, second, third = csv_rows(tmp_path, **columns)
     assert head == list(columns)
-    assert first == ["-1.5", "-3", "true", "2026-01-31", "2026-01-31 18:00:00.000000Z", "[-1.0,2.5]", '["=a","b\\"c"]']
-    assert second == ["", "2", "false", "", "", "", "[]"]
-    assert third == ["1e-7", "", "", "", "", "[]", ""]
+    assert first == ["-1.5", "-3", "true", "2026-01-31", "2026-01-31 18:00:00.000000Z", "[-1.0,2.5]", '["=a","b\\"c"]', ""]
+    assert second == ["", "2", "false", "", "", "", "[]", ""]
+    assert third == ["1e-7", "", "", "", "", "[]", "", ""]
 
 
 def test_the_bytes_do_not_depend_on_how_the_rows_lie_in_memory(tmp_path, monkeypatch):

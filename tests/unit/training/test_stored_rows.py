@@ -46,3 +46,8 @@ def test_arrays_are_carried_over_as_lists_and_classes_by_their_names(tmp_path):
     assert [column.to_pylist() for column in block.carried] == [
         ["even", "odd", "even"], [[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]], [0, 1, 2],
     ]  # fmt: skip
+
+
+def test_what_is_carried_of_a_row_has_a_size(tmp_path):
+    assert table(tmp_path).row_bytes(["t", "n"]) == 16
+    assert arrays(tmp_path).row_bytes(["wide", "n"]) == 12
