@@ -8,13 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from service.features.answers import to_columns
-from service.features.blocks import EncodedBlock, encode_block
+from service.features.blocks import encode_block
 from service.features.encoding import columns_of
 from service.features.notes import Notes
 from service.features.plan import FeaturePlan, read_plan
 from service.spec.artifacts import PREDICTIONS
 from service.spec.frames import (
     Finished,
+    LogLine,
     Phase,
     PhaseStarted,
     PredictJob,
@@ -28,8 +29,8 @@ from service.training import outputs
 from service.training.arrow import answer_as_arrow
 from service.training.callbacks import PROGRESS_SECONDS, Report
 from service.training.environment import difference, environment, inexact_by_nature
-from service.training.parts import PartWriter, usable_parts
-from service.training.predictors import Array, block_rows, load_model, make_predictor
+from service.training.parts import Part, PartWriter, usable_parts
+from service.training.predictors import Array, Predictor, block_rows, load_model, make_predictor
 from service.training.result_files import ResultFile, open_result
 from service.training.stored_rows import Block, open_rows
 from service.training.wishes import StopAsked, SuspendAsked, Wishes
@@ -69,35 +70,31 @@ class _Story:
         model = load_model(Path(job.model), self._directory)
         predictor = make_predictor(model, Path(job.graph) if job.graph else None, plan)
         stored = open_rows(job.dataset)
-        sink = _Sink(job, stored.rows, self._report)
-        self._begin("predicting")
-        done = self._take_up(sink)
         length = block_rows(model, plan, stored.row_bytes(job.columns))
-        for block in stored.blocks(_inputs_of(plan), job.columns, length, done):
+        parts = usable_parts([Path(path) for path in job.parts])
+        sink = _Sink(job, stored.rows, sum(part.rows for part in parts), self._report)
+        self._begin("predicting")
+        self._take_up(parts, sink)
+        for block in stored.blocks(_inputs_of(plan), job.columns, length, sink.done):
             self._leave_if_asked(sink)
-            encoded = encode_block(plan, block.raw, block.start)
-            sink.write(*answered(plan, block, encoded, predictor(encoded.tensors), job.columns))
-        self._wishes.check_kept()
-        sink.finish()
-        return Finished(
-            outcome="completed", metrics={}, files=outputs.files(self._directory), publication=None, publish_reason=None
-        )
+            sink.write(*answered(plan, block, predictor, job.columns))
+        return self._finish(sink)
 
     def _begin(self, phase: Phase) -> None:
         self._report(PhaseStarted(phase=phase))
 
-    def _take_up(self, sink: "_Sink") -> int:
-        """Copy the parts of earlier attempts into the result; how many rows they have."""
-        parts = usable_parts([Path(path) for path in self._job.parts])
-        done = sum(part.rows for part in parts)
+    def _take_up(self, parts: list[Part], sink: "_Sink") -> None:
+        """Copy what earlier attempts have predicted into the result."""
         if self._job.attempt > 1:
             reason = next(filter(None, (difference(part.environment) for part in parts)), None)
-            self._report(Resumed(from_epoch=0, from_step=done, inexact_reason=reason))
+            self._report(Resumed(from_epoch=0, from_step=sink.known, inexact_reason=reason))
+        if len(parts) < len(self._job.parts):
+            message = f"A part of what was predicted before cannot be used: the rows from {sink.known} on are predicted again."
+            self._report(LogLine(level="warning", message=message))
         for part in parts:
             for batch, notes in part.batches():
                 self._wishes.check(has_weights=False)
                 sink.take_over(batch, notes)
-        return done
 
     def _leave_if_asked(self, sink: "_Sink") -> None:
         try:
@@ -106,15 +103,23 @@ class _Story:
             sink.finish_part()
             raise
 
+    def _finish(self, sink: "_Sink") -> Finished:
+        self._wishes.check_kept()
+        sink.finish()
+        files = outputs.files(self._directory)
+        return Finished(outcome="completed", metrics={}, files=files, publication=None, publish_reason=None)
+
 
 class _Sink:
     """Where predicted rows go: into the result, and into the part that the next attempt would go on after."""
 
-    def __init__(self, job: PredictJob, rows: int, report: Report) -> None:
+    def __init__(self, job: PredictJob, rows: int, known: int, report: Report) -> None:
+        """``rows``: of the dataset; ``known``: of them, those that earlier attempts have predicted."""
         self._job = job
         self._rows = rows
+        self.known = known
         self._report = report
-        self._done = 0
+        self.done = 0
         self._notes = Notes()
         self._environment = environment()
         self._result: ResultFile | None = None
@@ -134,14 +139,14 @@ class _Sink:
             self._result = open_result(path, batch.schema, self._job.format)
         self._result.write(batch)
         self._notes.add(notes)
-        self._done += batch.num_rows
+        self.done += batch.num_rows
         self._tell_progress()
 
     def write(self, batch: pa.RecordBatch, notes: Notes) -> None:
         """Add rows. Raises OSError."""
         if self._part is None:
-            path = Path(self._job.directory, f"part-{self._done}.arrow")
-            self._part = PartWriter(path, batch.schema, self._done, self._environment)
+            path = Path(self._job.directory, f"part-{self.done}.arrow")
+            self._part = PartWriter(path, batch.schema, self.done, self._environment)
         self._part.write(batch, notes)
         self.take_over(batch, notes)
         now = time.monotonic()
@@ -150,9 +155,9 @@ class _Sink:
 
     def _tell_progress(self) -> None:
         now = time.monotonic()
-        if now >= self._progress_due or self._done == self._rows:
+        if now >= self._progress_due or self.done == self._rows:
             self._progress_due = now + PROGRESS_SECONDS
-            self._report(Progress(epoch=1, step=self._done, metrics={}))
+            self._report(Progress(epoch=1, step=max(self.done, self.known), metrics={}))
 
     def finish_part(self) -> None:
         """Let another attempt go on after the rows so far. Raises OSError."""
@@ -160,7 +165,7 @@ class _Sink:
             began_at = time.monotonic()
             path, self._part, self._part_began_at = self._part.finish(), None, began_at
             seconds = time.monotonic() - began_at
-            self._report(SnapshotTaken(path=str(path), epoch=0, step=self._done, seconds=seconds))
+            self._report(SnapshotTaken(path=str(path), epoch=0, step=self.done, seconds=seconds))
 
     def finish(self) -> None:
         """Make the result whole, and tell what was odd about its rows. Raises OSError."""
@@ -174,10 +179,10 @@ def _inputs_of(plan: FeaturePlan) -> list[str]:
     return [*(column.column for column in columns_of(plan)), *dict.fromkeys(entry.array for entry in plan.array_inputs)]
 
 
-def answered(
-    plan: FeaturePlan, block: Block, encoded: EncodedBlock, answers: Sequence[Array], carried: Sequence[str]
-) -> tuple[pa.RecordBatch, Notes]:
+def answered(plan: FeaturePlan, block: Block, predictor: Predictor, carried: Sequence[str]) -> tuple[pa.RecordBatch, Notes]:
     """The rows of the result for a block: what is carried over, then the answers; and what was noted of them."""
+    encoded = encode_block(plan, block.raw, block.start)
+    answers = predictor(encoded.tensors)
     is_finite = np.all([np.isfinite(answer).reshape(len(answer), -1).all(axis=1) for answer in answers], axis=0)
     encoded.notes.add_rows("not_finite", "", block.start, encoded.is_usable & ~is_finite)
     is_known = encoded.is_usable & is_finite
