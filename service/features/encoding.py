@@ -37,7 +37,7 @@ def encode_columns(plan: TableInput, columns: Mapping[str, Array]) -> Array:
     numbers = [column for column in used if isinstance(column, NumberColumn)]
     if numbers:
         measures = measures_of(numbers)
-        values, places = [_as_float64(columns[column.column]) for column in numbers], _places(used, numbers)
+        values, places = [as_float64(columns[column.column]) for column in numbers], _places(used, numbers)
         for start in range(0, rows, SCALED_ROWS):
             raw = np.stack([column[start : start + SCALED_ROWS] for column in values], axis=1)
             encoded[start : start + SCALED_ROWS, places] = scale(measures, raw)
@@ -73,7 +73,8 @@ def columns_of(plan: FeaturePlan) -> list[UsedColumn]:
 # Columns to numbers
 
 
-def _as_float64(values: Array) -> Array:
+def as_float64(values: Array) -> Array:
+    """A raw column of numbers or booleans; what is missing is NaN."""
     return values.astype(np.float64, copy=False)  # numpy turns None into NaN, and booleans into 0 and 1
 
 
@@ -114,3 +115,15 @@ def _places(used: list[UsedColumn], numbers: list[NumberColumn]) -> Any:
 
 def _as_rows(values: Array) -> Array:
     return values[:, None] if values.ndim == 1 else values
+
+
+def reach_of(low: Any, high: Any) -> tuple[Any, Any]:
+    """The middle of the training range, and how far from it a number is worth a warning: one and a half of its widths."""
+    return (low + high) / 2, 1.5 * (high - low)
+
+
+def is_far_outside(values: Array, low: Any, high: Any) -> Array:
+    """Which numbers are further from the training range than it is wide; false where any of the three is NaN."""
+    centre, reach = reach_of(low, high)
+    is_far: Array = np.abs(values - centre) > reach
+    return is_far

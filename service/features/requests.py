@@ -9,7 +9,7 @@ import numpy as np
 from service.errors import InvalidInput, Problem
 from service.features.array_rows import encode_array_rows, encode_array_tensors
 from service.features.cells import MAX_PROBLEMS, MAX_WARNINGS, OWN_RULES, Rules, shown
-from service.features.encoding import columns_of, encode_columns, measures_of, scale, starts_of, used_columns
+from service.features.encoding import columns_of, encode_columns, measures_of, reach_of, scale, starts_of, used_columns
 from service.features.plan import ArrayInput, FeaturePlan, NumberColumn, TableInput, UsedColumn
 from service.features.raw import Array, all_finite, escape, fit_float32
 from service.features.rows import RowReader
@@ -21,8 +21,6 @@ Place = Callable[[int, str], str]
 """JSON pointer of the value of a row (from 0) and a column."""
 
 NUMBERS = frozenset({int, float})
-FAR = 1.5
-"""Distance from the middle of the training range, in widths of that range, from which on a number is worth a warning."""
 
 
 class RequestEncoder:
@@ -35,7 +33,7 @@ class RequestEncoder:
         self._is_all_numbers = plan.is_of_table and len(self._numbers) == len(self._used)
         self._measures = measures_of(self._numbers) if self._numbers else np.zeros((5, 0))
         low, high = self._measures[3:]
-        self._centre, self._reach = (low + high) / 2, FAR * (high - low)
+        self._centre, self._reach = reach_of(low, high)
         places = {column.column: place for place, column in enumerate(self._used)}
         self._shares = [[places[column.column] for column in used_columns(table)] for table in plan.table_inputs]
         arrays = plan.array_inputs

@@ -13,20 +13,21 @@ from sqlalchemy.orm import Session
 from service.datasets import repository as datasets
 from service.datasets.tables import Dataset
 from service.errors import InvalidInput, Problem, TooManyRequests
-from service.features.plan import read_plan
+from service.features.plan import FeaturePlan, read_plan
 from service.features.roles import as_written
 from service.infra.database import after_commit, now
 from service.infra.ids import new_id
 from service.infra.queue import Doorbell
 from service.models import repository as models
-from service.models.tables import Model
+from service.models.tables import Model, Version
 from service.runs import repository
+from service.runs.batch_checks import batch_problems
 from service.runs.checks import problems_of
 from service.runs.errors import KeyInFlight
-from service.runs.schemas import Accepted, EvaluationCreate, RunCreate
+from service.runs.schemas import Accepted, BatchPredictionCreate, EvaluationCreate, OfVersion, RunCreate
 from service.runs.sources import dataset_document, dataset_source, seed_of, start_source, version_source
 from service.runs.tables import Run, RunTag
-from service.spec.artifacts import EVALUATION, MODEL, PLAN
+from service.spec.artifacts import EVALUATION, GRAPH, MODEL, PLAN
 
 ROOM_RETRY_SECONDS = 10
 
@@ -53,6 +54,11 @@ def create(session: Session, doorbell: Doorbell, admission: Admission, request: 
 def create_evaluation(session: Session, doorbell: Doorbell, admission: Admission, request: EvaluationCreate) -> Run:
     """Accept an evaluation of a version. Raises as ``create`` does."""
     return _admit(session, doorbell, admission, request, lambda: _new_evaluation(session, admission.workspace_id, request))
+
+
+def create_batch_prediction(session: Session, doorbell: Doorbell, admission: Admission, request: BatchPredictionCreate) -> Run:
+    """Accept a prediction of every row of a dataset. Raises as ``create`` does."""
+    return _admit(session, doorbell, admission, request, lambda: _new_prediction(session, admission.workspace_id, request))
 
 
 def _admit(session: Session, doorbell: Doorbell, admission: Admission, request: Accepted, make: Callable[[], Run]) -> Run:
@@ -167,27 +173,70 @@ def _other_datasets(session: Session, workspace_id: str, request: RunCreate) -> 
 
 
 def _new_evaluation(session: Session, workspace_id: str, request: EvaluationCreate) -> Run:
-    model = models.get(session, workspace_id, request.model, lock=True)
-    dataset = datasets.get(session, workspace_id, request.dataset, lock=True)
-    version = models.resolve_version(session, model, request.version if request.version is not None else request.alias)
-    revision = models.get_revision(session, model, version.revision)
-    targets = {target.output: target.columns for target in read_plan(version.plan).targets}
-    _check_names(dataset, targets, request.sample_weight)
-    return _new_run(
-        model,
-        dataset,
+    use = _Use.of(session, workspace_id, request)
+    _check_names(use.dataset, use.targets, request.sample_weight)
+    return use.new_run(
+        session,
         request,
         kind="evaluate",
-        revision=version.revision,
-        definition=revision.definition,
-        compile=revision.compile,
-        sources={"evaluated": version_source(version, (MODEL, PLAN, EVALUATION))},
-        target=as_written(targets),
-        features={},
+        sources={"evaluated": version_source(use.version, (MODEL, PLAN, EVALUATION))},
         fit=request.model_dump(include={"batch_size", "sample_weight"}, exclude_none=True),
-        seed=0,
-        wants_version=False,
     )
+
+
+def _new_prediction(session: Session, workspace_id: str, request: BatchPredictionCreate) -> Run:
+    use = _Use.of(session, workspace_id, request)
+    problems = batch_problems(use.dataset, use.plan, request)
+    if problems:
+        raise InvalidInput(f"The version cannot predict this dataset. {problems[0].message}", problems)
+    graph = (GRAPH,) if use.version.engine == "onnx" else ()
+    return use.new_run(
+        session,
+        request,
+        kind="predict",
+        sources={"predicted_by": version_source(use.version, (MODEL, PLAN, *graph))},
+        fit=request.model_dump(include={"columns", "format"}),
+    )
+
+
+@dataclass(frozen=True)
+class _Use:
+    """A version and the dataset that it is used on, locked against deletion."""
+
+    model: Model
+    dataset: Dataset
+    version: Version
+    plan: FeaturePlan
+
+    @classmethod
+    def of(cls, session: Session, workspace_id: str, request: OfVersion) -> "_Use":
+        """What a request names. Raises NotFound."""
+        model = models.get(session, workspace_id, request.model, lock=True)
+        dataset = datasets.get(session, workspace_id, request.dataset, lock=True)
+        version = models.resolve_version(session, model, request.version if request.version is not None else request.alias)
+        return cls(model, dataset, version, read_plan(version.plan))
+
+    @property
+    def targets(self) -> dict[str, list[str]]:
+        """The columns that each output predicts."""
+        return {target.output: target.columns for target in self.plan.targets}
+
+    def new_run(self, session: Session, request: OfVersion, **fields: Any) -> Run:
+        """A run in which nothing is learnt."""
+        revision = models.get_revision(session, self.model, self.version.revision)
+        return _new_run(
+            self.model,
+            self.dataset,
+            request,
+            revision=revision.number,
+            definition=revision.definition,
+            compile=revision.compile,
+            target=as_written(self.targets),
+            features={},
+            seed=0,
+            wants_version=False,
+            **fields,
+        )
 
 
 def _check_names(dataset: Dataset, targets: dict[str, list[str]], sample_weight: str | None) -> None:

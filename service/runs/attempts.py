@@ -30,17 +30,18 @@ from service.spec.frames import (
     Planned,
     Progress,
     Resumed,
+    RowsPlanned,
 )
 
 log = get_logger(__name__)
 
-KEPT_SNAPSHOTS = 2
-"""The last one, and the one before in case its file is damaged."""
+KEPT_SNAPSHOTS: dict[Kind, int | None] = {"fit": 2, "evaluate": 0, "predict": None}
+"""Of a fit the last one, and the one before in case its file is damaged; of a prediction all, since each is a part of it."""
 
 
 @dataclass(frozen=True)
 class StoredSnapshot:
-    """The state of a fit that the artifact store has taken: epochs done, and steps done of the next one."""
+    """What another attempt goes on from, in the artifact store: epochs done, and steps (rows of a prediction) of the next one."""
 
     sha256: str
     size_bytes: int
@@ -48,7 +49,7 @@ class StoredSnapshot:
     step: int
 
 
-Observation = PhaseStarted | Planned | Resumed | Progress | EpochEnded | StoredSnapshot | LogLine
+Observation = PhaseStarted | Planned | RowsPlanned | Resumed | Progress | EpochEnded | StoredSnapshot | LogLine
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def _apply(session: Session, run: Run, observation: Observation) -> None:
     match observation:
         case PhaseStarted(phase=phase):
             run.start_phase(phase)
-        case Planned():
+        case Planned() | RowsPlanned():
             _note_plan(run, observation)
         case Resumed():
             _go_on_from(session, run, observation)
@@ -162,7 +163,7 @@ def _apply(session: Session, run: Run, observation: Observation) -> None:
         case EpochEnded():
             _add_epoch(session, run, observation)
         case StoredSnapshot():
-            run.snapshots = [vars(observation).copy(), *run.snapshots][:KEPT_SNAPSHOTS]
+            run.snapshots = [vars(observation).copy(), *run.snapshots][: KEPT_SNAPSHOTS[run.kind]]
         case LogLine(level=level, message=message):
             run.log(level, message)
 
@@ -176,7 +177,7 @@ def _add_epoch(session: Session, run: Run, ended: EpochEnded) -> None:
     run.emit("epoch", {"epoch": ended.epoch, "metrics": ended.metrics, "seconds": ended.seconds})
 
 
-def _note_plan(run: Run, planned: Planned) -> None:
+def _note_plan(run: Run, planned: Planned | RowsPlanned) -> None:
     known = (run.plan or {}).get("warnings", [])
     run.plan = msgspec.structs.asdict(planned)
     run.inexact_reason = planned.inexact_reason or run.inexact_reason

@@ -14,14 +14,14 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from service.errors import InvalidInput, Problem
 from service.infra.artifacts import ArtifactStore
 from service.infra.queue import Doorbell
-from service.runs import accepting, code, repository, service, weights, workers
+from service.runs import accepting, batch_results, code, repository, service, weights, workers
 from service.runs.accepting import Admission
 from service.runs.evaluations import read_evaluation
 from service.runs.hub import RunHub
 from service.runs.reading import read_logs, read_metrics, read_page, read_progress, read_run
 from service.runs.repository import RunFilter
 from service.runs.result_schemas import ArtifactList, ArtifactRead, EvaluationRead, LogPage, RunMetrics
-from service.runs.schemas import CancelRequest, EvaluationCreate, RunCreate, RunPage, RunRead
+from service.runs.schemas import BatchPredictionCreate, CancelRequest, EvaluationCreate, RunCreate, RunPage, RunRead
 from service.runs.states import TERMINAL, Kind, State
 from service.runs.tables import RunEvent
 from service.runs.weight_schemas import RunWeights
@@ -113,6 +113,39 @@ def create_evaluation(
     return read_run(session, settings, run)
 
 
+@router.post("/batch-predictions", status_code=202, responses=problems(400, 404, 409, 413, 415, 422, 429))
+def create_batch_prediction(
+    http: Request,
+    session: WriteSession,
+    settings: CurrentSettings,
+    admission: CurrentAdmission,
+    request: BatchPredictionCreate,
+    response: Response,
+) -> RunRead:
+    """Predict every row of a dataset, as a run of kind `predict`; its result is at `/api/batch-predictions/{run_id}/content`."""
+    run = accepting.create_batch_prediction(session, _doorbell_of(http), admission, request)
+    response.headers["Location"] = f"/api/runs/{run.id}"
+    return read_run(session, settings, run)
+
+
+@router.get(
+    "/batch-predictions/{run_id}/content",
+    response_class=FileResponse,
+    responses={
+        **problems(404, 409),
+        200: {
+            "description": "Parquet or CSV, as it was asked for: a row for each row of the dataset, in its order.",
+            "content": {"application/vnd.apache.parquet": {}, "text/csv": {}},
+        },
+    },
+)
+def download_batch_prediction(http: Request, session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> FileResponse:
+    """Download the result of a batch prediction that has succeeded."""
+    result = batch_results.find(session, http.app.state.artifacts, repository.get(session, workspace_id, run_id))
+    headers = {"ETag": f'"{result.sha256}"'}
+    return FileResponse(result.path, media_type=result.media_type, filename=result.name, headers=headers)
+
+
 @router.get("/runs", responses=problems(422))
 def list_runs(
     session: ReadSession,
@@ -126,7 +159,7 @@ def list_runs(
     ] = None,
     state: Annotated[State | None, Query(description="Only runs in this state.", examples=["running"])] = None,
     tag: Annotated[str | None, Query(max_length=64, description="Only runs with this tag.", examples=["tutorial"])] = None,
-    kind: Annotated[Kind | None, Query(description="Only fits, or only evaluations.", examples=["fit"])] = None,
+    kind: Annotated[Kind | None, Query(description="Only runs that fit, evaluate or predict.", examples=["fit"])] = None,
 ) -> RunPage:
     """List runs, newest first unless `order_by` is `created_at`, `priority` or `model`, or one of these with `-`."""
     wanted = RunFilter(model, dataset, state, tag, kind)

@@ -45,6 +45,7 @@ def _read(run: Run, queue: Queue | None, position: int | None) -> RunRead:
         test_dataset=run.sources.get("test", {}).get("id"),
         continues=_read_start(run.sources.get("start")),
         evaluates=run.sources.get("evaluated", {}).get("version"),
+        predicts_with=run.sources.get("predicted_by", {}).get("version"),
         chosen_features=plan.get("features"),
         warnings=plan.get("warnings", []),
         row_order=_read_order(plan),
@@ -108,7 +109,8 @@ def _estimate_rest(run: Run, fraction: float, epochs: int) -> float | None:
     done_by_this_attempt = fraction - max(run.attempts[-1].from_epoch - first, 0) / max(epochs - first, 1)
     if done_by_this_attempt <= 0:
         return None
-    return round(_age_seconds(run.started_at) * (1 - fraction) / done_by_this_attempt, 1)
+    seconds = _age_seconds(run.started_at) + (run.spent_seconds if run.kind == "predict" else 0)  # whose rows count as one epoch
+    return round(seconds * (1 - fraction) / done_by_this_attempt, 1)
 
 
 def read_logs(page: Page[RunEvent]) -> LogPage:

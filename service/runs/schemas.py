@@ -1,16 +1,17 @@
 """What goes over the wire for runs: requests, and what a client reads of a run."""
 
+from collections import Counter
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.runs.states import Cause, Device, Kind, State
 from service.spec.base import ResourceName, Spec
 from service.spec.features import FeaturesSpec, TargetSpec
 from service.spec.fit import FitSpec
-from service.spec.frames import FailureType, Keep, Phase
+from service.spec.frames import FailureType, Keep, Phase, PredictionFormat
 
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -97,27 +98,65 @@ class RunCreate(Accepted):
     """An earlier fit to go on from; fresh weights if left out."""
 
 
-class EvaluationCreate(Accepted):
-    """A request to measure a version on a dataset."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"model": "my_model", "version": 1, "dataset": "ds_01a20b40037677bf83159b06b0d2da20"}]}
-    )
+class OfVersion(Accepted):
+    """What every request has for a run that uses a version."""
 
     version: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     """Number of the version; the one that answers unversioned predictions if neither it nor an alias is given."""
     alias: ResourceName | None = None
-    """Or an alias of the version."""
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 32
-    """Rows at a time; it changes no score but in the last digits."""
-    sample_weight: Annotated[str, Field(max_length=1024)] | None = None
-    """Column that says how much each row counts in the loss."""
+    """Or an alias of the version; where it points to now, and not later, is what counts."""
 
     @model_validator(mode="after")
     def _names_one_version(self) -> Self:
         if self.version is not None and self.alias is not None:
             raise PydanticCustomError("one_version", "Give either 'version' or 'alias', or neither.")
         return self
+
+
+class EvaluationCreate(OfVersion):
+    """A request to measure a version on a dataset."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"model": "my_model", "version": 1, "dataset": "ds_01a20b40037677bf83159b06b0d2da20"}]}
+    )
+
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 32
+    """Rows at a time; it changes no score but in the last digits."""
+    sample_weight: Annotated[str, Field(max_length=1024)] | None = None
+    """Column that says how much each row counts in the loss."""
+
+
+class BatchPredictionCreate(OfVersion):
+    """A request to predict every row of a dataset into a file."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "my_model",
+                    "alias": "production",
+                    "dataset": "ds_01a20b40037677bf83159b06b0d2da20",
+                    "columns": ["flower_id"],
+                    "format": "csv",
+                }
+            ]
+        }
+    )
+
+    columns: Annotated[list[Annotated[str, Field(max_length=1024)]], Field(max_length=10_000)] = []
+    """Columns or arrays of the dataset to take over into the result, before the answers, such as an id; none if left out. The
+    rows of the result are in the order of the dataset either way."""
+    format: PredictionFormat = "parquet"
+    """What the result is written as. In CSV a text that a spreadsheet would take for a formula has an apostrophe before it."""
+
+    @field_validator("columns")
+    @classmethod
+    def _are_different(cls, columns: list[str]) -> list[str]:
+        counts = Counter(columns)
+        repeated = next((name for name in columns if counts[name] > 1), None)
+        if repeated is not None:
+            raise PydanticCustomError("repeated_column", "Column '{name}' is named twice.", {"name": repeated[:80]})
+        return columns
 
 
 class CancelRequest(Spec):
@@ -133,17 +172,17 @@ class ProgressRead(Spec):
     """How far a run is."""
 
     epoch: int
-    """The epoch that is being fitted, counted from 1; 0 before the first."""
+    """The epoch that is being fitted, counted from 1; 0 before the first. A batch prediction has one."""
     epochs: int
     """Number of epochs asked for."""
     step: int
-    """Steps done in this epoch."""
+    """Steps done in this epoch; rows done of a batch prediction."""
     steps: int | None
-    """Steps of one epoch; unknown until the data is loaded."""
+    """Steps of one epoch, or rows of a batch prediction; unknown until the data is loaded."""
     fraction: float
     """Part of the work that is done, from 0 to 1."""
     eta_seconds: float | None
-    """Estimated time until the end of the fit."""
+    """Estimated time until the end."""
 
 
 class FailureRead(Spec):
@@ -199,7 +238,7 @@ class ContinuesRead(Spec):
 
 
 class RunRead(Spec):
-    """One fit of a model on a dataset, or one evaluation of a version."""
+    """One fit of a model on a dataset, or one evaluation or batch prediction of a version."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -215,6 +254,7 @@ class RunRead(Spec):
                     "test_dataset": None,
                     "continues": None,
                     "evaluates": None,
+                    "predicts_with": None,
                     "target": "species",
                     "features": {},
                     "chosen_features": {"petal_length": "number, standardized (mean 3.475, deviation 2.099)"},
@@ -269,7 +309,7 @@ class RunRead(Spec):
     id: str
     """Id of the run."""
     kind: Kind
-    """What the run does: `fit` trains, `evaluate` measures."""
+    """What the run does: `fit` trains, `evaluate` measures, `predict` answers for every row of a dataset."""
     state: State
     """`queued`, `running`, then `succeeded`, `failed` or `cancelled`."""
     phase: Phase
@@ -286,6 +326,8 @@ class RunRead(Spec):
     """The earlier fit that it goes on from."""
     evaluates: int | None
     """Number of the version that it measures, where `kind` is `evaluate`."""
+    predicts_with: int | None
+    """Number of the version that answers, where `kind` is `predict`."""
     target: str | list[str] | dict[str, Any] | None
     """What the model learns to predict, as the request or the dataset says it."""
     features: dict[str, Any]
@@ -293,12 +335,12 @@ class RunRead(Spec):
     chosen_features: dict[str, str] | None
     """What becomes of each column, in words; known once the data is loaded."""
     warnings: list[str]
-    """What the service noticed about the data."""
+    """What the service noticed about the data, e.g. values that were not seen in training, with the number of rows."""
     row_order: Literal["whole", "windows"] | None
     """How the rows are shuffled: as a `whole`, or window by window where they are larger than the memory for it; `null` before
     the data is loaded."""
     fit: dict[str, Any]
-    """The arguments of `model.fit`."""
+    """The arguments of `model.fit`; or what was asked of an evaluation or batch prediction."""
     seed: int
     """The seed that fixes all random numbers."""
     priority: int

@@ -3,6 +3,7 @@
 ``validation`` and ``test``: the ``id`` of a dataset, and its ``dataset_document``.
 ``start``: ``{"run", "version", "take", "files": {name: sha256}}`` of the run that it continues.
 ``evaluated``: ``{"run", "version", "files": {name: sha256}}`` of the version that it measures.
+``predicted_by``: the same of the version that it predicts with.
 """
 
 from collections.abc import Iterator

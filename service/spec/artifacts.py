@@ -20,6 +20,8 @@ BEST = "best.keras"
 """The model of the best epoch, where it was asked for."""
 TENSORBOARD = "tensorboard.zip"
 """Logs for TensorBoard, where they were asked for."""
+PREDICTIONS = {"parquet": "predictions.parquet", "csv": "predictions.csv"}
+"""The answers to all rows of a dataset, by format."""
 
 
 def numbered(name: str, count: int) -> list[str]:

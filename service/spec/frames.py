@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, Literal, TypeVar
 import msgspec
 
 Keep = Literal["none", "last", "best"]
-Phase = Literal["waiting", "loading", "encoding", "building", "fitting", "evaluating", "publishing"]
+Phase = Literal["waiting", "loading", "encoding", "building", "fitting", "evaluating", "predicting", "publishing"]
 FailureType = Literal[
     "lost_worker",
     "killed_by_signal",
@@ -19,6 +19,7 @@ FailureType = Literal[
     "disk_full",
 ]
 LogLevel = Literal["info", "warning", "error"]
+PredictionFormat = Literal["parquet", "csv"]
 
 T = TypeVar("T")
 LENGTH = struct.Struct(">I")
@@ -104,6 +105,28 @@ class EvaluateJob(Frame, frozen=True, kw_only=True, tag="evaluate"):
     sample_weight: str | None
 
 
+class PredictJob(Frame, frozen=True, kw_only=True, tag="predict"):
+    """Predict every row of a dataset; the output file goes into ``directory``, which exists and is empty."""
+
+    run_id: str
+    attempt: int
+    directory: str
+    model: str
+    """Path of a ``model.keras``."""
+    graph: str | None
+    """Path of the ``model.onnx`` that answers in its place; None where Keras itself does."""
+    plan: dict[str, Any]
+    """The ``features.plan.FeaturePlan`` document that it was fitted with."""
+    dataset: DatasetFiles
+    columns: list[str]
+    """Columns or arrays of the dataset that are taken over into the result."""
+    format: PredictionFormat
+    parts: list[str] = []
+    """Paths of what earlier attempts have done, in their order. Empty: from the first row."""
+    snapshot_seconds: float = 30.0
+    """How often a part is finished, from which another attempt can go on."""
+
+
 class Stop(Frame, frozen=True, kw_only=True, tag="stop"):
     """End the present fit at the next batch; ``keep`` says which weights to publish."""
 
@@ -165,8 +188,18 @@ class Planned(Frame, frozen=True, kw_only=True, tag="planned"):
     """Rows that layers measure at once before the fit; None where none does."""
 
 
+class RowsPlanned(Frame, frozen=True, kw_only=True, tag="rows_planned"):
+    """How many rows a batch prediction has, and what is odd about them; sent again once all of them are known."""
+
+    steps: int
+    """The number of rows: each is a step."""
+    warnings: list[str]
+    inexact_reason: str | None = None
+    """Why the same request may give other numbers, e.g. on a GPU."""
+
+
 class Progress(Frame, frozen=True, kw_only=True, tag="progress"):
-    """Where the fit is; sent a few times a second at most. Epochs and steps count from 1."""
+    """Where the job is; sent a few times a second at most. Epochs and steps count from 1."""
 
     epoch: int
     step: int
@@ -193,7 +226,7 @@ class Resumed(Frame, frozen=True, kw_only=True, tag="resumed"):
 
 
 class SnapshotTaken(Frame, frozen=True, kw_only=True, tag="snapshot"):
-    """The whole state of the fit is in a file, which is the worker's from now on."""
+    """The whole state of a fit, or a part of a batch prediction, is in a file, which is the worker's from now on."""
 
     path: str
     epoch: int
@@ -277,10 +310,21 @@ class Failed(Frame, frozen=True, kw_only=True, tag="failed"):
     hint: str
 
 
-Job = FitJob | EvaluateJob
+Job = FitJob | EvaluateJob | PredictJob
 Command = Job | Stop | Suspend
 Report = (
-    Ready | PhaseStarted | Planned | Resumed | Progress | EpochEnded | SnapshotTaken | LogLine | Finished | Suspended | Failed
+    Ready
+    | PhaseStarted
+    | Planned
+    | RowsPlanned
+    | Resumed
+    | Progress
+    | EpochEnded
+    | SnapshotTaken
+    | LogLine
+    | Finished
+    | Suspended
+    | Failed
 )
 
 _encoder = msgspec.json.Encoder()

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from service.spec.frames import EvaluateJob, FitJob, Job, Stop, Suspend, command_decoder, read_frame
+from service.spec.frames import EvaluateJob, FitJob, Job, PredictJob, Stop, Suspend, command_decoder, read_frame
 from service.training.wishes import Wishes
 
 
@@ -46,7 +46,7 @@ class Commands:
                         self._stop = command
                     case Suspend():
                         self._suspend = command
-                    case FitJob() | EvaluateJob():
+                    case FitJob() | EvaluateJob() | PredictJob():
                         self._jobs.put(command)
         except Exception:  # nothing that this pipe says can be trusted any more
             traceback.print_exc(file=sys.stderr)

@@ -10,13 +10,15 @@ from typing import BinaryIO
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-from service.spec.frames import Failed, Finished, FitJob, Frame, Job, Ready, Suspended, write_frame
+from service.spec.frames import EvaluateJob, Failed, Finished, FitJob, Frame, Job, PredictJob, Ready, Suspended, write_frame
 from service.training.commands import Commands
 from service.training.environment import devices, set_threads, versions
 from service.training.evaluating import evaluate
 from service.training.failures import describe_failure
 from service.training.job import fit
+from service.training.predicting import predict
 from service.training.warmup import warm_up
+from service.training.wishes import Wishes
 
 
 def serve(commands: Commands, pipe: BinaryIO, threads: int) -> None:
@@ -34,11 +36,20 @@ def serve(commands: Commands, pipe: BinaryIO, threads: int) -> None:
 def run(job: Job, report: Callable[[Frame], None], commands: Commands) -> Finished | Suspended | Failed:
     """One job to its end, which is a frame whatever happens."""
     try:
-        wishes = commands.wishes(job)
-        return fit(job, report, wishes) if isinstance(job, FitJob) else evaluate(job, report, wishes)
+        return _do(job, report, commands.wishes(job))
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
         return describe_failure(error)
+
+
+def _do(job: Job, report: Callable[[Frame], None], wishes: Wishes) -> Finished | Suspended:
+    match job:
+        case FitJob():
+            return fit(job, report, wishes)
+        case EvaluateJob():
+            return evaluate(job, report, wishes)
+        case PredictJob():
+            return predict(job, report, wishes)
 
 
 def release() -> None:

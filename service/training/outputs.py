@@ -17,6 +17,7 @@ from service.spec.artifacts import (
     HISTORY,
     MODEL,
     PLAN,
+    PREDICTIONS,
     STATE,
     TENSORBOARD,
     WEIGHTS,
@@ -44,6 +45,8 @@ MEDIA_TYPES = {
     STATE: "application/zip",
     BEST: "application/vnd.keras",
     TENSORBOARD: "application/zip",
+    PREDICTIONS["parquet"]: "application/vnd.apache.parquet",
+    PREDICTIONS["csv"]: "text/csv",
 }
 
 

@@ -67,7 +67,7 @@ class Table:
 
     def blocks(self, names: list[str]) -> Iterator[Mapping[str, Array]]:
         for batch in self._file.iter_batches(BLOCK_ROWS, columns=names):
-            yield {name: _raw(batch.column(name)) for name in names}
+            yield {name: raw_column(batch.column(name)) for name in names}
         pa.default_memory_pool().release_unused()
 
 
@@ -82,7 +82,7 @@ class _Columns(Mapping[str, Array]):
     def __getitem__(self, name: str) -> Array:
         if name not in self:
             raise KeyError(name)
-        return _raw(self._file.read(columns=[name]).column(name))
+        return raw_column(self._file.read(columns=[name]).column(name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._file.schema_arrow.names)
@@ -131,7 +131,8 @@ class Arrays:
             release_pages(self.columns.values())
 
 
-def _raw(column: pa.Array | pa.ChunkedArray) -> Array:
+def raw_column(column: pa.Array | pa.ChunkedArray) -> Array:
+    """A column of a Parquet file as ``features.raw`` describes raw columns."""
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):

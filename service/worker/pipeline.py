@@ -21,7 +21,7 @@ from service.runs import attempts
 from service.runs.attempts import ClaimedRun, Failure, Observation, Outcome, StoredFile, StoredSnapshot
 from service.runs.errors import AttemptReplaced
 from service.settings import Settings
-from service.spec.artifacts import EVALUATION, MODEL, PLAN, STATE
+from service.spec.artifacts import EVALUATION, GRAPH, MODEL, PLAN, STATE
 from service.spec.frames import (
     DatasetFiles,
     EvaluateJob,
@@ -31,6 +31,7 @@ from service.spec.frames import (
     Job,
     LogLine,
     OutputFile,
+    PredictJob,
     Progress,
     Ready,
     Report,
@@ -131,7 +132,7 @@ class Pipeline:
         try:
             job = self._job(attempt)
         except FileNotFoundError:
-            message = "A file of the dataset, or of what it continues or measures, is not in the artifact store."
+            message = "A file of the dataset, or of what it continues, measures or predicts with, is not in the artifact store."
             return Failure("bad_data", message, "Upload the dataset again, then start a new run.")
         try:
             trainer.take_printed()  # what it said before belongs to no run
@@ -144,7 +145,13 @@ class Pipeline:
             return _explain_end(error.returncode, trainer.exceeded_memory_bytes, oom_kills() > attempt.oom_kills_before)
 
     def _job(self, attempt: Attempt) -> Job:
-        return self._evaluate_job(attempt) if attempt.run.kind == "evaluate" else self._fit_job(attempt)
+        match attempt.run.kind:
+            case "fit":
+                return self._fit_job(attempt)
+            case "evaluate":
+                return self._evaluate_job(attempt)
+            case "predict":
+                return self._predict_job(attempt)
 
     def _fit_job(self, attempt: Attempt) -> FitJob:
         run = attempt.run
@@ -184,6 +191,23 @@ class Pipeline:
             dataset=self._files(run.dataset),
             batch_size=run.fit["batch_size"],
             sample_weight=run.fit.get("sample_weight"),
+        )
+
+    def _predict_job(self, attempt: Attempt) -> PredictJob:
+        run = attempt.run
+        files = run.sources["predicted_by"]["files"]
+        return PredictJob(
+            run_id=run.claim.run_id,
+            attempt=run.claim.attempt,
+            directory=str(attempt.folder),
+            model=str(self._artifacts.local_path(files[MODEL])),
+            graph=str(self._artifacts.local_path(files[GRAPH])) if GRAPH in files else None,
+            plan=orjson.loads(self._artifacts.read(files[PLAN])),
+            dataset=self._files(run.dataset),
+            columns=run.fit["columns"],
+            format=run.fit["format"],
+            parts=self._find_snapshots(run)[::-1],
+            snapshot_seconds=self._settings.snapshot_seconds,
         )
 
     def _other_dataset(self, run: ClaimedRun, name: str) -> DatasetFiles | None:
@@ -326,7 +350,8 @@ class Pipeline:
 
     def _store(self, file: OutputFile) -> StoredFile:
         path = Path(file.path)
-        return StoredFile(file.name, self._artifacts.put_file(path), path.stat().st_size, file.media_type)
+        size_bytes = path.stat().st_size
+        return StoredFile(file.name, self._artifacts.put_file(path, move=True), size_bytes, file.media_type)
 
     def _insist(self, write: Callable[[], T]) -> T:
         """Repeat a write until the database takes it. Raises LeaseLost when that takes too long."""

@@ -55,15 +55,21 @@ class Worker:
         self._files = {"kind": "table", "files": {"table": self.store.put_file(data)}}
 
     def do(self, trainer: FakeTrainer, **fields: Any) -> tuple[Run, bool]:
-        """Queue a run, claim it and do it; the run afterwards, and whether the trainer may go on."""
+        """Queue a run, claim one and do it; the run that was queued afterwards, and whether the trainer may go on."""
         run_id = queue_run(self.database, dataset_files=self._files, **fields)
+        _, is_well = self.do_next(trainer)
+        with self.database.read() as session:
+            return session.get_one(Run, run_id), is_well
+
+    def do_next(self, trainer: FakeTrainer) -> tuple[Run, bool]:
+        """Claim the best waiting run and do it; the run afterwards, and whether the trainer may go on."""
         claimed = attempts.claim(self.database, self.settings, "wrk_1", ["cpu"])
         assert claimed is not None
         with closing(Scratch(self._folder / "scratch", "wrk_1")) as scratch:
             pipeline = Pipeline(self.database, self.store, scratch, self.settings, self.lease, self.stopping)
             is_well = pipeline.train_run(claimed, cast(Trainer, trainer))
         with self.database.read() as session:
-            return session.get_one(Run, run_id), is_well
+            return session.get_one(Run, claimed.claim.run_id), is_well
 
 
 @pytest.fixture

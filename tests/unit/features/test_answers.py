@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from service.features.answers import to_answers
+from service.features.answers import MAX_CLASS_COLUMNS, to_answers, to_columns
 from service.features.plan import FeaturePlan, TableInput, Target
 
 
@@ -50,3 +50,65 @@ def test_labels_answer_the_probability_of_each(output, from_logits):
     (row,) = answer(output, encoding="number", labels=[0, 1, 2], from_logits=from_logits)
     assert row["labels"] == [0, 2]
     assert row["probabilities"] == pytest.approx({"0": 0.5, "1": 0.25, "2": 1.0})
+
+
+# As columns
+
+
+def columns_of(output: list, **target) -> dict[str, list]:
+    target = Target(output="output", **({"columns": ["y"], "encoding": "number"} | target))
+    plan = FeaturePlan(inputs=[TableInput(name="input", columns=[])], targets=[target])
+    return {column.name: column.values.tolist() for column in to_columns(plan, [np.array(output, dtype=np.float32)])}
+
+
+def test_classes_are_a_label_and_a_probability_for_each():
+    classes = {"encoding": "index", "classes": ["a", "b"], "from_logits": True}
+    rows, columns = answer([[1.0, 2.0], [5.0, 0.5]], **classes), columns_of([[1.0, 2.0], [5.0, 0.5]], **classes)
+    assert columns["label"] == [1, 0], "places of the labels"
+    for name in "ab":
+        assert columns[f"probability_{name}"] == [row["probabilities"][name] for row in rows]
+
+
+def test_labels_are_which_are_true_and_a_probability_for_each():
+    columns = columns_of([[0.5, 0.25], [0.0, 1.0]], labels=["red", "blue"])
+    assert columns == {
+        "labels": [[True, False], [False, True]],
+        "probability_red": [0.5, 0.0],
+        "probability_blue": [0.25, 1.0],
+    }
+
+
+def test_very_many_classes_share_one_column():
+    classes = list(range(MAX_CLASS_COLUMNS + 1))
+    columns = columns_of([np.eye(len(classes))[7]], encoding="index", classes=classes)
+    assert list(columns) == ["label", "probabilities"]
+    assert columns["label"] == [7]
+    assert np.argmax(columns["probabilities"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("output", "target", "columns"),
+    [
+        ([[2.5], [1.5]], {}, {"value": [2.5, 1.5]}),
+        ([[1.0, 2.0]], {}, {"value": [[1.0, 2.0]]}),
+        ([[[1.0, 2.0], [3.0, 4.0]]], {}, {"value": [[[1.0, 2.0], [3.0, 4.0]]]}),
+        ([[1.0, 2.0]], {"columns": ["high", "low"]}, {"value_high": [1.0], "value_low": [2.0]}),
+    ],
+)
+def test_numbers_are_values_or_lists_or_a_column_each(output, target, columns):
+    assert columns_of(output, **target) == columns
+
+
+def test_several_outputs_are_told_apart_by_their_names():
+    targets = [
+        Target(output="price", columns=["y"], encoding="number"),
+        Target(output="dear", columns=["z"], encoding="binary", classes=[False, True]),
+    ]
+    plan = FeaturePlan(inputs=[TableInput(name="input", columns=[])], targets=targets)
+    columns = to_columns(plan, [np.array([[3.0]], np.float32), np.array([[0.25]], np.float32)])
+    assert [column.name for column in columns] == [
+        "price_value",
+        "dear_label",
+        "dear_probability_false",
+        "dear_probability_true",
+    ]

@@ -15,13 +15,14 @@ from service.main import create_app
 from service.models.check_schemas import MISTAKEN_CHECK, ModelCheck, ModelCheckRead
 from service.models.schemas import AliasWrite, ModelCreate, ModelRead, ModelReplace, VersionRead
 from service.runs.result_schemas import RunMetrics
-from service.runs.schemas import CancelRequest, RunCreate, RunRead
+from service.runs.schemas import BatchPredictionCreate, CancelRequest, RunCreate, RunRead
 from service.runs.weight_schemas import RunWeights
 from service.settings import Settings
 from service.web.routing import ProblemDocument
 
 SCHEMAS_WITH_EXAMPLES = (
     AliasWrite,
+    BatchPredictionCreate,
     CancelRequest,
     DatasetRead,
     ModelCheck,
