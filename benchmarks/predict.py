@@ -31,6 +31,7 @@ from rich.table import Table
 from tests.servers import free_port
 
 MANY_CONNECTIONS = 16
+CORE_SHARE_OF_A_QUIET_MACHINE = 0.85
 P99_GOAL = 3.0
 MEMORY_GOAL_BYTES = 300e6
 START_GOAL_SECONDS = 2.0
@@ -122,6 +123,7 @@ def speed(case: Case) -> "Part":
                 loads = take_turns(entrants, connections, options)
                 console.print(speed_table(case, connections, loads))
                 if connections == MANY_CONNECTIONS:
+                    tell_disturbance(loads)
                     goals += speed_goals(case, loads)
         return goals
 
@@ -129,7 +131,7 @@ def speed(case: Case) -> "Part":
 
 
 def tell_missing(case: Case, entrants: list[Entrant], left_out: list[str]) -> None:
-    """One line for everybody whose path answers 404."""
+    """One line for everybody who does not take part, with the reason."""
     present = [entrant.contestant for entrant in entrants]
     for contestant in case.contestants:
         if not contestant.rival and contestant not in present:
@@ -183,6 +185,13 @@ def speed_table(case: Case, connections: int, loads: dict[str, list[Load]]) -> T
             f"{ratio(loads, name, LIMIT, 'p99'):.2f}",
         )
     return table
+
+
+def tell_disturbance(loads: dict[str, list[Load]]) -> None:
+    """One line where servers that always had something to do got too little of their core."""
+    least = min(median_of(found, "core_share") for found in loads.values())
+    if least < CORE_SHARE_OF_A_QUIET_MACHINE:
+        console.print(f"Others were at work on the machine: a server got only {least:.0%} of its core. Trust the figures by CPU.")
 
 
 def speed_goals(case: Case, loads: dict[str, list[Load]]) -> list[Goal]:

@@ -11,6 +11,7 @@ from fit_cases import Array
 from predict_models import SMALL, WIDE, Kind
 
 JSON_HEADERS = {"Content-Type": "application/json"}
+INPUT = "input"  # as Fitserve calls the only input of a Sequential model
 JSON_LENGTH = "Inference-Header-Content-Length"
 
 
@@ -80,7 +81,7 @@ def infer_binary(x: Array) -> Body:
 
 
 def _tensor(x: Array) -> dict[str, Any]:
-    return {"name": "x", "shape": list(x.shape), "datatype": "FP32"}
+    return {"name": INPUT, "shape": list(x.shape), "datatype": "FP32"}
 
 
 def read_predictions(response: httpx.Response) -> Array:
@@ -108,15 +109,16 @@ def read_nothing(response: httpx.Response) -> None:
 LIMIT = Contestant("limit: constant bytes", "asgi_limit", "/", instances, read_nothing)
 BINARY_LIMIT = replace(LIMIT, write=infer_binary)
 APP = Contestant("FastAPI + onnxruntime", "fastapi_onnx", "/predict", instances, read_predictions)
+INLINE_APP = replace(APP, name="the same, async def", path="/predict_inline")
 KERAS = Contestant("FastAPI + model.predict", "fastapi_keras", "/predict", instances, read_predictions)
 TENSORFLOW_SERVING = Contestant("Fitserve /v1", "", "/v1/models/{model}:predict", instances, read_predictions)
 NATIVE = Contestant("Fitserve /api", "", "/api/models/{model}:predict", native_rows, read_nothing)
 INFER_JSON = Contestant("Fitserve /v2", "", "/v2/models/{model}/infer", infer_json, read_outputs)
 INFER_BINARY = Contestant("Fitserve /v2, binary", "", "/v2/models/{model}/infer", infer_binary, read_binary_outputs)
-IN_JSON = (LIMIT, APP, KERAS, TENSORFLOW_SERVING, NATIVE, INFER_JSON)
+IN_JSON = (LIMIT, APP, INLINE_APP, KERAS, TENSORFLOW_SERVING, NATIVE, INFER_JSON)
 CASES = (
     Case("one_row", SMALL, 1, IN_JSON, of_app=3.0, of_limit=0.4),
     Case("rows_64", SMALL, 64, IN_JSON, of_app=3.5),
     Case("wide_json", WIDE, 64, IN_JSON, of_app=4.0),
-    Case("wide_binary", WIDE, 64, (BINARY_LIMIT, APP, INFER_BINARY), of_app=8.0, is_binary=True),
+    Case("wide_binary", WIDE, 64, (BINARY_LIMIT, APP, INLINE_APP, INFER_BINARY), of_app=8.0, is_binary=True),
 )

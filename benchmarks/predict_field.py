@@ -22,6 +22,7 @@ from tests.servers import free_port
 RIVALS = Path(__file__).parent / "rivals"
 ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE = 1e-4, 1e-3  # as between a version and Keras, before it is published
 ANSWER_SECONDS = 60
+ERROR_CHARACTERS = 500
 LOG_END_CHARACTERS = 2000
 VARIABLES = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
 
@@ -96,14 +97,14 @@ def _wait_for_port(process: subprocess.Popen[bytes], port: int, log: Path) -> No
 
 
 def _enter(contestant: Contestant, case: Case, pid: int, url: str, scratch: Path) -> Entrant:
-    """Ask once. Raises HTTPStatusError for any refusal but 404."""
+    """Ask once. Raises RuntimeError for any refusal but 404."""
     body = contestant.write(case.kind.rows(case.rows))
     file = scratch / f"{contestant.path.strip('/').replace('/', '_')}_{contestant.rival}.body"
     file.write_bytes(body.content)
     post = Post(url + contestant.path.format(model=case.kind.name), file, tuple(body.headers.items()))
     answer = httpx.post(post.url, content=body.content, headers=body.headers, timeout=ANSWER_SECONDS, trust_env=False)
-    if answer.status_code != httpx.codes.NOT_FOUND:
-        answer.raise_for_status()
+    if answer.status_code not in (httpx.codes.OK, httpx.codes.NOT_FOUND):
+        raise RuntimeError(f"{post.url} has answered {answer.status_code}: {answer.text[:ERROR_CHARACTERS]}")
     return Entrant(contestant, post, pid, answer)
 
 
