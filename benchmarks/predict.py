@@ -5,11 +5,13 @@ of the rounds are printed, and ratios are medians of each round's ratios, so tha
 What others take from the server's core is left out of *per s of CPU* and *by CPU*; *core* is the share that it got.
 Also measured: the memory of an API process that serves ten models, and how soon a cold one answers. The models are made
 once, by the service, and kept in a temporary folder. Needs Linux. Usage: ``PYTHONPATH=. python benchmarks/predict.py
-[--quick] [--only one_row,memory] [--connections 16,1] [--rounds 5] [--seconds 2] [--without fastapi_keras]``.
+[--quick] [--only one_row,memory] [--connections 16,1] [--rounds 5] [--seconds 2] [--without fastapi_keras] [--markdown]``.
 """
 
 import argparse
 import os
+import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -70,6 +73,8 @@ def main() -> int:
             console.print_exception()
             failed.append(part)
     show(goals)
+    if options.markdown:
+        print(markdown(goals))
     if failed:
         console.print(f"Could not be measured: {', '.join(failed)}.", style="bold red")
     return 1 if failed else 0
@@ -83,9 +88,10 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--connections", type=numbers, default=[MANY_CONNECTIONS, 1], help="connections at once, e.g. 16,1")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contestant")
-    parser.add_argument("--seconds", type=int, default=2, help="length of a turn")
+    parser.add_argument("--seconds", type=int, default=2, help="length of a turn; twice that for the wide model")
     parser.add_argument("--without", type=names_of(RIVALS), default=[], metavar=",".join(RIVALS), help="rivals to leave out")
-    parser.add_argument("--quick", action="store_true", help="about a minute: short turns, 16 connections, without Keras")
+    parser.add_argument("--quick", action="store_true", help="a minute or two: short turns, 16 connections, without Keras")
+    parser.add_argument("--markdown", action="store_true", help="print the goals as a table for the documentation, too")
     if "--quick" in sys.argv:
         parser.set_defaults(**QUICK)
     options = parser.parse_args()
@@ -120,7 +126,7 @@ def speed(case: Case) -> "Part":
         with line_up(case, models, scratch, set(options.without)) as entrants:
             tell_missing(case, entrants, options.without)
             for connections in options.connections if entrants else []:
-                loads = take_turns(entrants, connections, options)
+                loads = take_turns(entrants, connections, options.rounds, case.turns * options.seconds)
                 console.print(speed_table(case, connections, loads))
                 if connections == MANY_CONNECTIONS:
                     tell_disturbance(loads)
@@ -140,15 +146,15 @@ def tell_missing(case: Case, entrants: list[Entrant], left_out: list[str]) -> No
             console.print(f"{case.title}: {contestant.name} is left out, as was asked for.")
 
 
-def take_turns(entrants: list[Entrant], connections: int, options: argparse.Namespace) -> dict[str, list[Load]]:
+def take_turns(entrants: list[Entrant], connections: int, rounds: int, seconds: int) -> dict[str, list[Load]]:
     """What each round has counted, by contestant; the first turn of each is not kept."""
     loads: dict[str, list[Load]] = {entrant.contestant.name: [] for entrant in entrants}
     with on_core(cores()[1]):
         for entrant in entrants:
             press(entrant.post, connections, 1, entrant.server_pid)
-        for _ in range(options.rounds):
+        for _ in range(rounds):
             for entrant in entrants:
-                load = press(entrant.post, connections, options.seconds, entrant.server_pid)
+                load = press(entrant.post, connections, seconds, entrant.server_pid)
                 loads[entrant.contestant.name].append(load)
     return loads
 
@@ -213,12 +219,13 @@ def speed_goals(case: Case, loads: dict[str, list[Load]]) -> list[Goal]:
 def ratio(loads: dict[str, list[Load]], name: str, other: Contestant, figure: str = "requests_per_second") -> float:
     """Median of the ratios of every round."""
     rounds = zip(loads[name], loads[other.name], strict=True)
-    return statistics.median(getattr(load, figure) / getattr(beside, figure) for load, beside in rounds)
+    ratios = [float(getattr(load, figure) / getattr(beside, figure)) for load, beside in rounds]
+    return statistics.median(ratios)
 
 
 def median_of(loads: list[Load], figure: str) -> float:
     """Median of one figure of the rounds."""
-    return statistics.median(getattr(load, figure) for load in loads)
+    return statistics.median(float(getattr(load, figure)) for load in loads)
 
 
 def memory(options: argparse.Namespace, models: Path, scratch: Path) -> list[Goal]:
@@ -282,6 +289,14 @@ def show(goals: list[Goal]) -> None:
     for goal in goals:
         table.add_row(goal.what, goal.figure, goal.by_cpu, goal.goal, "yes" if goal.is_met else "no")
     console.print(table)
+
+
+def markdown(goals: list[Goal]) -> str:
+    """The goals with their figures, the day and the kind of machine."""
+    processor = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE) or [platform.machine()]
+    measured = f"Measured on {datetime.now(UTC):%Y-%m-%d}, {processor[0]}, one core each for server and client."
+    lines = [f"| {goal.what} | {goal.figure} | {goal.goal} |" for goal in goals]
+    return "\n".join([measured, "", "| what | is | goal |", "|---|---|---|", *lines])
 
 
 Part = Callable[[argparse.Namespace, Path, Path], list[Goal]]

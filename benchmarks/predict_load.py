@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("predict.lua")
 TIMEOUT_SECONDS = 30
+IDLE_SECONDS = 0.1
 STAT_USER, STAT_SYSTEM = 11, 12  # of the fields behind the name, proc_pid_stat(5)
 TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -65,23 +67,37 @@ def on_core(core: int) -> Iterator[None]:
 
 
 def press(post: Post, connections: int, seconds: float, server_pid: int) -> Load:
-    """Ask on that many kept connections, each again as soon as it is answered.
+    """Ask on that many kept connections, each again as soon as it is answered; then wait until the server is idle.
 
-    Raises RuntimeError where a request is refused or breaks.
+    A server that answers nothing in that time gets twice as much. Raises RuntimeError where a request is refused or breaks.
     """
     began = cpu_seconds(server_pid)
     counted = _wrk(post, connections, seconds)
     used = cpu_seconds(server_pid) - began
+    _wait_until_idle(server_pid)
     if counted["refused"] or counted["broken"]:
         raise RuntimeError(f"{post.url} refused {counted['refused']} requests, and {counted['broken']} have broken.")
+    if not counted["requests"]:
+        return press(post, connections, 2 * seconds, server_pid)
+    return _load(counted, used)
+
+
+def _load(counted: dict[str, int], used_seconds: float) -> Load:
     lasted = counted["microseconds"] / 1e6
     return Load(
         requests_per_second=counted["requests"] / lasted,
-        requests_per_cpu_second=counted["requests"] / max(used, TICK_SECONDS),
-        core_share=used / lasted,
+        requests_per_cpu_second=counted["requests"] / max(used_seconds, TICK_SECONDS),
+        core_share=used_seconds / lasted,
         p50=counted["p50"] / 1000,
         p99=counted["p99"] / 1000,
     )
+
+
+def _wait_until_idle(pid: int) -> None:
+    """Return when the requests that wrk has left unanswered are done: they would slow down who comes next."""
+    used = -1.0
+    while used != (used := cpu_seconds(pid)):
+        time.sleep(IDLE_SECONDS)
 
 
 def _wrk(post: Post, connections: int, seconds: float) -> dict[str, int]:
