@@ -26,7 +26,7 @@ import httpx
 from first_epoch import fitserve, wait_for
 from predict_cases import APP, CASES, LIMIT, Case, Contestant, instances
 from predict_field import Entrant, line_up
-from predict_load import Load, complaint, cores, memory_bytes, on_core, press
+from predict_load import Load, complaint, cores, cpu_seconds, memory_bytes, on_core, press
 from predict_models import KINDS, SMALL, kept_models
 from rich.console import Console
 from rich.table import Table
@@ -86,7 +86,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument(
         "--only", type=names_of(PARTS), default=list(PARTS), metavar=",".join(PARTS), help="parts; all if left out"
     )
-    parser.add_argument("--connections", type=numbers, default=[MANY_CONNECTIONS, 1], help="connections at once, e.g. 16,1")
+    parser.add_argument("--connections", type=integers, default=[MANY_CONNECTIONS, 1], help="connections at once, e.g. 16,1")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contestant")
     parser.add_argument("--seconds", type=int, default=2, help="length of a turn; twice that for the wide model")
     parser.add_argument("--without", type=names_of(RIVALS), default=[], metavar=",".join(RIVALS), help="rivals to leave out")
@@ -113,7 +113,7 @@ def names_of(known: "dict[str, Part] | tuple[str, ...]") -> Callable[[str], list
     return read
 
 
-def numbers(text: str) -> list[int]:
+def integers(text: str) -> list[int]:
     """A list of integers with commas."""
     return [int(number) for number in text.split(",")]
 
@@ -243,16 +243,17 @@ def memory(options: argparse.Namespace, models: Path, scratch: Path) -> list[Goa
 
 
 def start(options: argparse.Namespace, models: Path, scratch: Path) -> list[Goal]:
-    """From the start of an API process to the answer of its first prediction."""
+    """From the start of an API process on one core to the answer of its first prediction."""
     first_answer_seconds(models, scratch)  # reads the files from the disk
-    times = [first_answer_seconds(models, scratch) for _ in range(options.rounds)]
+    times, worked = zip(*(first_answer_seconds(models, scratch) for _ in range(options.rounds)), strict=True)
     seconds = statistics.median(times)
     what = f"Start of the API to its first prediction ({min(times):.2f} – {max(times):.2f} s)"
-    return [Goal(what, f"{seconds:.2f} s", f"< {START_GOAL_SECONDS:g} s", seconds < START_GOAL_SECONDS)]
+    is_met = seconds < START_GOAL_SECONDS
+    return [Goal(what, f"{seconds:.2f} s", f"< {START_GOAL_SECONDS:g} s", is_met, f"{statistics.median(worked):.2f} s")]
 
 
-def first_answer_seconds(models: Path, scratch: Path) -> float:
-    """Ask until it answers."""
+def first_answer_seconds(models: Path, scratch: Path) -> tuple[float, float]:
+    """Ask until it answers; how long that took, and the processor time of it."""
     port = free_port()
     url, body = f"http://127.0.0.1:{port}/v1/models/{SMALL.name}:predict", instances(SMALL.rows(1)).content
     command = [sys.executable, "-m", "service.cli", "api", "--port", str(port), "--data-dir", str(models / "data")]
@@ -262,7 +263,7 @@ def first_answer_seconds(models: Path, scratch: Path) -> float:
     try:
         with httpx.Client(trust_env=False) as client:
             wait_for(lambda: is_answered(client, url, body))
-        return time.perf_counter() - began
+        return time.perf_counter() - began, cpu_seconds(process.pid)
     finally:
         process.terminate()
         process.wait()
