@@ -37,12 +37,13 @@ check: .venv/.installed-dev ## Check style, types and the direction of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: .venv/.installed-dev ## Measure how fast fits and uploads are, how soon a run shows its first epoch, and what durability costs
+bench: .venv/.installed-dev ## Measure how fast fits, uploads and predictions are, how soon a run shows its first epoch, and what durability costs
 	@$(BIN)/python benchmarks/first_epoch.py
 	@$(BIN)/python benchmarks/fit.py
 	@PYTHONPATH=. $(BIN)/python benchmarks/durability.py
 	@PYTHONPATH=. $(BIN)/python benchmarks/imports.py
 	@PYTHONPATH=. $(BIN)/python benchmarks/model_check.py
+	@PYTHONPATH=. $(BIN)/python benchmarks/predict.py
 
 clean: ## Remove .venv, caches and builds; data in .fitserve stays
 	@rm -rf .venv $(CACHES)

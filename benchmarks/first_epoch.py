@@ -28,6 +28,7 @@ RUNS = 5
 SCRIPT_RUNS = 3
 POLL_SECONDS = 0.005
 DEADLINE_SECONDS = 120.0
+LOG_END_CHARACTERS = 2000
 TERMINAL = ("succeeded", "failed", "cancelled")
 SCRIPT = f"""
 import keras, numpy
@@ -114,17 +115,19 @@ def fitserve(role: str, folder: str) -> Iterator[tuple[subprocess.Popen[bytes], 
     command = [sys.executable, "-m", "service.cli", role, "--port", "0", "--data-dir", f"{folder}/data"]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
-            url = ready_url(log)
+            url = ready_url(process, log)
             yield process, url
         finally:
             process.send_signal(signal.SIGTERM)
 
 
-def ready_url(log: Path) -> str:
-    """The address in a log, once it answers."""
+def ready_url(process: subprocess.Popen[bytes], log: Path) -> str:
+    """The address in a log, once it answers. Raises RuntimeError with the log's end where the process has ended instead."""
     found: list[str] = []
 
     def is_ready() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(f"The service ended with {process.returncode}.\n{log.read_text()[-LOG_END_CHARACTERS:]}")
         found[:] = re.findall(r"http://127\.0\.0\.1:\d+", log.read_text())
         return bool(found) and answers(f"{found[0]}/readyz")
 
