@@ -1,7 +1,7 @@
 """Single values of a request: whether a column can take them, and what to say where it cannot."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any
@@ -16,6 +16,10 @@ from service.features.raw import Array, as_objects
 
 MAX_PROBLEMS = 20
 MAX_WARNINGS = 20
+
+
+Place = Callable[[int, str], str]
+"""Where the value of a row (from 0) and a column stands, mostly as a JSON pointer."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,11 @@ def unknown_column(pointer: str, name: str, used: list[UsedColumn]) -> Problem:
     """What to say of a column that the data never had."""
     known = ", ".join(column.column for column in used[:10]) + (", …" if len(used) > 10 else "")
     return Problem(pointer, f"The model has no column '{name[:80]}'.", None, known, "Leave it out, or correct its name.")
+
+
+def ignored(name: str) -> str:
+    """The warning about a column that the data never had."""
+    return f"'{name[:80]}' is no column of this model and was ignored."
 
 
 def as_raw(column: UsedColumn, values: list[Any]) -> Array:

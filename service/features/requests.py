@@ -8,7 +8,7 @@ import numpy as np
 
 from service.errors import InvalidInput, Problem
 from service.features.array_rows import encode_array_rows, encode_array_tensors
-from service.features.cells import MAX_PROBLEMS, MAX_WARNINGS, OWN_RULES, Rules, shown
+from service.features.cells import MAX_PROBLEMS, MAX_WARNINGS, OWN_RULES, TENSOR_RULES, Place, Rules, shown
 from service.features.encoding import columns_of, encode_columns, measures_of, reach_of, scale, starts_of, used_columns
 from service.features.plan import ArrayInput, FeaturePlan, NumberColumn, TableInput, UsedColumn
 from service.features.raw import Array, all_finite, escape, fit_float32
@@ -17,8 +17,6 @@ from service.features.tensors import ColumnReader
 
 Encoded = tuple[list[Array], list[str]]
 """The tensor of each input, in the plan's order, and warnings."""
-Place = Callable[[int, str], str]
-"""JSON pointer of the value of a row (from 0) and a column."""
 
 NUMBERS = frozenset({int, float})
 
@@ -28,13 +26,14 @@ class RequestEncoder:
 
     def __init__(self, plan: FeaturePlan) -> None:
         self.plan = plan
-        self._used = columns_of(plan)
-        self._numbers = [column for column in self._used if isinstance(column, NumberColumn)]
-        self._is_all_numbers = plan.is_of_table and len(self._numbers) == len(self._used)
+        self.used = columns_of(plan)
+        """The columns that the model sees, in their order."""
+        self._numbers = [column for column in self.used if isinstance(column, NumberColumn)]
+        self._is_all_numbers = plan.is_of_table and len(self._numbers) == len(self.used)
         self._measures = measures_of(self._numbers) if self._numbers else np.zeros((5, 0))
         low, high = self._measures[3:]
         self._centre, self._reach = reach_of(low, high)
-        places = {column.column: place for place, column in enumerate(self._used)}
+        places = {column.column: place for place, column in enumerate(self.used)}
         self._shares = [[places[column.column] for column in used_columns(table)] for table in plan.table_inputs]
         arrays = plan.array_inputs
         self._plain_width = arrays[0].shape[0] if len(arrays) == 1 and _is_plain_vector(arrays[0]) else None
@@ -55,26 +54,34 @@ class RequestEncoder:
             if numbers is not None:
                 return [numbers.astype(np.float32)], []
         elif self._is_all_numbers:
-            numbers = _plain_numbers(rows, len(self._used))
+            numbers = _plain_numbers(rows, len(self.used))
             if numbers is not None:
                 return self._encode_numbers(numbers, self._place_in(rows, pointer))
         if not self.plan.is_of_table:
             return encode_array_rows(self.plan.array_inputs, rows, pointer, rules), []
         as_list = rows if isinstance(rows, list) else rows.tolist()
-        columns, warnings = RowReader(self.plan, self._used, pointer, rules).read(as_list)
+        columns, warnings = RowReader(self.plan, self.used, pointer, rules).read(as_list)
         return self._encode_columns(columns, warnings, self._place_in(as_list, pointer))
 
-    def encode_tensors(self, tensors: Mapping[str, Array], pointers: Mapping[str, str]) -> Encoded:
+    def encode_tensors(
+        self,
+        tensors: Mapping[str, Array],
+        pointers: Mapping[str, str],
+        place: Place | None = None,
+        rules: Rules = TENSOR_RULES,
+    ) -> Encoded:
         """The tensors for tensors by name, of equally many rows.
 
         For a table there is one of shape ``(rows,)`` or ``(rows, 1)`` for every used column, of numbers, booleans, or objects
         (texts, and None where a value is missing); NaN is missing too. For arrays there is one for every input. Raises
-        InvalidInput with at most 20 problems; ``pointers`` say where each tensor's values stand in the client's document.
+        InvalidInput with at most 20 problems; ``pointers`` say where each tensor's values stand in the client's document, and
+        ``place`` where a single one does, if it is not their item.
         """
         if not self.plan.is_of_table:
             return encode_array_tensors(self.plan.array_inputs, tensors, pointers), []
-        columns, warnings = ColumnReader(self.plan, self._used, pointers).read(tensors)
-        return self._encode_columns(columns, warnings, lambda row, name: f"{pointers[name]}/{row}")
+        place = place or (lambda row, name: f"{pointers[name]}/{row}")
+        columns, warnings = ColumnReader(self.plan, self.used, pointers, place, rules).read(tensors)
+        return self._encode_columns(columns, warnings, place)
 
     def _encode_numbers(self, raw: Array, place: Place) -> Encoded:
         """The quick way for a table of finite numbers, scaled all at once."""
@@ -116,7 +123,7 @@ class RequestEncoder:
                 raise InvalidInput(f"Some numbers are too large. {problems[0].pointer}: {problems[0].message}", problems)
 
     def _index(self, name: str) -> int:
-        return next(place for place, column in enumerate(self._used) if column.column == name)
+        return next(place for place, column in enumerate(self.used) if column.column == name)
 
     def _place_in(self, rows: list[Any] | Array, pointer: str) -> Place:
         def place(row: int, name: str) -> str:

@@ -4,7 +4,18 @@ from itertools import chain
 from typing import Any
 
 from service.errors import InvalidInput, Problem
-from service.features.cells import MAX_PROBLEMS, Rules, are_plain, as_raw, expected_of, fault_of, shown, unknown_column, unseen_in
+from service.features.cells import (
+    MAX_PROBLEMS,
+    Rules,
+    are_plain,
+    as_raw,
+    expected_of,
+    fault_of,
+    ignored,
+    shown,
+    unknown_column,
+    unseen_in,
+)
 from service.features.plan import CategoryColumn, FeaturePlan, UsedColumn
 from service.features.raw import Array, escape
 
@@ -89,8 +100,7 @@ class RowReader:
         return value
 
     def _warnings(self, raw: dict[str, Array]) -> list[str]:
-        unknown = [f"'{name[:80]}' is no column of this model and was ignored." for name in self._unknown]
         unseen = chain.from_iterable(
             unseen_in(column, raw[column.column]) for column in self._used if isinstance(column, CategoryColumn)
         )
-        return [*unknown, *unseen]
+        return [*map(ignored, self._unknown), *unseen]

@@ -7,7 +7,19 @@ from typing import Any
 import numpy as np
 
 from service.errors import InvalidInput, Problem
-from service.features.cells import MAX_PROBLEMS, are_plain, as_raw, expected_of, fault_of, shown, unknown_column, unseen_in
+from service.features.cells import (
+    MAX_PROBLEMS,
+    Place,
+    Rules,
+    are_plain,
+    as_raw,
+    expected_of,
+    fault_of,
+    ignored,
+    shown,
+    unknown_column,
+    unseen_in,
+)
 from service.features.plan import CategoryColumn, FeaturePlan, NumberColumn, UsedColumn
 from service.features.raw import Array
 
@@ -15,15 +27,19 @@ from service.features.raw import Array
 class ColumnReader:
     """Reads one tensor ``(rows,)`` or ``(rows, 1)`` for each used column."""
 
-    def __init__(self, plan: FeaturePlan, used: list[UsedColumn], pointers: Mapping[str, str]) -> None:
+    def __init__(
+        self, plan: FeaturePlan, used: list[UsedColumn], pointers: Mapping[str, str], place: Place, rules: Rules
+    ) -> None:
         self._used = used
         self._known = plan.known_columns
         self._pointers = pointers
+        self._place = place
+        self._rules = rules
 
     def read(self, tensors: Mapping[str, Array]) -> tuple[dict[str, Array], list[str]]:
         """Raw columns by name, and warnings. Raises InvalidInput."""
         unknown = [name for name in tensors if name not in self._known]
-        if unknown:
+        if unknown and self._rules.refuses_unknown:
             problems = [unknown_column(self._pointers[name], name, self._used) for name in unknown[:MAX_PROBLEMS]]
             raise InvalidInput("Some inputs are no columns of the model.", problems)
         missing = [column for column in self._used if column.column not in tensors]
@@ -34,7 +50,8 @@ class ColumnReader:
         require_one_length(flat)
         raw = {column.column: self._read(column, flat[column.column]) for column in self._used}
         columns = (column for column in self._used if isinstance(column, CategoryColumn))
-        return raw, list(chain.from_iterable(unseen_in(column, raw[column.column]) for column in columns))
+        unseen = chain.from_iterable(unseen_in(column, raw[column.column]) for column in columns)
+        return raw, [*map(ignored, unknown), *unseen]
 
     def _flat(self, column: UsedColumn, tensor: Array) -> Array:
         if tensor.ndim == 1 or tensor.shape[1:] == (1,):
@@ -54,10 +71,11 @@ class ColumnReader:
         return as_raw(column, cells)
 
     def _refuse(self, column: UsedColumn, cells: list[Any]) -> None:
-        pointer = self._pointers[column.column]
         faults = ((row, value, fault_of(column, value)) for row, value in enumerate(cells) if value is not None)
         problems = [
-            Problem(f"{pointer}/{row}", fault, shown(value), expected_of(column)) for row, value, fault in faults if fault
+            Problem(self._place(row, column.column), fault, shown(value), expected_of(column))
+            for row, value, fault in faults
+            if fault
         ]
         if problems:
             message = f"{problems[0].pointer}: {problems[0].message}"

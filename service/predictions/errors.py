@@ -15,5 +15,9 @@ class NotOffered(FitserveError):
     """The protocol has this operation, but it makes no sense for the models here."""
 
 
+class NotAcceptable(FitserveError):
+    """The client takes none of the media types that the answer could have."""
+
+
 class ClientGone(Exception):
     """The client closed the connection before it had sent its body."""

@@ -19,7 +19,7 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.predictions.engines import Servable
-from service.predictions.errors import ClientGone, MethodNotAllowed, NotOffered
+from service.predictions.errors import ClientGone, MethodNotAllowed, NotAcceptable, NotOffered
 from service.serving.stages import Stages
 from service.spec.base import ResourceName
 from service.web.context import request_id_of
@@ -30,6 +30,7 @@ Array = np.ndarray[Any, Any]
 JSON = (b"content-type", b"application/json")
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 NO_STORING = (b"cache-control", b"no-store")
+STATUSES: dict[type[FitserveError], int] = {MethodNotAllowed: 405, NotAcceptable: 406, NotOffered: 501}
 REMEMBERED_PATHS = 4096
 """Addresses whose meaning is remembered, since reading one takes as long as a small model."""
 MAX_SHOWN_PROBLEMS = 5
@@ -44,11 +45,12 @@ _RAW_DEFLATE = -zlib.MAX_WBITS
 class Call:
     """One request on its way through this application."""
 
-    __slots__ = ("_headers", "_receive", "method", "path", "request_id", "servable", "stages", "workspace_id")
+    __slots__ = ("_headers", "_receive", "method", "path", "query", "request_id", "servable", "stages", "workspace_id")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query: bytes = scope.get("query_string", b"")
         self.request_id = request_id_of(scope)
         self.workspace_id = ""
         """Whose models are meant, as soon as it is known."""
@@ -134,9 +136,7 @@ def is_resource_name(text: str) -> bool:
 
 def status_for(error: FitserveError) -> int:
     """The HTTP status of an error's kind, also of the kinds that only predictions have."""
-    if isinstance(error, MethodNotAllowed):
-        return 405
-    return 501 if isinstance(error, NotOffered) else status_of(error)
+    return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), None) or status_of(error)
 
 
 def headers_for(error: FitserveError) -> list[tuple[bytes, bytes]]:

@@ -13,12 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from service.features.spreadsheets import FORMULA
 from service.spec.frames import PredictionFormat
 
 ROW_GROUP_BYTES = 16 * 1024 * 1024
 NUMBER_BYTES = 8
-FORMULA = r"^[=+\-@\t\r]"
-"""How a text begins that a spreadsheet would compute."""
 
 
 class ResultFile(Protocol):

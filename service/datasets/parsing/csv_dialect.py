@@ -44,10 +44,10 @@ def read_dialect(path: Path, request: ParseRequest) -> Dialect:
             head += file.readline(MAX_HEADER_BYTES)
     mark = len(BYTE_ORDER_MARK) if head.startswith(BYTE_ORDER_MARK) else 0
     sample = _as_text(head[mark : head.rfind(b"\n") + 1 or None])
-    delimiter, records = _sniff(sample)
+    delimiter, records = sniff(sample)
     names, consumed, lines = _read_header(sample, delimiter)
     request.check_columns(len(names))
-    point = _decimal_point(delimiter, records)
+    point = decimal_point_of(delimiter, records)
     return Dialect(delimiter, point, names, start=mark + len(consumed.encode()), first_line=lines + 1)
 
 
@@ -81,7 +81,7 @@ def _records(sample: str, delimiter: str) -> list[list[str]]:
     return list(islice(filter(None, reader), SAMPLE_RECORDS))
 
 
-def _sniff(sample: str) -> tuple[str, list[list[str]]]:
+def sniff(sample: str) -> tuple[str, list[list[str]]]:
     """The delimiter that gives most records as many cells as the header has; of equal ones, that with more columns."""
     best, best_score = (",", _records(sample, ",")), (0.0, 1)
     for delimiter in DELIMITERS:
@@ -107,7 +107,7 @@ def _read_header(sample: str, delimiter: str) -> tuple[list[str], str, int]:
     return names, "".join(consumed), len(consumed)
 
 
-def _decimal_point(delimiter: str, records: list[list[str]]) -> str:
+def decimal_point_of(delimiter: str, records: list[list[str]]) -> str:
     if delimiter == ",":
         return "."
     cells = [cell.strip() for record in records[1:] for cell in record]

@@ -163,16 +163,6 @@ async def test_another_method_is_refused_with_the_one_to_use(client: httpx.Async
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-async def test_a_version_that_needs_keras_says_why_it_cannot_answer(client: httpx.AsyncClient, versions: FakeVersions) -> None:
-    versions.publish(engine="keras", reason="ONNX and Keras differ by 0.3.", onnx_sha256=None)
-
-    answer = await client.post(PATH, json={"rows": [[1, 2]]})
-
-    assert answer.status_code == 503
-    assert "differ by 0.3" in answer.json()["detail"]
-    assert answer.headers["retry-after"]
-
-
 async def test_a_version_whose_file_is_gone_is_unavailable(client: httpx.AsyncClient, versions: FakeVersions) -> None:
     versions.publish()
     versions.artifacts.files.clear()

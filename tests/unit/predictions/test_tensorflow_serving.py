@@ -104,17 +104,6 @@ async def test_the_status_names_the_version_as_text(client: httpx.AsyncClient, v
     }
 
 
-async def test_the_status_of_a_version_that_needs_keras_gives_the_reason(
-    client: httpx.AsyncClient, versions: FakeVersions
-) -> None:
-    versions.publish(engine="keras", reason="No ONNX.", onnx_sha256=None)
-
-    answer = await client.get("/v1/models/my_model")
-
-    (entry,) = answer.json()["model_version_status"]
-    assert (entry["state"], entry["status"]["error_message"]) == ("END", "No ONNX.")
-
-
 @pytest.mark.parametrize(
     ("encoding", "compress"),
     [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", lambda body: zlib.compress(body, wbits=-15))],
