@@ -162,7 +162,7 @@ class Engines:
 
     def _engine(self, version: ServableVersion) -> Engine:
         if version.engine == "onnx":
-            return OnnxEngine(self._artifacts.read(version.onnx_sha256 or ""), self._settings.engine_threads)
+            return OnnxEngine(self._artifacts.local_path(version.onnx_sha256 or ""), self._settings.engine_threads)
         find = partial(self._artifacts.local_path, version.keras_sha256 or "")
         return KerasEngine(self._sidecar, find, version.inputs, version.outputs)
 

@@ -58,10 +58,7 @@ class VersionSource(Protocol):
 
 
 class ArtifactReader(Protocol):
-    """Where the bytes of engines come from."""
-
-    def read(self, sha256: str) -> bytes:
-        """The bytes. May block. Raises FileNotFoundError when they are not there."""
+    """Where the files of engines come from."""
 
     def local_path(self, sha256: str) -> Path:
         """A file with these bytes, to be read only. May block. Raises FileNotFoundError when they are not there."""

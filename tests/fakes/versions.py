@@ -61,7 +61,7 @@ def onnx_bytes(weights: list[list[float]], outputs: int = 1) -> bytes:
 
 
 class FakeArtifacts:
-    """Files in memory; ``delay_seconds`` makes reading slow."""
+    """Files in memory; ``delay_seconds`` makes finding them slow."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -74,21 +74,16 @@ class FakeArtifacts:
         self.files[sha256] = content
         return sha256
 
-    def read(self, sha256: str) -> bytes:
-        """The bytes. Raises FileNotFoundError."""
+    def local_path(self, sha256: str) -> Path:
+        """A file with the bytes. Raises FileNotFoundError."""
         time.sleep(self.delay_seconds)
         if sha256 not in self.files:
             raise FileNotFoundError(sha256)
-        return self.files[sha256]
-
-    def local_path(self, sha256: str) -> Path:
-        """A file with the bytes. Raises FileNotFoundError."""
-        content = self.read(sha256)
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="fitserve-"))
             weakref.finalize(self, shutil.rmtree, self._folder)
         path = self._folder / sha256
-        path.write_bytes(content)
+        path.write_bytes(self.files[sha256])
         return path
 
 
