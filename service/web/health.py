@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.errors import FitserveError
+from service.infra.metrics import write_metrics
 from service.spec.base import Spec
 from service.web.routing import ProblemDocument
 
@@ -61,7 +62,7 @@ def read_readiness(request: Request, response: Response) -> Readiness:
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def read_prometheus_metrics() -> Response:
     """Show counters and durations in Prometheus's text format."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    return Response(write_metrics(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _try(check: Check) -> PartReadiness:
