@@ -15,6 +15,7 @@ from service.cli.listening import base_url, inherited_siblings, open_listener
 from service.cli.preflight import check_role
 from service.cli.standing_in import StandIn
 from service.infra.logging import configure_logging, get_logger
+from service.infra.telemetry import prepare_traces
 from service.main import Application, create_app
 from service.settings import Settings
 
@@ -31,6 +32,7 @@ def run_api(settings: Settings) -> int:
     with open_listener(settings.host, settings.port) as listener:
         check_role(settings)
         configure_logging(settings)
+        prepare_traces()
         return _serve(settings, listener)
 
 

@@ -23,6 +23,7 @@ from service.predictions.versions import ArtifactReader, VersionSource
 from service.predictions.workbench import Workbench
 from service.serving.cache import EngineCache
 from service.settings import Settings
+from service.web.answer_log import log_prediction
 from service.web.context import request_id_of
 
 log = get_logger(__name__)
@@ -67,7 +68,9 @@ class PredictionApp:
         except ClientGone:
             return
         await send_answer(send, answer, call.request_id, call.servable)
+        scope["state"]["servable"] = call.servable
         self._metrics.observe(call.servable, protocol.name, answer.status, time.perf_counter() - started)
+        log_prediction(scope, answer.status, started, call.request_id)
 
     async def _answer(self, protocol: WireProtocol, call: Call, scope: Scope) -> Answer:
         try:

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, security headers, a count and a duration, and a limit on its body."""
+"""What surrounds every request: its id, security headers, a count and a duration, its line in the log, a limit on its body."""
 
 import re
 import time
@@ -6,11 +6,14 @@ from typing import Any
 
 import structlog
 import uuid_utils
+from opentelemetry import trace
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import PayloadTooLarge
+from service.infra.telemetry import REQUEST_ID
+from service.web.answer_log import log_answer
 
 SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 REQUESTS = Counter("fitserve_http_requests", "Answered requests of the control plane.", ["method", "route", "status"])
@@ -38,6 +41,7 @@ class RequestContext:
             return
         request_id = request_id_of(scope)
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        trace.get_current_span().set_attribute(REQUEST_ID, request_id)
         started = time.perf_counter()
         status = 500
 
@@ -59,6 +63,7 @@ class RequestContext:
             route = getattr(scope.get("route"), "path", "unknown")
             REQUESTS.labels(scope["method"], route, status).inc()
             DURATION.labels(scope["method"], route).observe(time.perf_counter() - started)
+            log_answer(scope, route, status, started)
             structlog.contextvars.unbind_contextvars("request_id")
 
 
