@@ -26,17 +26,19 @@ def log_answer(scope: Scope, route: str, status: int, started: float) -> None:
     ``started``: when it began, by ``time.perf_counter``.
     """
     is_routine = scope["path"] in PROBES and status < 400
-    _write(logging.DEBUG if is_routine else logging.INFO, scope, status, started, route=route)
+    level = logging.DEBUG if is_routine else logging.INFO
+    if _levels.isEnabledFor(level):
+        _write(level, scope, status, started, route=route)
 
 
 def log_prediction(scope: Scope, status: int, started: float, request_id: str) -> None:
     """Write the line of a prediction that has failed; of any other only at ``debug``, since it would cost more than that."""
-    is_routine = status < 400 or status in UNDER_LOAD
-    _write(logging.DEBUG if is_routine else logging.INFO, scope, status, started, request_id=request_id)
+    level = logging.DEBUG if status < 400 or status in UNDER_LOAD else logging.INFO
+    if _levels.isEnabledFor(level):
+        _write(level, scope, status, started, request_id=request_id)
 
 
 def _write(level: int, scope: Scope, status: int, started: float, **facts: Any) -> None:
-    if _levels.isEnabledFor(level):
-        seconds = round(time.perf_counter() - started, 6)
-        path = quote(scope["path"][:MAX_PATH], safe="/:")  # encoded, so that no client can write lines of its own
-        log.log(level, "request.answered", method=scope["method"], path=path, status=status, seconds=seconds, **facts)
+    seconds = round(time.perf_counter() - started, 6)
+    path = quote(scope["path"][:MAX_PATH], safe="/:")  # encoded, so that no client can write lines of its own
+    log.log(level, "request.answered", method=scope["method"], path=path, status=status, seconds=seconds, **facts)
