@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from service.infra.metrics import counting_alone, counting_together, forget_dead
 
 COUNT = """
@@ -53,3 +55,9 @@ def test_a_child_of_another_kind_counts_alone(tmp_path: Path) -> None:
     assert "answers_total 1.0" in shown
     assert "process_cpu_seconds_total" in shown
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["counter_2.db", "gauge_livesum_2.db"])
+def test_a_file_that_another_process_is_making_is_left_out(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert "answers_total 1.0" in count({**os.environ, **counting_together(tmp_path, 1)})
