@@ -23,8 +23,12 @@ REQUEST_ID = "fitserve.request_id"
 
 def are_traces_wanted() -> bool:
     """Whether the environment names a collector and does not switch traces off."""
-    is_off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or os.environ.get("OTEL_TRACES_EXPORTER") == "none"
+    is_off = _says("OTEL_SDK_DISABLED", "true") or _says("OTEL_TRACES_EXPORTER", "none")
     return not is_off and any(os.environ.get(name) for name in ENDPOINTS)
+
+
+def _says(variable: str, value: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() == value
 
 
 def are_traces_sent() -> bool:
