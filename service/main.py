@@ -13,6 +13,8 @@ import anyio.to_thread
 import orjson
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry.trace import TracerProvider
 from sqlalchemy import text
 from starlette.types import Receive, Scope, Send
 
@@ -24,6 +26,7 @@ from service.infra.database import Database, make_engine
 from service.infra.logging import get_logger
 from service.infra.migrations import check_schema
 from service.infra.queue import CeleryDoorbell, make_celery
+from service.infra.telemetry import are_traces_sent
 from service.models import check_endpoints
 from service.models import endpoints as model_endpoints
 from service.models.checker import Checker
@@ -31,11 +34,13 @@ from service.predictions.app import PredictionApp
 from service.predictions.metrics import PredictionMetrics
 from service.predictions.openapi import add_prediction_paths
 from service.predictions.repository import DatabaseVersionSource
+from service.predictions.tracing import TracedPredictions
 from service.runs import endpoints as run_endpoints
 from service.runs.hub import RunHub
 from service.runs.sweeper import Sweeper
 from service.settings import Settings
 from service.web import docs, health
+from service.web.answer_log import PROBES
 from service.web.context import BodyLimit, RequestContext
 from service.web.drain import Drain
 from service.web.problems import install_problem_handlers
@@ -63,10 +68,13 @@ TAGS = [
 API_THREADS = 40
 
 
+Predictions = PredictionApp | TracedPredictions
+
+
 class Application:
     """The ASGI application: predictions go straight to their own callable, everything else to FastAPI."""
 
-    def __init__(self, api: FastAPI, predictions: PredictionApp, drain: Drain, end_streams: Callable[[], None]) -> None:
+    def __init__(self, api: FastAPI, predictions: Predictions, drain: Drain, end_streams: Callable[[], None]) -> None:
         self.api = api
         self.predictions = predictions
         self._drain = drain
@@ -89,10 +97,13 @@ class Application:
         self._end_streams()
 
 
-def create_app(settings: Settings | None = None, metrics: PredictionMetrics | None = None) -> Application:
+def create_app(
+    settings: Settings | None = None, metrics: PredictionMetrics | None = None, tracer_provider: TracerProvider | None = None
+) -> Application:
     """The application with all its collaborators; connects to nothing until it is started.
 
-    A process that makes a second one gives it ``metrics`` with a registry of their own.
+    A process that makes a second one gives it ``metrics`` with a registry of their own. ``tracer_provider`` gets the spans
+    of all requests; without one, the environment decides whether there are any (``service.infra.telemetry``).
     """
     settings = settings or Settings()
     database = Database(make_engine(settings))
@@ -132,7 +143,7 @@ def create_app(settings: Settings | None = None, metrics: PredictionMetrics | No
         await anyio.to_thread.run_sync(datasets.close)
         database.close()
 
-    api = _make_api(lifespan)
+    api = _make_api(lifespan, _telemetry(tracer_provider))
     api.state.settings = settings
     api.state.database = database
     api.state.artifacts = artifacts
@@ -143,10 +154,22 @@ def create_app(settings: Settings | None = None, metrics: PredictionMetrics | No
     api.state.readiness_checks = readiness_checks
     api.state.before_scrape = predictions.metrics.flush
     _limit(api, settings)
-    return Application(api, predictions, drain, hub.close)
+    is_traced = tracer_provider is not None or are_traces_sent()
+    return Application(api, TracedPredictions(predictions, tracer_provider) if is_traced else predictions, drain, hub.close)
 
 
-def _make_api(lifespan: Callable[[FastAPI], Any] | None) -> FastAPI:
+def _telemetry(tracer_provider: TracerProvider | None) -> TelemetryConfig:
+    """Traces only: metrics are Prometheus's, and log lines our own."""
+    return TelemetryConfig(
+        tracer_provider=tracer_provider,
+        metrics=False,
+        logs=False,
+        auto_configure=tracer_provider is None and are_traces_sent(),
+        exclude=lambda scope: scope["path"] in PROBES,
+    )
+
+
+def _make_api(lifespan: Callable[[FastAPI], Any] | None, telemetry: TelemetryConfig | None = None) -> FastAPI:
     api = FastAPI(
         title="Fitserve",
         version=service.__version__,
@@ -155,6 +178,7 @@ def _make_api(lifespan: Callable[[FastAPI], Any] | None) -> FastAPI:
         openapi_tags=TAGS,
         openapi_url=None,
         lifespan=lifespan,
+        telemetry=telemetry,
         generate_unique_id_function=_operation_id,
     )
     for router in (

@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     """Address that the API binds to."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port that the API binds to; 0 takes a free one."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """API processes that answer, all at that address."""
     log_format: Literal["console", "json"] = "console"
     """How log lines are written: for people or for machines."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

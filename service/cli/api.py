@@ -1,22 +1,27 @@
-"""The API role: one uvicorn server on a socket that was bound before."""
+"""One API process: a uvicorn server on a socket that was bound before."""
 
 import asyncio
 import signal
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from types import FrameType
 
 import uvicorn
+from prometheus_client import Gauge
 
-from service.cli.listening import base_url, open_listener
+from service.cli.listening import base_url, inherited_siblings, open_listener
 from service.cli.preflight import check_role
+from service.cli.standing_in import StandIn
 from service.infra.logging import configure_logging, get_logger
+from service.infra.telemetry import prepare_traces
 from service.main import Application, create_app
 from service.settings import Settings
 
 log = get_logger(__name__)
 
+API_PROCESSES = Gauge("fitserve_api_processes", "API processes that answer at this address.", multiprocess_mode="livesum")
 LAST_REQUESTS_SECONDS = 2.0
 EXIT_FAILED_START = 3
 """The application did not start; its reason is in the log."""
@@ -27,6 +32,7 @@ def run_api(settings: Settings) -> int:
     with open_listener(settings.host, settings.port) as listener:
         check_role(settings)
         configure_logging(settings)
+        prepare_traces()
         return _serve(settings, listener)
 
 
@@ -44,7 +50,7 @@ def _serve(settings: Settings, listener: socket.socket) -> int:
         access_log=False,
         log_config=None,
     )
-    server = DrainingServer(config, application, settings.drain_seconds)
+    server = DrainingServer(config, application, settings.drain_seconds, inherited_siblings())
     log.info("api.starting", url=base_url(listener))
     server.run(sockets=[listener])
     return 0 if server.started else EXIT_FAILED_START
@@ -56,11 +62,16 @@ class DrainingServer(uvicorn.Server):
     Unlike uvicorn's own it does not raise the signal again at the end: a requested stop would look like a crash.
     """
 
-    def __init__(self, config: uvicorn.Config, application: Application, drain_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, application: Application, drain_seconds: float, siblings: Sequence[socket.socket]
+    ) -> None:
+        """``siblings``: the sockets of other processes, whose connections it takes where they wait in vain."""
         super().__init__(config)
         self._application = application
         self._drain_seconds = drain_seconds
         self._is_draining = False
+        self._siblings = siblings
+        self._standing_in: asyncio.Task[None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal."""
@@ -74,11 +85,24 @@ class DrainingServer(uvicorn.Server):
         timer.daemon = True
         timer.start()
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer from now on."""
+        await super().startup(sockets)
+        API_PROCESSES.set(1)
+        if self._siblings:
+            self._standing_in = asyncio.create_task(StandIn(self._siblings, self._make_protocol).run())
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connections, answer those that are there, then close what is idle.
 
         uvicorn does the last at once, also to a connection whose first request is on its way.
         """
+        self._leave_siblings()
         if self._is_draining:
             for server in self.servers:
                 server.close()
@@ -86,6 +110,12 @@ class DrainingServer(uvicorn.Server):
             while self.server_state.connections and time.monotonic() < deadline:
                 await asyncio.sleep(0.02)
         await super().shutdown(sockets)
+
+    def _leave_siblings(self) -> None:
+        if self._standing_in is not None:
+            self._standing_in.cancel()
+        for sibling in self._siblings:
+            sibling.close()
 
     def _stop(self) -> None:
         self._application.end_streams()

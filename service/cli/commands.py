@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from service.cli.lineage import follow_parent
-from service.cli.options import DataDir, Host, LogLevel, Port, Slots, environment_of, errors_in_one_line, read_settings
+from service.cli.options import DataDir, Host, LogLevel, Port, Slots, Workers, environment_of, errors_in_one_line, read_settings
+from service.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,6 +34,7 @@ def begin() -> None:
 def up(
     host: Host = None,
     port: Port = None,
+    workers: Workers = None,
     data_dir: DataDir = None,
     slots: Slots = None,
     log_level: LogLevel = None,
@@ -43,22 +45,46 @@ def up(
     """
     from service.cli.up import run_up
 
-    overrides = {"host": host, "port": port, "data_dir": data_dir, "slots": slots, "log_level": log_level}
+    overrides = {
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "data_dir": data_dir,
+        "slots": slots,
+        "log_level": log_level,
+    }
     with errors_in_one_line():
         raise typer.Exit(run_up(read_settings(overrides), environment_of(overrides)))
 
 
 @app.command()
-def api(host: Host = None, port: Port = None, data_dir: DataDir = None, log_level: LogLevel = None) -> None:
+def api(
+    host: Host = None,
+    port: Port = None,
+    workers: Workers = None,
+    data_dir: DataDir = None,
+    log_level: LogLevel = None,
+) -> None:
     """Run only the HTTP API, which accepts work and answers predictions but trains nothing.
 
     For deployments where API and workers run on different machines or in different containers.
     """
-    from service.cli.api import run_api
-
-    overrides = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level}
+    overrides = {"host": host, "port": port, "workers": workers, "data_dir": data_dir, "log_level": log_level}
     with errors_in_one_line():
-        raise typer.Exit(run_api(read_settings(overrides)))
+        raise typer.Exit(_run_api_role(read_settings(overrides), environment_of(overrides)))
+
+
+def _run_api_role(settings: Settings, environment: dict[str, str]) -> int:
+    if settings.workers > 1:
+        from service.cli.api_processes import run_api_processes
+
+        return run_api_processes(settings, environment)
+    from service.infra.metrics import count_together
+
+    count_together()
+    from service.cli.api import run_api  # after the line above, since importing it makes metrics
+
+    return run_api(settings)
 
 
 @app.command()

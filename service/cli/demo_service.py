@@ -14,7 +14,8 @@ from types import FrameType
 from service.cli.demo_client import DemoFailed
 from service.cli.lineage import PARENT_VARIABLE, child_environment
 from service.cli.listening import base_url, handed_over, open_listener
-from service.cli.up import STOP_MARGIN_SECONDS, answers
+from service.cli.supervisor import STOP_MARGIN_SECONDS
+from service.cli.up import answers
 from service.errors import FitserveError
 from service.settings import Settings
 

@@ -7,11 +7,15 @@ being refused.
 import errno
 import os
 import socket
+import sys
+from collections.abc import Sequence
 from urllib.parse import urlunsplit
 
 from service.errors import FitserveError
 
 SOCKET_VARIABLE = "FITSERVE_SOCKET_FD"
+SIBLINGS_VARIABLE = "FITSERVE_SIBLING_FDS"
+BACKLOG = 2048
 
 
 def open_listener(host: str, port: int) -> socket.socket:
@@ -34,7 +38,7 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(2048)
+        listener.listen(BACKLOG)
     except OSError:
         listener.close()
         raise
@@ -54,9 +58,36 @@ def _explain(host: str, port: int, error: OSError | UnicodeError) -> str:
             return f"Cannot listen on {host} port {port}: {reason}. Choose another with --host or --port."
 
 
-def handed_over(listener: socket.socket) -> dict[str, str]:
-    """Environment by which a child finds the socket; its descriptor must be in the child's ``pass_fds``."""
-    return {SOCKET_VARIABLE: str(listener.fileno())}
+def share_address(listener: socket.socket, count: int) -> list[socket.socket]:
+    """As many sockets as processes: the listener, and others on its address; elsewhere than on Linux always the same one.
+
+    Nobody else could have taken the address, since the listener was bound to it alone. Raises OSError.
+    """
+    if count == 1 or sys.platform != "linux":
+        return [listener] * count
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return [listener, *(_beside(listener) for _ in range(count - 1))]
+
+
+def _beside(listener: socket.socket) -> socket.socket:
+    sibling = socket.socket(listener.family, listener.type, listener.proto)
+    sibling.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sibling.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sibling.bind(listener.getsockname())
+    sibling.listen(BACKLOG)
+    return sibling
+
+
+def handed_over(listener: socket.socket, siblings: Sequence[socket.socket] = ()) -> dict[str, str]:
+    """Environment by which a child finds its socket and those of others; the child's ``pass_fds`` must name all."""
+    others = {SIBLINGS_VARIABLE: ",".join(str(sibling.fileno()) for sibling in siblings)} if siblings else {}
+    return {SOCKET_VARIABLE: str(listener.fileno()), **others}
+
+
+def inherited_siblings() -> list[socket.socket]:
+    """The sockets of other processes that the parent handed over."""
+    numbers = os.environ.pop(SIBLINGS_VARIABLE, "")
+    return [socket.socket(fileno=int(number)) for number in numbers.split(",") if number]
 
 
 def base_url(listener: socket.socket) -> str:

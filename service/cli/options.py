@@ -19,6 +19,7 @@ EXIT_UNAVAILABLE = 75
 Host = Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in (default: 127.0.0.1).")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one (default: 8000).")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder for everything that is stored (default: .fitserve).")]
+Workers = Annotated[int | None, typer.Option(help="How many API processes answer, all at the one address (default: 1).")]
 Slots = Annotated[int | None, typer.Option(help="How many runs the worker fits at the same time (default: 1).")]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"] | None,

@@ -21,6 +21,8 @@ EARLY_SECONDS = 10.0
 """A child that lives longer than this has begun its work."""
 FIRST_RESTART_SECONDS = 0.5
 LONGEST_RESTART_SECONDS = 8.0
+STOP_MARGIN_SECONDS = 5.0
+"""What children get on top of their own grace before they are killed."""
 
 
 class GaveUp(Exception):
@@ -40,7 +42,10 @@ class Child:
     environment: Mapping[str, str] = field(default_factory=dict)
     """What is added to the supervisor's own environment."""
     pass_fds: Sequence[int] = ()
-    stop_signal: signal.Signals = signal.SIGTERM
+    stop_signal: signal.Signals | None = signal.SIGTERM
+    """What asks it to stop; None passes on what the supervisor was sent, SIGINT or SIGTERM, and also a second one."""
+    on_end: Callable[[], None] = lambda: None
+    """Called each time it has ended by itself."""
     process: subprocess.Popen[bytes] | None = None
     early_deaths: int = 0
     """How often in a row it has died soon after its start."""
@@ -68,6 +73,7 @@ class Child:
             return None
         self._kill_group(self.process)
         self.process = None
+        self.on_end()
         return code
 
     def plan_restart(self, code: int, now: float) -> float:
@@ -90,10 +96,10 @@ class Child:
         self.start_at = now + delay
         return delay
 
-    def terminate(self) -> None:
-        """Ask it to stop."""
+    def terminate(self, received: signal.Signals) -> None:
+        """Ask it to stop; ``received`` is what has asked the supervisor."""
         if self.process is not None:
-            self.process.send_signal(self.stop_signal)
+            self.process.send_signal(self.stop_signal or received)
 
     def kill_and_wait(self) -> None:
         """Kill it with everything in its process group."""
@@ -158,13 +164,22 @@ class Supervisor:
     def _stop_children(self) -> None:
         self._on_stop()
         for child in self._children:
-            child.terminate()
+            child.terminate(signal.SIGINT if self._signals[:1] == [signal.SIGINT] else signal.SIGTERM)
+        passed_on = len(self._signals)
         deadline = time.monotonic() + self._stop_seconds
         while self._running() and time.monotonic() < deadline and not self._is_impatient():
+            if len(self._signals) > passed_on:
+                passed_on = len(self._signals)
+                self._hurry()
             time.sleep(POLL_SECONDS)
         for child in self._running():
             log.warning("supervisor.child_killed", child=child.name)
             child.kill_and_wait()
+
+    def _hurry(self) -> None:
+        for child in self._children:
+            if child.stop_signal is None:  # others may lose work when they are asked twice
+                child.terminate(signal.SIGTERM)
 
     def _is_impatient(self) -> bool:
         return len(self._signals) > 1 and self._signals[-1] == signal.SIGINT

@@ -10,15 +10,14 @@ from http.client import HTTPException
 
 import typer
 
-from service.cli.listening import base_url, handed_over, open_listener
+from service.cli.api_processes import api_processes, role_command, supervise
+from service.cli.listening import base_url, open_listener
 from service.cli.preflight import prepare_data_dir, prepare_database
-from service.cli.supervisor import Child, GaveUp, Supervisor
+from service.cli.supervisor import STOP_MARGIN_SECONDS, Child, Supervisor
 from service.infra.logging import configure_logging
 from service.settings import Settings
 
 NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-STOP_MARGIN_SECONDS = 5.0
-"""What children get on top of their own grace before they are killed."""
 
 
 def run_up(settings: Settings, environment: Mapping[str, str]) -> int:
@@ -31,37 +30,17 @@ def run_up(settings: Settings, environment: Mapping[str, str]) -> int:
 
 
 def _supervise(settings: Settings, environment: Mapping[str, str], listener: socket.socket) -> int:
-    supervisor = Supervisor(
-        [_api(environment, listener), _worker(environment)],
-        stop_seconds=settings.shutdown_grace_seconds + STOP_MARGIN_SECONDS,
-        on_tick=_announcement(base_url(listener), settings),
-        on_stop=listener.close,  # from now on new clients are refused, not kept waiting
-    )
-    try:
-        supervisor.run()
-    except GaveUp as reason:
-        typer.echo(f"fitserve: {reason}", err=True)
-        return reason.exit_code
-    return 0
-
-
-def _api(environment: Mapping[str, str], listener: socket.socket) -> Child:
     # When everything stops, nobody takes over, so there is nothing to drain for.
-    return Child(
-        "api",
-        _role("api"),
-        {**environment, **handed_over(listener)},
-        pass_fds=[listener.fileno()],
-        stop_signal=signal.SIGINT,
-    )
-
-
-def _worker(environment: Mapping[str, str]) -> Child:
-    return Child("worker", _role("worker"), environment)
-
-
-def _role(name: str) -> list[str]:
-    return [sys.executable, "-m", "service.cli", name]
+    with api_processes(settings, environment, listener, stop_signal=signal.SIGINT) as apis:
+        worker = Child("worker", role_command("worker"), environment)
+        return supervise(
+            Supervisor(
+                [*apis.children, worker],
+                stop_seconds=settings.shutdown_grace_seconds + STOP_MARGIN_SECONDS,
+                on_tick=_announcement(base_url(listener), settings),
+                on_stop=apis.refuse_clients,
+            )
+        )
 
 
 def _announcement(url: str, settings: Settings) -> Callable[[], None]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from service.infra.telemetry import add_trace_id
 from service.settings import Settings
 
 
@@ -13,6 +14,7 @@ def configure_logging(settings: Settings) -> None:
     """Send the logs of this process, also those of libraries, to standard error in the configured form."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        add_trace_id,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

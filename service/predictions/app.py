@@ -26,6 +26,7 @@ from service.serving.measuring import Measure, measure
 from service.serving.sidecar import Sidecar
 from service.serving.workbench import Workbench
 from service.settings import Settings
+from service.web.answer_log import log_prediction
 from service.web.drain import Drain
 
 log = get_logger(__name__)
@@ -99,4 +100,6 @@ class PredictionApp:
             log.error("prediction.failed", path=call.path, request_id=call.request_id, exc_info=error)
             answer = protocol.refuse(call, FitserveError(INTERNAL_ERROR))
         await send_answer(send, call, answer, self._drain.has_begun)
+        scope["state"]["servable"] = call.servable
         self.metrics.observe(call.servable, protocol.name, answer.status, time.perf_counter() - started, call.stages)
+        log_prediction(scope, answer.status, started, call.request_id)

@@ -22,8 +22,13 @@ from service.settings import Settings
 
 log = get_logger(__name__)
 
-QUEUED_RUNS = Gauge("fitserve_queued_runs", "Runs that wait for a worker.")
-QUEUE_AGE = Gauge("fitserve_queue_age_seconds", "How long the run that has waited longest has been waiting.")
+# Where several processes count together, all of them measure the same queue: the last one is right.
+QUEUED_RUNS = Gauge("fitserve_queued_runs", "Runs that wait for a worker.", multiprocess_mode="livemostrecent")
+QUEUE_AGE = Gauge(
+    "fitserve_queue_age_seconds",
+    "How long the run that has waited longest has been waiting.",
+    multiprocess_mode="livemostrecent",
+)
 KEY_LIFETIME = timedelta(hours=24)
 
 

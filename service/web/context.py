@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, security headers, a count and a duration, and a limit on its body."""
+"""What surrounds every request: its id, security headers, a count and a duration, its line in the log, a limit on its body."""
 
 import itertools
 import re
@@ -7,11 +7,14 @@ import time
 from typing import Any
 
 import structlog
+from opentelemetry import trace
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import PayloadTooLarge
+from service.infra.telemetry import REQUEST_ID
+from service.web.answer_log import log_answer
 
 _PROCESS_ID = secrets.token_hex(8)
 _numbers = itertools.count(1)
@@ -48,6 +51,7 @@ class RequestContext:
             return
         request_id = request_id_of(scope)
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        trace.get_current_span().set_attribute(REQUEST_ID, request_id)
         started = time.perf_counter()
         status = 500
 
@@ -69,6 +73,7 @@ class RequestContext:
             route = getattr(scope.get("route"), "path", "unknown")
             REQUESTS.labels(scope["method"], route, status).inc()
             DURATION.labels(scope["method"], route).observe(time.perf_counter() - started)
+            log_answer(scope, route, status, started)
             structlog.contextvars.unbind_contextvars("request_id")
 
 

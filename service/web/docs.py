@@ -1,5 +1,6 @@
 """The OpenAPI page at ``/docs``: Swagger UI from files that this service brings along, so that it needs no network."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from service.infra.metrics import counting_alone
 from service.web.context import security_policy
 
 ASSETS = Path(fastapi_offline.__file__).parent / "static"
@@ -99,7 +101,12 @@ class DocumentFile:
             if not self._content:
                 command = [sys.executable, "-P", "-m", self._module]
                 done = subprocess.run(  # noqa: S603  # the module's name is ours
-                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, timeout=WRITE_SECONDS
+                    command,
+                    env=counting_alone(os.environ),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    check=True,
+                    timeout=WRITE_SECONDS,
                 )
                 self._content = done.stdout
             return self._content

@@ -5,9 +5,10 @@ from typing import Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.errors import FitserveError, Unavailable
+from service.infra.metrics import write_metrics
 from service.spec.base import Spec
 from service.web.routing import ProblemDocument
 
@@ -63,7 +64,7 @@ def read_readiness(request: Request, response: Response) -> Readiness:
 async def read_prometheus_metrics(request: Request) -> Response:
     """Show counters and durations in Prometheus's text format."""
     request.app.state.before_scrape()
-    return Response(await to_thread.run_sync(generate_latest), media_type=CONTENT_TYPE_LATEST)
+    return Response(await to_thread.run_sync(write_metrics), media_type=CONTENT_TYPE_LATEST)
 
 
 def check_all(checks: Mapping[str, Check]) -> None:

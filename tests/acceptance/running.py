@@ -116,12 +116,16 @@ class RunningService:
 
 
 @contextmanager
-def running_api(data_dir: Path, settings: Mapping[str, str] | None = None) -> Iterator[tuple[httpx.Client, psutil.Process]]:
-    """An API without a worker, on a migrated database of its own: a client of it, and its process."""
+def running_api(
+    data_dir: Path, settings: Mapping[str, str] | None = None, log: Path | None = None
+) -> Iterator[tuple[httpx.Client, psutil.Process]]:
+    """An API without a worker, on a migrated database of its own: a client of it, and its process. ``log`` gets its lines."""
     arguments, port, variables = ["--data-dir", str(data_dir)], free_port(), environment(settings or {})
     command = [sys.executable, "-m", "service.cli"]
     subprocess.run([*command, "migrate", *arguments], env=variables, check=True, timeout=60)
-    process = subprocess.Popen([*command, "api", "--port", str(port), *arguments], env=variables)
+    with (log or Path(os.devnull)).open("ab") as file:
+        stderr = None if log is None else file
+        process = subprocess.Popen([*command, "api", "--port", str(port), *arguments], env=variables, stderr=stderr)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http:
         try:
             wait_until(lambda: _answers(http), READY_SECONDS, "ready API")

@@ -127,6 +127,39 @@ def test_a_child_that_does_not_stop_is_killed_after_its_time() -> None:
     assert time.monotonic() - begun < 10
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_child_without_a_stop_signal_gets_the_supervisors(number: signal.Signals) -> None:
+    child = python_child("listening", SLEEPS)
+    child.stop_signal = None
+    started: list[subprocess.Popen[bytes]] = []
+
+    def is_started() -> bool:
+        started[:] = [child.process] if child.process else []
+        return bool(started)
+
+    Supervisor([child], stop_seconds=10, on_tick=stop_when(is_started, number)).run()
+    assert started[0].returncode in {-number, 1}, "Python turns an interrupt into an exception"
+
+
+def test_a_second_sigterm_is_passed_on_to_such_a_child() -> None:
+    child = python_child("patient", f"import signal; signal.signal(15, lambda *_: signal.signal(15, signal.SIG_DFL)); {SLEEPS}")
+    child.stop_signal = None
+    begun = time.monotonic()
+    again = threading.Timer(2, os.kill, (os.getpid(), signal.SIGTERM))
+    again.start()
+    Supervisor([child], stop_seconds=60, on_tick=stop_when(lambda: time.monotonic() - begun > 1)).run()
+    again.join()
+    assert time.monotonic() - begun < 10
+
+
+def test_the_end_of_a_child_is_told_each_time() -> None:
+    child = python_child("mortal", "pass")
+    ends: list[float] = []
+    child.on_end = lambda: ends.append(time.monotonic())
+    Supervisor([child], stop_seconds=10, on_tick=stop_when(lambda: len(ends) == 2)).run()
+    assert len(ends) >= 2
+
+
 def test_a_second_ctrl_c_does_not_wait() -> None:
     child = python_child("stubborn", IGNORES_SIGTERM)
     begun = time.monotonic()
