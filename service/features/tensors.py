@@ -30,8 +30,8 @@ class ColumnReader:
         if missing:
             problems = [_missing(column) for column in missing[:MAX_PROBLEMS]]
             raise InvalidInput(f"Some columns are missing. {problems[0].message}", problems)
+        require_one_length(tensors)
         flat = {column.column: self._flat(column, tensors[column.column]) for column in self._used}
-        require_one_length(flat)
         raw = {column.column: self._read(column, flat[column.column]) for column in self._used}
         columns = (column for column in self._used if isinstance(column, CategoryColumn))
         return raw, list(chain.from_iterable(unseen_in(column, raw[column.column]) for column in columns))

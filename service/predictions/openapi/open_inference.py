@@ -31,7 +31,7 @@ JSON_BYTES: Json = {
     "schema": {"type": "integer", "minimum": 0, "examples": [167]},
 }
 BINARY_BODY: Json = {
-    "description": "The JSON document, whose tensors have `parameters.binary_data_size` instead of `data` and then come as bytes, in "
+    "description": "The JSON document, whose tensors have `parameters.binary_data_size` instead of `data`; then all bytes in "
     "the same order, little-endian and without padding. Each text has its length in front of it, in four bytes.",
     "type": "string",
     "format": "binary",

@@ -8,6 +8,7 @@ import numpy as np
 
 from service.errors import InvalidInput, Problem
 from service.features.raw import Array, as_objects
+from service.web.problems import show
 
 NUMPY_NAMES = {
     "BOOL": "bool",
@@ -30,8 +31,8 @@ def datatype_of(dtype: str) -> str:
 def from_json(data: list[Any], datatype: str, shape: list[int], pointer: str) -> Array:
     """The tensor of nested or flat data in row-major order; null is NaN, or None among texts. Raises InvalidInput."""
     if datatype == BYTES:
-        return shaped(_texts(_flatten(data), pointer), shape, pointer)
-    return shaped(_numbers(data, np.dtype(NUMPY_NAMES[datatype]), pointer), shape, pointer)
+        return shaped(_texts(_flatten(data, shape, pointer), pointer), shape, pointer)
+    return shaped(_numbers(_flatten(data, shape, pointer), np.dtype(NUMPY_NAMES[datatype]), pointer), shape, pointer)
 
 
 def shaped(values: Array, shape: list[int], pointer: str) -> Array:
@@ -45,21 +46,24 @@ def shaped(values: Array, shape: list[int], pointer: str) -> Array:
     return values.reshape(shape)
 
 
-def _flatten(data: list[Any]) -> list[Any]:
-    while any(type(item) is list for item in data):
+def _flatten(data: list[Any], shape: list[int], pointer: str) -> list[Any]:
+    """One list of lists in lists, which may go as deep as the shape."""
+    for _ in shape:
+        if list not in set(map(type, data)):
+            return data
         data = list(chain.from_iterable(item if type(item) is list else [item] for item in data))
-    return data
+    problem = Problem(pointer, "The lists are nested too deeply.", None, f"at most {len(shape)} levels, as the shape has")
+    raise InvalidInput("A tensor has more levels than its shape.", [problem])
 
 
-def _numbers(data: list[Any], dtype: "np.dtype[Any]", pointer: str) -> Array:
-    flat = _flatten(data)
+def _numbers(flat: list[Any], dtype: "np.dtype[Any]", pointer: str) -> Array:
     types = set(map(type, flat))
     allowed: set[type] = {bool} if dtype.kind == "b" else {int}
     if dtype.kind == "f":
         allowed = {int, float, type(None)}
     if not types <= allowed:
         place = next(index for index, item in enumerate(flat) if type(item) not in allowed)
-        problem = Problem(f"{pointer}/{place}", f"These are no {EXPECTED[dtype.kind]}.", repr(flat[place])[:80])
+        problem = Problem(f"{pointer}/{place}", f"These are no {EXPECTED[dtype.kind]}.", show(flat[place]))
         raise InvalidInput("A tensor holds something else than its datatype says.", [problem])
     if dtype.kind in "iu" and flat:
         limits = np.iinfo(dtype)
@@ -86,7 +90,7 @@ def _floats(flat: list[Any], dtype: "np.dtype[Any]", pointer: str) -> Array:
 def _texts(flat: list[Any], pointer: str) -> Array:
     wrong = next((index for index, item in enumerate(flat) if not isinstance(item, str | None)), None)
     if wrong is not None:
-        problem = Problem(f"{pointer}/{wrong}", "This is no text.", repr(flat[wrong])[:80], "a text, or null where it is missing")
+        problem = Problem(f"{pointer}/{wrong}", "This is no text.", show(flat[wrong]), "a text, or null where it is missing")
         raise InvalidInput("A tensor holds something else than its datatype says.", [problem])
     return as_objects(flat)
 
