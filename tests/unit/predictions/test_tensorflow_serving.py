@@ -58,7 +58,7 @@ async def test_a_table_model_takes_raw_columns(client: httpx.AsyncClient, versio
 
 
 async def test_several_outputs_have_names(client: httpx.AsyncClient, versions: FakeVersions) -> None:
-    versions.publish(outputs=2)
+    versions.publish(output_count=2)
 
     by_row = await client.post(PATH, json={"instances": [[0, 0], [0, 0]]})
     by_column = await client.post(PATH, json={"inputs": [[0, 0]]})
