@@ -29,7 +29,7 @@ COLUMNS: list[dict[str, Any]] = [
     {"type": "excluded", "column": "id", "reason": "it numbers the rows"},
 ]
 KINDS_PLAN: dict[str, Any] = {"inputs": [{"kind": "table", "name": "x", "columns": COLUMNS}], "targets": [TARGET]}
-KINDS_WEIGHTS = [[0.01 * 2**place] for place in range(11)]
+KINDS_WEIGHTS = [[0.001 * 2**place] for place in range(11)]
 KINDS_ROW = {"age": 35, "member": True, "city": "Ulm", "floor": 2, "day": "2024-10-14", "about": "Bright, and quiet"}
 PAIR_PLAN: dict[str, Any] = {
     "inputs": [{"kind": "array", "name": name, "array": name, "shape": [2], "dtype": "float32"} for name in ("left", "right")],
