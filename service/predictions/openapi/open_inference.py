@@ -136,7 +136,7 @@ def _infer(end: str, words: str, parameters: list[Json]) -> Json:
         f"predict_inference{end}",
         f"Ask {words}, in the Open Inference Protocol",
         f"Ask {words} for raw outputs, with tensors as JSON or as bytes, in any mixture. Bodies may be compressed with gzip or "
-        f"deflate (`Content-Encoding`), answers are where that is all that `Accept-Encoding` names. {SIZE_NOTE}",
+        f"deflate (`Content-Encoding`), and so are answers where `Accept-Encoding` names one of these alone. {SIZE_NOTE}",
         [*parameters, JSON_BYTES],
         requestBody=body("The tensors to predict from.", tensors),
         responses={"200": answer("The outputs for every row.", outputs, _INFER_HEADERS), **sentence_errors(ERRORS)},

@@ -92,7 +92,9 @@ def answer(description: str, content: Json, headers: Json | None = None) -> Json
 def sentence_errors(statuses: Iterable[int]) -> Json:
     """The error answers of a protocol whose errors are ``{"error": message}``."""
     texts = ERRORS | {400: "The request cannot be read, or something in it is wrong."}
-    return {str(status): answer(texts[status], json_of("ErrorSentences")) for status in statuses}
+    return {
+        str(status): answer(texts[status], json_of("ErrorSentences", example={"error": texts[status]})) for status in statuses
+    }
 
 
 def problem_errors(statuses: Iterable[int]) -> Json:
