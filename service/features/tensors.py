@@ -1,5 +1,6 @@
 """Lays named tensors of a request out as raw columns, and says what is wrong with them and where."""
 
+import math
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any
@@ -48,7 +49,7 @@ class ColumnReader:
             numbers = values.astype(np.float64)
             if not np.isinf(numbers).any():
                 return numbers
-        cells = values.tolist()
+        cells = _cells(values)
         if not are_plain(column, cells):
             self._refuse(column, cells)
         return as_raw(column, cells)
@@ -62,6 +63,12 @@ class ColumnReader:
         if problems:
             message = f"{problems[0].pointer}: {problems[0].message}"
             raise InvalidInput(f"Column '{column.column[:80]}' cannot be used. {message}", problems[:MAX_PROBLEMS])
+
+
+def _cells(values: Array) -> list[Any]:
+    """The values as Python's, of which NaN is None."""
+    cells: list[Any] = values.tolist()
+    return [None if math.isnan(cell) else cell for cell in cells] if values.dtype.kind == "f" else cells
 
 
 def _missing(column: UsedColumn) -> Problem:
