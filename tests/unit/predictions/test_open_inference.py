@@ -433,3 +433,49 @@ async def test_a_database_that_is_away_is_a_503(client: httpx.AsyncClient, versi
 
     assert [(answer.status_code, list(answer.json())) for answer in answers] == [(503, ["error"])] * 2
     assert all(answer.headers["retry-after"] for answer in answers)
+
+
+@pytest.mark.parametrize("kind", ["fractions", "integers", "mixed"])
+async def test_long_bodies_are_read_as_short_ones_in_every_way(
+    client: httpx.AsyncClient, versions: FakeVersions, kind: str
+) -> None:
+    versions.publish(weights=[[1.0], [0.5]])
+    random = np.random.default_rng(0)
+    numbers = {"fractions": random.normal(size=(1000, 2)), "integers": random.integers(-3, 4, size=(1000, 2))}
+    rows: list[Any] = numbers.get(kind, numbers["integers"]).tolist()
+    rows[500] = [0.25, 1] if kind == "mixed" else rows[500]
+    path = "/v1/models/my_model:predict"
+    padding = " " * 20_000
+
+    async def values(address: str, document: Any) -> Any:
+        answer = await client.post(address, content=json.dumps(document) + padding)
+        return outputs_of(answer)["y0"] if address == PATH else next(iter(answer.json().values()))
+
+    found = [
+        await values(PATH, {"inputs": [tensor("x", [1000, 2], "FP32", rows)]}),
+        await values(PATH, {"inputs": [tensor("x", [1000, 2], "FP64", [number for row in rows for number in row])]}),
+        await values(path, {"instances": rows}),
+        await values(path, {"instances": [{"x": row} for row in rows]}),
+        await values(path, {"inputs": rows}),
+        await values(path, {"inputs": {"x": rows}}),
+        outputs_of(await infer_bytes(client, tensor("x", [1000, 2], "FP32", rows)))["y0"],
+    ]
+
+    for outputs in found:
+        assert np.allclose(outputs, sigmoid(np.array(rows) @ [[1.0], [0.5]]), atol=1e-6)
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "INT32"])
+@pytest.mark.parametrize("odd", [True, "1", [1], {"b": 1}, 10**400])
+async def test_long_lists_are_checked_like_short_ones(
+    client: httpx.AsyncClient, versions: FakeVersions, odd: Any, datatype: str
+) -> None:
+    versions.publish()
+    rows = [[number, 1] for number in range(998)] + [[1, odd]]
+
+    answers = [
+        await client.post(PATH, content=json.dumps({"inputs": [tensor("x", [999, 2], datatype, rows)]}) + " " * 20_000),
+        await client.post("/v1/models/my_model:predict", content=json.dumps({"instances": rows}) + " " * 20_000),
+    ]
+
+    assert [(answer.status_code, list(answer.json())) for answer in answers] == [(400, ["error"])] * 2

@@ -28,6 +28,8 @@ from tests.unit.predictions.tensors import (
 pytestmark = pytest.mark.anyio
 X: dict[str, Any] = tensor("x", [1, 2], "FP32", [0, 0])
 ZERO = np.zeros(2, "<f4").tobytes()
+PADDING = " " * 20_000
+"""Makes a body one of those that are long, which may be read in another way."""
 
 
 def with_x(**changes: Any) -> dict[str, Any]:
@@ -142,8 +144,12 @@ async def test_a_document_that_is_wrong_is_a_400_that_names_the_place(
     versions.publish()
     document, words = DOCUMENTS[name]
 
-    assert words in assert_is_error(await client.post(PATH, content=json.dumps(document)))
-    assert (await client.post(PATH, json=with_x())).status_code == 200
+    message = assert_is_error(await client.post(PATH, content=json.dumps(document)))
+    long = assert_is_error(await client.post(PATH, content=json.dumps(document) + PADDING))
+
+    assert words in message
+    assert long == message
+    assert (await client.post(PATH, content=json.dumps(with_x()) + PADDING)).status_code == 200
 
 
 BODIES = {
@@ -166,6 +172,7 @@ async def test_what_is_no_json_is_a_400(client: httpx.AsyncClient, versions: Fak
     versions.publish()
 
     assert_is_error(await client.post(PATH, content=BODIES[name]))
+    assert_is_error(await client.post(PATH, content=BODIES[name] + PADDING.encode()))
 
 
 @pytest.mark.parametrize("datatype", [name for name, dtype in DTYPES.items() if np.dtype(dtype).kind in "iu"])

@@ -196,9 +196,11 @@ async def test_a_mistake_in_the_body_is_a_400(client: httpx.AsyncClient, version
     versions.publish()
 
     answer = await client.post(PATH, content=json.dumps(document))
+    long = await client.post(PATH, content=json.dumps(document) + " " * 20_000)  # which may be read in another way
 
     assert (answer.status_code, list(answer.json())) == (400, ["error"])
     assert answer.json()["error"]
+    assert (long.status_code, long.json()) == (400, answer.json())
 
 
 @pytest.mark.parametrize("inputs", [[[1, 2]], {"age": [1, 2], "height": [1]}, {"age": 1, "height": 2}, {}, {"age": []}])
