@@ -1,5 +1,7 @@
 """Applications over fake versions, with engines that seem to cost what a test wants."""
 
+from collections.abc import Callable
+
 import httpx
 from prometheus_client import CollectorRegistry
 
@@ -19,7 +21,11 @@ COSTS = {
 
 
 def app_of(
-    versions: FakeVersions, settings: Settings | None = None, way: str = "at once", registry: CollectorRegistry | None = None
+    versions: FakeVersions,
+    settings: Settings | None = None,
+    way: str = "at once",
+    registry: CollectorRegistry | None = None,
+    check_ready: Callable[[], None] = lambda: None,
 ) -> PredictionApp:
     """An application whose engines run in one of the ways of ``COSTS``."""
     return PredictionApp(
@@ -28,7 +34,7 @@ def app_of(
         versions.artifacts,
         workspace_of=lambda scope: WORKSPACE,
         metrics=PredictionMetrics(registry or CollectorRegistry()),
-        check_ready=lambda: None,
+        check_ready=check_ready,
         measure_engine=lambda engine, inputs, names: COSTS[way],
     )
 

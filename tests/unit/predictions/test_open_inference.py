@@ -6,14 +6,11 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry
 
 from service.errors import Unavailable
-from service.predictions.app import PredictionApp
-from service.predictions.metrics import PredictionMetrics
-from service.settings import Settings
-from tests.fakes.versions import TABLE_PLAN, WORKSPACE, FakeVersions, sigmoid
-from tests.unit.predictions.apps import client_of
+from service.predictions.engines import Engines
+from tests.fakes.versions import TABLE_PLAN, FakeVersions, sigmoid
+from tests.unit.predictions.apps import app_of, client_of
 from tests.unit.predictions.tensors import (
     DTYPES,
     KINDS_ROW,
@@ -388,16 +385,19 @@ async def test_a_server_that_is_not_ready_says_why(versions: FakeVersions) -> No
     def refuse() -> None:
         raise Unavailable("Not ready: database: It does not answer.")
 
-    app = PredictionApp(
-        Settings(), versions, versions.artifacts, lambda scope: WORKSPACE, PredictionMetrics(CollectorRegistry()), refuse
-    )
-    async with client_of(app) as client:
+    async with client_of(app_of(versions, check_ready=refuse)) as client:
         ready, live = await client.get("/v2/health/ready"), await client.get("/v2/health/live")
 
     assert (ready.status_code, ready.json()) == (503, {"error": "Not ready: database: It does not answer."})
     assert live.status_code == 200
 
 
+@pytest.fixture
+def host_without_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engines, "can_run", lambda engines, engine: engine == "onnx")
+
+
+@pytest.mark.usefixtures("host_without_keras")
 async def test_a_version_that_needs_keras_is_not_ready_and_says_why(client: httpx.AsyncClient, versions: FakeVersions) -> None:
     versions.publish(engine="keras", reason="No ONNX.", onnx_sha256=None)
 
@@ -409,6 +409,7 @@ async def test_a_version_that_needs_keras_is_not_ready_and_says_why(client: http
     assert (await client.get("/v2/models/my_model")).json()["platform"] == "tensorflow_keras"
 
 
+@pytest.mark.usefixtures("host_without_keras")
 @pytest.mark.parametrize(("body", "count"), [(b"", 3), (b"{}", 3), (b'{"ready": false}', 3), (b'{"ready": true}', 2)])
 async def test_the_index_lists_every_version_or_those_that_answer(
     client: httpx.AsyncClient, versions: FakeVersions, body: bytes, count: int

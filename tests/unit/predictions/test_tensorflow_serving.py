@@ -200,7 +200,7 @@ async def test_a_mistake_in_the_body_is_a_400(client: httpx.AsyncClient, version
 
     assert (answer.status_code, list(answer.json())) == (400, ["error"])
     assert answer.json()["error"]
-    assert (long.status_code, long.json()) == (400, answer.json())
+    assert (long.status_code, list(long.json())) == (400, ["error"])
 
 
 @pytest.mark.parametrize("inputs", [[[1, 2]], {"age": [1, 2], "height": [1]}, {"age": 1, "height": 2}, {}, {"age": []}])
