@@ -112,14 +112,17 @@ def from_bytes(content: memoryview, datatype: str, shape: list[int], pointer: st
 
 def _split(content: memoryview, pointer: str) -> list[str]:
     texts: list[str] = []
-    place = 0
-    while place < len(content):
-        head = content[place : place + _LENGTH.size]
-        end = place + _LENGTH.size + (_LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else len(content))
-        if end > len(content):
+    place, size = 0, len(content)
+    while place < size:
+        start = place + _LENGTH.size
+        end = start + _LENGTH.unpack_from(content, place)[0] if start <= size else size + 1
+        if end > size:
             problem = Problem(f"{pointer}/{len(texts)}", "The bytes end in the middle of a text.")
             raise InvalidInput("A tensor of texts is cut off.", [problem])
-        texts.append(text_of(content[place + _LENGTH.size : end], f"{pointer}/{len(texts)}"))
+        try:
+            texts.append(str(content[start:end], "utf-8"))
+        except UnicodeDecodeError as error:
+            raise _no_text(f"{pointer}/{len(texts)}") from error
         place = end
     return texts
 
@@ -129,8 +132,11 @@ def text_of(content: memoryview, pointer: str) -> str:
     try:
         return str(content, "utf-8")
     except UnicodeDecodeError as error:
-        problem = Problem(pointer, "These bytes are no UTF-8 text.")
-        raise InvalidInput("A tensor holds bytes that are no text.", [problem]) from error
+        raise _no_text(pointer) from error
+
+
+def _no_text(pointer: str) -> InvalidInput:
+    return InvalidInput("A tensor holds bytes that are no text.", [Problem(pointer, "These bytes are no UTF-8 text.")])
 
 
 def to_bytes(tensor: Array) -> bytes:

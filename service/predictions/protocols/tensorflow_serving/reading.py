@@ -81,7 +81,7 @@ def _decoded(value: Any, pointer: str, levels: int) -> Any:
     if isinstance(value, list):
         return [_decoded(child, f"{pointer}/{index}", levels - 1) for index, child in enumerate(value)]
     if value.keys() != {"b64"}:
-        return {name: _decoded(child, f"{pointer}/{escape(name)}", levels - 1) for name, child in value.items()}
+        return {name: _decoded(child, f"{pointer}/{escape(name[:80])}", levels - 1) for name, child in value.items()}
     try:
         return base64.b64decode(value["b64"], validate=True).decode()
     except (TypeError, ValueError, binascii.Error) as error:
