@@ -1,6 +1,7 @@
 """Lays the rows or tensors of a request out as arrays of numbers, and says what is wrong with them and where."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -105,11 +106,14 @@ def _as_numbers(values: Any) -> Array | None:
 
 
 def _holds_booleans(values: Any) -> bool:
-    """Whether numpy would quietly turn a boolean into a number; whole lists are looked at, since single items are slow."""
-    if not isinstance(values, list):
-        return isinstance(values, bool)
-    kinds = set(map(type, values))
-    return bool in kinds or (list in kinds and any(map(_holds_booleans, values)))
+    """Whether numpy would quietly turn a boolean into a number; looks level by level, since lists may be nested deeply."""
+    lists = [[values]]
+    while lists:
+        kinds = set(map(type, chain.from_iterable(lists)))
+        if bool in kinds:
+            return True
+        lists = [item for item in chain.from_iterable(lists) if type(item) is list] if list in kinds else []
+    return False
 
 
 def _bad_rows(plan: ArrayInput, rows: list[Any], pointer: str, end: str) -> InvalidInput:

@@ -73,9 +73,7 @@ def fit_float32(values: Array) -> bool:
 
 def as_objects(values: list[Any]) -> Array:
     """The values as an array of one axis, whatever they are."""
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
+    return np.fromiter(values, dtype=object, count=len(values))  # np.array would make a matrix of lists
 
 
 def escape(name: str) -> str:

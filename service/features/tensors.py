@@ -1,5 +1,6 @@
 """Lays named tensors of a request out as raw columns, and says what is wrong with them and where."""
 
+import math
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any
@@ -46,8 +47,8 @@ class ColumnReader:
         if missing:
             problems = [_missing(column) for column in missing[:MAX_PROBLEMS]]
             raise InvalidInput(f"Some columns are missing. {problems[0].message}", problems)
+        require_one_length(tensors)
         flat = {column.column: self._flat(column, tensors[column.column]) for column in self._used}
-        require_one_length(flat)
         raw = {column.column: self._read(column, flat[column.column]) for column in self._used}
         columns = (column for column in self._used if isinstance(column, CategoryColumn))
         unseen = chain.from_iterable(unseen_in(column, raw[column.column]) for column in columns)
@@ -65,7 +66,7 @@ class ColumnReader:
             numbers = values.astype(np.float64)
             if not np.isinf(numbers).any():
                 return numbers
-        cells = values.tolist()
+        cells = _cells(values)
         if not are_plain(column, cells):
             self._refuse(column, cells)
         return as_raw(column, cells)
@@ -80,6 +81,12 @@ class ColumnReader:
         if problems:
             message = f"{problems[0].pointer}: {problems[0].message}"
             raise InvalidInput(f"Column '{column.column[:80]}' cannot be used. {message}", problems[:MAX_PROBLEMS])
+
+
+def _cells(values: Array) -> list[Any]:
+    """The values as Python's, of which NaN is None."""
+    cells: list[Any] = values.tolist()
+    return [None if math.isnan(cell) else cell for cell in cells] if values.dtype.kind == "f" else cells
 
 
 def _missing(column: UsedColumn) -> Problem:

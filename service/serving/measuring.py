@@ -57,15 +57,24 @@ Measure = Callable[[Runs, Mapping[str, Array], Sequence[str]], Cost]
 
 def measure(engine: Runs, inputs: Mapping[str, Array], names: Sequence[str]) -> Cost:
     """Run an engine on real rows, which also warms it: alone and ``MANY_ROWS`` at once, made of ``inputs`` over and over."""
-    one = {name: tensor[:1] for name, tensor in inputs.items()}
     many = {name: np.resize(tensor, (MANY_ROWS, *tensor.shape[1:])) for name, tensor in inputs.items()}
-    alone, first = _time(engine, one, names)
+    alone, first = _time(engine, _row(many, 0), names)
     together, all_rows = _time(engine, many, names)
-    has_equal_rows = all(
-        len(several) == MANY_ROWS and np.allclose(single[0], several[0], rtol=1e-3, atol=1e-4, equal_nan=True)
+    last = engine.run(_row(many, MANY_ROWS - 1), names)  # a row may depend on those before it, or on those behind it
+    has_equal_rows = _has_row(together, alone, 0) and _has_row(together, last, MANY_ROWS - 1)
+    return Cost(first, max((all_rows - first) / (MANY_ROWS - 1), 0.0), has_equal_rows)
+
+
+def _row(inputs: Mapping[str, Array], place: int) -> dict[str, Array]:
+    return {name: tensor[place : place + 1] for name, tensor in inputs.items()}
+
+
+def _has_row(together: list[Array], alone: list[Array], place: int) -> bool:
+    """Whether the row at ``place`` has the outputs that it has alone."""
+    return all(
+        len(several) == MANY_ROWS and np.allclose(single[0], several[place], rtol=1e-3, atol=1e-4, equal_nan=True)
         for single, several in zip(alone, together, strict=True)
     )
-    return Cost(first, max((all_rows - first) / (MANY_ROWS - 1), 0.0), has_equal_rows)
 
 
 def _time(engine: Runs, inputs: Mapping[str, Array], names: Sequence[str]) -> tuple[list[Array], float]:

@@ -26,29 +26,42 @@ def load_arrays(text: bytes, holds_numbers: Callable[[Path], bool]) -> Any:
     """
     if len(text) < MIN_BYTES:
         return None
+    reader = _Reader(holds_numbers)
     try:
-        return _value_of(simdjson.Parser().parse(text), (), holds_numbers)
+        value = reader.value_of(simdjson.Parser().parse(text), ())
     except (_UsualWay, ValueError, RuntimeError):
         return None
+    # simdjson flattens, so a number in brackets of its own looks like any other: the brackets are counted instead.
+    return value if text.count(b"[") == reader.lists else None
 
 
 class _UsualWay(Exception):
     """The text is not of the kind that is read here."""
 
 
-def _value_of(element: Any, path: Path, holds_numbers: Callable[[Path], bool]) -> Any:
-    if isinstance(element, simdjson.Object):
-        keys = list(element.keys())
-        if len(path) > MAX_DEPTH or len(set(keys)) < len(keys):
+class _Reader:
+    """Turns what simdjson has parsed into values, and counts the lists."""
+
+    def __init__(self, holds_numbers: Callable[[Path], bool]) -> None:
+        self._holds_numbers = holds_numbers
+        self.lists = 0
+
+    def value_of(self, element: Any, path: Path) -> Any:
+        if isinstance(element, simdjson.Object):
+            keys = list(element.keys())
+            if len(path) > MAX_DEPTH or len(set(keys)) < len(keys):
+                raise _UsualWay
+            return {key: self.value_of(element[key], (*path, key)) for key in keys}
+        if not isinstance(element, simdjson.Array):
+            return element
+        if self._holds_numbers(path):
+            array = _array_of(element)
+            self.lists += sum(math.prod(array.shape[:level]) for level in range(array.ndim))
+            return array
+        if len(element) > MAX_LISTS or len(path) > MAX_DEPTH:
             raise _UsualWay
-        return {key: _value_of(element[key], (*path, key), holds_numbers) for key in keys}
-    if not isinstance(element, simdjson.Array):
-        return element
-    if holds_numbers(path):
-        return _array_of(element)
-    if len(element) > MAX_LISTS or len(path) > MAX_DEPTH:
-        raise _UsualWay
-    return [_value_of(child, (*path, place), holds_numbers) for place, child in enumerate(element)]
+        self.lists += 1
+        return [self.value_of(child, (*path, place)) for place, child in enumerate(element)]
 
 
 def _array_of(element: Any) -> Array:

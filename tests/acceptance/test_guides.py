@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.client import Document, Fitserve, accepted
 from tests.acceptance.running import RunningService
 
-GUIDE = Path(__file__).parents[2] / "docs" / "functional.md"
+GUIDES = Path(__file__).parents[2] / "docs"
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -41,8 +41,9 @@ def is_part_of(shown: Any, whole: Any) -> bool:
 
 
 @pytest.mark.skipif(not (shutil.which("curl") or os.environ.get("CI")), reason="the commands of the guide use curl")
-def test_the_commands_of_the_functional_guide_give_the_answers_that_it_shows(running: RunningService, tmp_path: Path) -> None:
-    text = GUIDE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("guide", ["functional.md", "predicting.md"])
+def test_the_commands_of_a_guide_give_the_answers_that_it_shows(running: RunningService, tmp_path: Path, guide: str) -> None:
+    text = (GUIDES / guide).read_text(encoding="utf-8")
     script = "\n".join(blocks(text, "sh"))
     for old, new in {
         "http://127.0.0.1:8000": running.url,

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import time
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,13 +52,29 @@ def onnx_bytes(weights: list[list[float]], outputs: int = 1) -> bytes:
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, rows])],
-        [helper.make_tensor_value_info(f"y{index}", TensorProto.FLOAT, [None, units]) for index in range(outputs)],
+        [_floats("x", rows)],
+        [_floats(f"y{index}", units) for index in range(outputs)],
         [matrix],
     )
+    return _serialized(graph)
+
+
+def graph_bytes(operators: Sequence[tuple[str, list[str], str]], width: int, **attributes: Any) -> bytes:
+    """An ONNX file of ``(operator, inputs, output)``, each of whose tensors is ``(rows, width)``."""
+    inputs = dict.fromkeys(name for _, names, _ in operators for name in names)
+    nodes = [helper.make_node(operator, names, [output], **attributes) for operator, names, output in operators]
+    outputs = [_floats(output, width) for *_, output in operators]
+    return _serialized(helper.make_graph(nodes, "tiny", [_floats(name, width) for name in inputs], outputs))
+
+
+def _floats(name: str, width: int) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, width])
+
+
+def _serialized(graph: Any) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 class FakeArtifacts:
@@ -98,7 +115,7 @@ class FakeVersions:
         self._versions: dict[str, dict[int, ServableVersion]] = {}
 
     def publish(
-        self, model: str = "my_model", weights: list[list[float]] | None = None, outputs: int = 1, **changes: Any
+        self, model: str = "my_model", weights: list[list[float]] | None = None, output_count: int = 1, **changes: Any
     ) -> ServableVersion:
         """Publish the next version of a model: ``sigmoid(x @ weights)`` on an array, unless ``changes`` differ."""
         weights = weights or [[1.0], [2.0]]
@@ -108,11 +125,11 @@ class FakeVersions:
             number=len(numbered) + 1,
             engine="onnx",
             reason=None,
-            plan=ARRAY_PLAN | {"targets": [{**ARRAY_PLAN["targets"][0], "output": f"y{i}"} for i in range(outputs)]},
+            plan=ARRAY_PLAN | {"targets": [{**ARRAY_PLAN["targets"][0], "output": f"y{i}"} for i in range(output_count)]},
             inputs=[TensorSpec(name="x", dtype="float32", shape=[None, 2])],
-            outputs=[TensorSpec(name=f"y{i}", dtype="float32", shape=[None, len(weights[0])]) for i in range(outputs)],
+            outputs=[TensorSpec(name=f"y{i}", dtype="float32", shape=[None, len(weights[0])]) for i in range(output_count)],
             example={"rows": [[0.0, 0.0]]},
-            onnx_sha256=self.artifacts.put(onnx_bytes(weights, outputs)),
+            onnx_sha256=self.artifacts.put(onnx_bytes(weights, output_count)),
             parameters=2,
         )
         numbered[version.number] = replace(version, **changes)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from service.features.encoding import encode_columns
 from service.features.plan import read_plan
+from service.features.requests import RequestEncoder
 from service.spec.compile import MeanSquaredError
 from service.spec.features import FeaturesSpec
 from service.training.encoder import Encoder
@@ -94,6 +95,49 @@ def test_trainer_and_predictor_encode_every_kind_of_column_to_the_same_bits(firs
     assert encode_one(stored, sent([[row[name] for name in used] for row in rows]))[0].tobytes() == trained
     one_by_one = b"".join(encode_one(stored, sent([row]))[0].tobytes() for row in rows)
     assert one_by_one == trained
+
+
+def tensor(name: str, values: list, has_width: bool) -> np.ndarray:
+    """A column as a client of tensors sends it: NaN where a number is missing, and None where a text is."""
+    number_types = {"auto_flag": bool, "min_max": np.int64, "number_as_category": np.int64}
+    if name in ("auto_number", "as_it_is", *number_types):
+        dtype = np.float64 if None in values else number_types.get(name, np.float64)
+        column = np.array(values, dtype=dtype)
+    else:
+        column = np.empty(len(values), dtype=object)
+        column[:] = [value.isoformat() if isinstance(value, datetime) else value for value in values]
+    return column.reshape(-1, 1) if has_width else column
+
+
+@given(
+    first=complete,
+    training=st.lists(incomplete, min_size=1, max_size=5),
+    unseen=st.lists(incomplete, max_size=6),
+    has_width=st.booleans(),
+)
+def test_named_tensors_encode_to_the_bits_of_rows_with_as_many_warnings(first, training, unseen, has_width):
+    rows = [first, *training, *unseen]
+    columns = {name: raw_column(name, [row[name] for row in rows]) for name in VALUES}
+    encoder = RequestEncoder(fitted(columns, 1 + len(training), FEATURES))
+
+    tensors = {name: tensor(name, [row[name] for row in rows], has_width) for name in reversed(VALUES)}
+    encoded, warnings = encoder.encode_tensors(tensors, {name: f"/{name}" for name in tensors})
+
+    of_rows, warnings_of_rows = encoder.encode_rows(sent(rows))
+    assert [array.tobytes() for array in encoded] == [array.tobytes() for array in of_rows]
+    assert len(warnings) == len(warnings_of_rows)
+
+
+@given(numbers=st.lists(st.integers(-100, 100), min_size=1, max_size=6))
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "float16", "float32", "float64"])
+def test_numbers_of_every_type_encode_alike(dtype, numbers):
+    columns = {"as_it_is": np.array([1.5, *numbers])}
+    encoder = RequestEncoder(fitted(columns, 2, {"as_it_is": FEATURES["as_it_is"]}))
+
+    (encoded,), _ = encoder.encode_tensors({"as_it_is": np.array(numbers, dtype)}, {"as_it_is": ""})
+
+    (of_rows,), _ = encoder.encode_rows([[number] for number in numbers])
+    assert encoded.tobytes() == of_rows.tobytes()
 
 
 @given(first=complete, others=st.lists(incomplete, min_size=1, max_size=6))

@@ -1,5 +1,7 @@
 """Applications over fake versions, with engines that seem to cost what a test wants."""
 
+from collections.abc import Callable
+
 import httpx
 from prometheus_client import CollectorRegistry
 
@@ -26,6 +28,7 @@ def app_of(
     way: str = "at once",
     registry: CollectorRegistry | None = None,
     sidecar: Sidecar | None = None,
+    check_ready: Callable[[], None] = lambda: None,
 ) -> PredictionApp:
     """An application whose engines run in one of the ways of ``COSTS``."""
     return PredictionApp(
@@ -35,7 +38,7 @@ def app_of(
         workspace_of=lambda scope: WORKSPACE,
         metrics=PredictionMetrics(registry or CollectorRegistry()),
         drain=Drain(),
-        check_ready=lambda: None,
+        check_ready=check_ready,
         measure_engine=lambda engine, inputs, names: COSTS[way],
         sidecar=sidecar,
     )

@@ -1,6 +1,8 @@
 """Requests at the same time get their own rows' answers, from one version each, also while an alias moves."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import numpy as np
@@ -10,10 +12,33 @@ from hypothesis import strategies as st
 from service.settings import Settings
 from tests.fakes.versions import FakeVersions, sigmoid
 from tests.unit.predictions.apps import COSTS, app_of, client_of
+from tests.unit.predictions.tensors import PATH, as_bytes, outputs_of, packed, tensor
 
 Rows = list[list[float]]
 numbers = st.floats(min_value=-4, max_value=4, width=32)
 requests = st.lists(st.lists(st.lists(numbers, min_size=2, max_size=2), min_size=1, max_size=5), min_size=1, max_size=12)
+
+
+async def ask_natively(client: httpx.AsyncClient, rows: Rows) -> httpx.Response:
+    return await client.post("/api/models/my_model:predict", json={"rows": rows})
+
+
+async def ask_as_tensorflow_serving(client: httpx.AsyncClient, rows: Rows) -> httpx.Response:
+    return await client.post("/v1/models/my_model:predict", json={"instances": rows})
+
+
+async def ask_for_bytes(client: httpx.AsyncClient, rows: Rows) -> httpx.Response:
+    sized, parts = as_bytes([tensor("x", [len(rows), 2], "FP32", rows)])
+    body, headers = packed({"inputs": sized, "parameters": {"binary_data_output": True}}, *parts)
+    return await client.post(PATH, content=body, headers=headers)
+
+
+WAYS_TO_ASK = (ask_natively, ask_as_tensorflow_serving, ask_for_bytes)
+VALUES_OF: tuple[Callable[[httpx.Response], Any], ...] = (
+    lambda answer: [entry["value"] for entry in answer.json()["predictions"]],
+    lambda answer: [entry[0] for entry in answer.json()["predictions"]],
+    lambda answer: outputs_of(answer)["y0"].ravel(),
+)
 
 
 @settings(max_examples=30, deadline=None)
@@ -25,13 +50,10 @@ def test_rows_of_concurrent_requests_are_never_mixed_up(batches: list[Rows], way
 
     async def ask_all() -> list[httpx.Response]:
         async with client_of(app_of(versions, settings_of_batches, way)) as client:
-            paths = ("/api/models/my_model:predict", "/v1/models/my_model:predict")
-            bodies = [{("rows", "instances")[index % 2]: rows} for index, rows in enumerate(batches)]
-            return await asyncio.gather(*(client.post(paths[index % 2], json=body) for index, body in enumerate(bodies)))
+            return await asyncio.gather(*(WAYS_TO_ASK[index % 3](client, rows) for index, rows in enumerate(batches)))
 
-    for rows, answer in zip(batches, asyncio.run(ask_all()), strict=True):
-        predictions = answer.json()["predictions"]
-        values = [entry["value"] if isinstance(entry, dict) else entry[0] for entry in predictions]
+    for index, (rows, answer) in enumerate(zip(batches, asyncio.run(ask_all()), strict=True)):
+        values = VALUES_OF[index % 3](answer)
         assert np.allclose(values, sigmoid(np.array(rows) @ [1.0, 0.1]), atol=1e-5)
 
 

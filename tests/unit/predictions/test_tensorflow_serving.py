@@ -1,3 +1,4 @@
+import base64
 import gzip
 import json
 import zlib
@@ -9,6 +10,7 @@ import pytest
 
 from service.predictions.protocols.tensorflow_serving.reading import parse_lenient
 from tests.fakes.versions import TABLE_PLAN, FakeVersions, sigmoid
+from tests.unit.predictions.tensors import KINDS_ROW, publish_kinds, publish_pair
 
 pytestmark = pytest.mark.anyio
 PATH = "/v1/models/my_model:predict"
@@ -58,7 +60,7 @@ async def test_a_table_model_takes_raw_columns(client: httpx.AsyncClient, versio
 
 
 async def test_several_outputs_have_names(client: httpx.AsyncClient, versions: FakeVersions) -> None:
-    versions.publish(outputs=2)
+    versions.publish(output_count=2)
 
     by_row = await client.post(PATH, json={"instances": [[0, 0], [0, 0]]})
     by_column = await client.post(PATH, json={"inputs": [[0, 0]]})
@@ -183,9 +185,11 @@ async def test_a_mistake_in_the_body_is_a_400(client: httpx.AsyncClient, version
     versions.publish()
 
     answer = await client.post(PATH, content=json.dumps(document))
+    long = await client.post(PATH, content=json.dumps(document) + " " * 20_000)  # which may be read in another way
 
     assert (answer.status_code, list(answer.json())) == (400, ["error"])
     assert answer.json()["error"]
+    assert (long.status_code, list(long.json())) == (400, ["error"])
 
 
 @pytest.mark.parametrize("inputs", [[[1, 2]], {"age": [1, 2], "height": [1]}, {"age": 1, "height": 2}, {}, {"age": []}])
@@ -260,3 +264,209 @@ def test_bare_names_of_numbers_that_are_not_finite_are_read() -> None:
     document = parse_lenient(b'{"instances": [[NaN, Infinity, -Infinity]]}')
 
     assert np.array_equal(document["instances"], [[np.nan, np.inf, -np.inf]], equal_nan=True)
+
+
+@pytest.mark.parametrize("selector", ["", "/versions/1", "/labels/production"])
+async def test_the_metadata_name_the_columns_of_a_table_with_their_types(
+    client: httpx.AsyncClient, versions: FakeVersions, selector: str
+) -> None:
+    publish_kinds(versions)
+    versions.aliases["my_model", "production"] = 1
+
+    metadata = (await client.get(f"/v1/models/my_model{selector}/metadata")).json()
+
+    assert metadata["model_spec"] == {"name": "my_model", "signature_name": "", "version": "1"}
+    signature = metadata["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    assert signature["method_name"] == "tensorflow/serving/predict"
+    assert {name: entry["dtype"] for name, entry in signature["inputs"].items()} == {
+        "age": "DT_DOUBLE", "member": "DT_BOOL", "city": "DT_STRING", "floor": "DT_INT64", "day": "DT_STRING",
+        "about": "DT_STRING",
+    }  # fmt: skip
+    assert signature["inputs"]["age"]["tensor_shape"] == {"dim": [{"size": "-1", "name": ""}], "unknown_rank": False}
+    assert signature["outputs"]["y0"] == {
+        "dtype": "DT_FLOAT",
+        "tensor_shape": {"dim": [{"size": "-1", "name": ""}, {"size": "1", "name": ""}], "unknown_rank": False},
+        "name": "y0:0",
+    }
+
+
+@pytest.mark.parametrize("verb", ["classify", "regress"])
+async def test_verbs_of_other_messages_are_a_501_that_says_why(
+    client: httpx.AsyncClient, versions: FakeVersions, verb: str
+) -> None:
+    versions.publish()
+
+    answer = await client.post(f"/v1/models/my_model:{verb}", json={"examples": []})
+
+    assert (answer.status_code, list(answer.json())) == (501, ["error"])
+    assert ":predict" in answer.json()["error"]
+
+
+async def predicted(client: httpx.AsyncClient, content: bytes | str) -> Any:
+    answer = await client.post(PATH, content=content)
+    assert answer.status_code == 200, answer.text
+    (result,) = json.loads(answer.content).values()
+    return result
+
+
+@pytest.mark.parametrize("form", ["instances", "inputs"])
+async def test_texts_may_come_in_base64(client: httpx.AsyncClient, versions: FakeVersions, form: str) -> None:
+    publish_kinds(versions)
+    row = KINDS_ROW | {"city": "日本"}
+    encoded = row | {"city": {"b64": base64.b64encode("日本".encode()).decode()}}
+
+    results = [
+        await predicted(client, json.dumps({form: [sent] if form == "instances" else {name: [sent[name]] for name in sent}}))
+        for sent in (row, encoded, KINDS_ROW)
+    ]
+
+    assert results[0] == results[1] != results[2]
+
+
+@pytest.mark.parametrize("value", ["", "!", "/w==", "YQ", "YQ==\n", "ü", 5, None, ["YQ=="], {"b64": 5}])
+async def test_what_is_no_text_in_base64_is_a_400(client: httpx.AsyncClient, versions: FakeVersions, value: Any) -> None:
+    publish_kinds(versions)
+
+    answer = await client.post(PATH, json={"instances": [KINDS_ROW | {"city": {"b64": value}}]})
+
+    if value == "":  # no bytes are a text
+        assert answer.status_code == 200
+    else:
+        assert answer.status_code == 400
+        assert "instances/0/city/b64" in answer.json()["error"]
+
+
+async def test_base64_below_many_levels_is_a_400(client: httpx.AsyncClient, versions: FakeVersions) -> None:
+    versions.publish()
+
+    answer = await client.post(PATH, content=b'{"instances": ' + b"[" * 1000 + b'{"b64": "YQ=="}' + b"]" * 1000 + b"}")
+
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("levels", [65, 500, 1000])
+@pytest.mark.parametrize("form", ["instances", "inputs"])
+async def test_rows_of_many_levels_are_a_400(client: httpx.AsyncClient, versions: FakeVersions, form: str, levels: int) -> None:
+    versions.publish()
+
+    answer = await client.post(PATH, content=f'{{"{form}": {"[" * levels}0{"]" * levels}}}')
+
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+
+
+@pytest.mark.parametrize("written", ["NaN", "null"])
+@pytest.mark.parametrize(
+    "body",
+    ['{"instances": [[%s, 2]]}', '{"instances": [{"age": %s, "height": 2}]}', '{"inputs": {"age": [%s], "height": [2]}}'],
+)
+async def test_nan_and_null_are_a_missing_number_of_a_table(
+    client: httpx.AsyncClient, versions: FakeVersions, body: str, written: str
+) -> None:
+    plan = json.loads(json.dumps(TABLE_PLAN))
+    plan["inputs"][0]["columns"][0]["missing"] = 7.0
+    versions.publish(plan=plan, weights=[[0.1], [0.2]])
+
+    assert np.allclose(await predicted(client, body % written), sigmoid([[1.1]]), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"instances": [[Infinity, 2]]}',
+        '{"instances": [{"age": -Infinity, "height": 2}]}',
+        '{"inputs": {"age": [Infinity], "height": [2]}}',
+    ],
+)
+async def test_an_infinite_number_of_a_table_is_a_400(client: httpx.AsyncClient, versions: FakeVersions, body: str) -> None:
+    versions.publish(plan=TABLE_PLAN)
+
+    answer = await client.post(PATH, content=body)
+
+    assert answer.status_code == 400
+    assert "not finite" in answer.json()["error"]
+
+
+async def test_numbers_that_are_not_finite_reach_a_model_of_arrays(client: httpx.AsyncClient, versions: FakeVersions) -> None:
+    publish_pair(versions)
+
+    result = await predicted(
+        client, '{"instances": [{"left": [NaN, Infinity], "right": [0, 0]}, {"left": [1, -Infinity], "right": [1, 1]}]}'
+    )
+
+    assert np.array_equal(result[0]["sum"], [np.nan, np.inf], equal_nan=True)
+    assert np.array_equal(result[1]["gap"], [0, -np.inf])
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"instances": [{"age": 1, "height": 2, "weight": 3}]},
+        {"inputs": {"age": [1], "height": [2], "weight": [3]}},
+        {"instances": [{"age": 1}]},
+        {"inputs": {"age": [1]}},
+        {"inputs": {"age": [[1, 2], [3, 4]], "height": [1, 2]}},
+        {"inputs": {"age": [[[1]], [[2]]], "height": [1, 2]}},
+        {"inputs": {"age": [{"a": 1}], "height": [1]}},
+        {"inputs": {"age": ["1"], "height": [1]}},
+        {"inputs": {"age": [True], "height": [1]}},
+    ],
+)
+async def test_columns_that_are_not_those_of_the_table_are_a_400(
+    client: httpx.AsyncClient, versions: FakeVersions, document: Any
+) -> None:
+    versions.publish(plan=TABLE_PLAN)
+
+    answer = await client.post(PATH, json=document)
+
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"instances": [{"left": [3, 5], "right": [1, 2]}, {"right": [4, 4], "left": [0, 1]}]},
+        {"inputs": {"left": [[3, 5], [0, 1]], "right": [[1, 2], [4, 4]]}},
+    ],
+)
+async def test_several_inputs_are_taken_by_name_in_rows_and_columns(
+    client: httpx.AsyncClient, versions: FakeVersions, body: Any
+) -> None:
+    publish_pair(versions)
+
+    result = await predicted(client, json.dumps(body))
+
+    by_column = result if "inputs" in body else {name: [row[name] for row in result] for name in result[0]}
+    assert by_column == {"sum": [[4, 7], [4, 5]], "gap": [[2, 3], [-4, -3]]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"instances": [[[3, 5], [1, 2]]]},
+        {"instances": [{"left": [3, 5]}]},
+        {"instances": [{"left": [3, 5], "right": [1, 2], "other": [1, 2]}]},
+        {"inputs": [[3, 5]]},
+        {"inputs": {"left": [[3, 5]]}},
+        {"inputs": {"left": [[3, 5]], "right": [[1, 2], [1, 2]]}},
+        {"inputs": {"left": [[3, 5]], "right": [[1, 2]], "other": [[1, 2]]}},
+    ],
+)
+async def test_several_inputs_without_their_names_or_of_several_lengths_are_a_400(
+    client: httpx.AsyncClient, versions: FakeVersions, body: Any
+) -> None:
+    publish_pair(versions)
+
+    assert (await client.post(PATH, json=body)).status_code == 400
+
+
+@pytest.mark.parametrize("columns", [{"id": [1, 2, 3]}, {"id": []}, {"age": [35]}])
+async def test_columns_of_several_lengths_are_a_400_even_where_one_is_not_used(
+    client: httpx.AsyncClient, versions: FakeVersions, columns: dict[str, list[Any]]
+) -> None:
+    publish_kinds(versions)
+    inputs = {name: [value, value] for name, value in KINDS_ROW.items()} | columns
+
+    answer = await client.post(PATH, json={"inputs": inputs})
+
+    assert answer.status_code == 400
+    assert "different numbers of rows" in answer.json()["error"]

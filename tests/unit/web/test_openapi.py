@@ -38,8 +38,8 @@ SCHEMAS_WITH_EXAMPLES = (
     VersionRead,
 )
 VERBS = {"cancel", "check", "create", "delete", "download", "list", "predict", "read", "replace", "set", "stream"}
-JSON_ERRORS = ("/v1/", "/livez", "/readyz")
-"""Where errors are not problem documents: TensorFlow Serving has its own form, and probes tell of their parts."""
+JSON_ERRORS = ("/v1/", "/v2", "/livez", "/readyz")
+"""Where errors are not problem documents: other servers' protocols have their own form, and probes tell of their parts."""
 
 
 Get = Callable[[str], httpx.Response]

@@ -8,6 +8,7 @@ import numpy as np
 
 from service.errors import InvalidInput, Problem
 from service.features.raw import Array, as_objects, fit_float32
+from service.web.problems import show
 
 NUMPY_NAMES = {
     "BOOL": "bool",
@@ -32,12 +33,12 @@ def datatype_of(dtype: str) -> str:
 def from_json(data: list[Any] | Array, datatype: str, shape: list[int], pointer: str) -> Array:
     """The tensor of nested or flat data in row-major order; null is NaN, or None among texts. Raises InvalidInput."""
     if isinstance(data, np.ndarray):
-        if datatype in FLOATS:
+        if datatype in FLOATS and data.ndim <= len(shape):
             return shaped(_floats(data.reshape(-1), np.dtype(NUMPY_NAMES[datatype]), pointer), shape, pointer)
         return from_json(data.tolist(), datatype, shape, pointer)
     if datatype == BYTES:
-        return shaped(_texts(_flatten(data), pointer), shape, pointer)
-    return shaped(_numbers(data, np.dtype(NUMPY_NAMES[datatype]), pointer), shape, pointer)
+        return shaped(_texts(_flatten(data, shape, pointer), pointer), shape, pointer)
+    return shaped(_numbers(_flatten(data, shape, pointer), np.dtype(NUMPY_NAMES[datatype]), pointer), shape, pointer)
 
 
 def shaped(values: Array, shape: list[int], pointer: str) -> Array:
@@ -51,21 +52,24 @@ def shaped(values: Array, shape: list[int], pointer: str) -> Array:
     return values.reshape(shape)
 
 
-def _flatten(data: list[Any]) -> list[Any]:
-    while any(type(item) is list for item in data):
+def _flatten(data: list[Any], shape: list[int], pointer: str) -> list[Any]:
+    """One list of lists in lists, which may go as deep as the shape."""
+    for _ in shape:
+        if list not in set(map(type, data)):
+            return data
         data = list(chain.from_iterable(item if type(item) is list else [item] for item in data))
-    return data
+    problem = Problem(pointer, "The lists are nested too deeply.", None, f"at most {len(shape)} levels, as the shape has")
+    raise InvalidInput("A tensor has more levels than its shape.", [problem])
 
 
-def _numbers(data: list[Any], dtype: "np.dtype[Any]", pointer: str) -> Array:
-    flat = _flatten(data)
+def _numbers(flat: list[Any], dtype: "np.dtype[Any]", pointer: str) -> Array:
     types = set(map(type, flat))
     allowed: set[type] = {bool} if dtype.kind == "b" else {int}
     if dtype.kind == "f":
         allowed = {int, float, type(None)}
     if not types <= allowed:
         place = next(index for index, item in enumerate(flat) if type(item) not in allowed)
-        problem = Problem(f"{pointer}/{place}", f"These are no {EXPECTED[dtype.kind]}.", repr(flat[place])[:80])
+        problem = Problem(f"{pointer}/{place}", f"These are no {EXPECTED[dtype.kind]}.", show(flat[place]))
         raise InvalidInput("A tensor holds something else than its datatype says.", [problem])
     if dtype.kind in "iu" and flat:
         limits = np.iinfo(dtype)
@@ -94,7 +98,7 @@ def _floats(flat: list[Any] | Array, dtype: "np.dtype[Any]", pointer: str) -> Ar
 def _texts(flat: list[Any], pointer: str) -> Array:
     wrong = next((index for index, item in enumerate(flat) if not isinstance(item, str | None)), None)
     if wrong is not None:
-        problem = Problem(f"{pointer}/{wrong}", "This is no text.", repr(flat[wrong])[:80], "a text, or null where it is missing")
+        problem = Problem(f"{pointer}/{wrong}", "This is no text.", show(flat[wrong]), "a text, or null where it is missing")
         raise InvalidInput("A tensor holds something else than its datatype says.", [problem])
     return as_objects(flat)
 
@@ -116,14 +120,17 @@ def from_bytes(content: memoryview, datatype: str, shape: list[int], pointer: st
 
 def _split(content: memoryview, pointer: str) -> list[str]:
     texts: list[str] = []
-    place = 0
-    while place < len(content):
-        head = content[place : place + _LENGTH.size]
-        end = place + _LENGTH.size + (_LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else len(content))
-        if end > len(content):
+    place, size = 0, len(content)
+    while place < size:
+        start = place + _LENGTH.size
+        end = start + _LENGTH.unpack_from(content, place)[0] if start <= size else size + 1
+        if end > size:
             problem = Problem(f"{pointer}/{len(texts)}", "The bytes end in the middle of a text.")
             raise InvalidInput("A tensor of texts is cut off.", [problem])
-        texts.append(text_of(content[place + _LENGTH.size : end], f"{pointer}/{len(texts)}"))
+        try:
+            texts.append(str(content[start:end], "utf-8"))
+        except UnicodeDecodeError as error:
+            raise _no_text(f"{pointer}/{len(texts)}") from error
         place = end
     return texts
 
@@ -133,8 +140,11 @@ def text_of(content: memoryview, pointer: str) -> str:
     try:
         return str(content, "utf-8")
     except UnicodeDecodeError as error:
-        problem = Problem(pointer, "These bytes are no UTF-8 text.")
-        raise InvalidInput("A tensor holds bytes that are no text.", [problem]) from error
+        raise _no_text(pointer) from error
+
+
+def _no_text(pointer: str) -> InvalidInput:
+    return InvalidInput("A tensor holds bytes that are no text.", [Problem(pointer, "These bytes are no UTF-8 text.")])
 
 
 def to_bytes(tensor: Array) -> bytes:

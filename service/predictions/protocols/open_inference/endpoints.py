@@ -34,7 +34,7 @@ from service.settings import Settings
 MAX_VERSION_DIGITS = 9
 MAX_LENGTH_DIGITS = 12
 READY = "READY"
-SERVER = {"name": "fitserve", "version": service.__version__, "extensions": ["binary_tensor_data", "model_repository"]}
+SERVER = {"name": "fitserve", "version": service.__version__, "extensions": ["binary_tensor_data"]}
 _MODEL_PATH = re.compile(r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]*))?(?P<action>/ready|/infer)?")
 
 

@@ -97,6 +97,7 @@ def _read_tensor(entry: Json, pointer: str, binary: memoryview) -> tuple[Array, 
     """The tensor, and the bytes that are left for the next ones."""
     datatype, shape = _datatype(entry, pointer), _shape(entry, pointer)
     parameters = _parameters(entry, pointer)
+    _refuse_extensions(parameters, pointer)
     size = parameters.get("binary_data_size")
     if size is None:
         if not isinstance(entry.get("data"), list | np.ndarray):
@@ -112,17 +113,18 @@ def _read_tensor(entry: Json, pointer: str, binary: memoryview) -> tuple[Array, 
 
 def _datatype(entry: Json, pointer: str) -> str:
     datatype = entry.get("datatype")
-    if datatype in DATATYPES if isinstance(datatype, str) else False:
-        return str(datatype)
+    if isinstance(datatype, str) and datatype in DATATYPES:
+        return datatype
     fix = suggest(datatype[:40], list(DATATYPES)) if isinstance(datatype, str) else None
     raise _invalid(f"{pointer}/datatype", "There is no such datatype.", datatype, ", ".join(DATATYPES), fix)
 
 
 def _shape(entry: Json, pointer: str) -> list[int]:
     shape = entry.get("shape")
-    if isinstance(shape, list) and 1 <= len(shape) <= MAX_RANK and all(type(size) is int and size >= 0 for size in shape):
+    if isinstance(shape, list) and 1 <= len(shape) <= MAX_RANK and all(type(size) is int and size > 0 for size in shape):
         return shape
-    raise _invalid(f"{pointer}/shape", "This is no shape.", shape, f"a list of 1 to {MAX_RANK} sizes, the number of rows first")
+    expected = f"a list of 1 to {MAX_RANK} sizes from 1, the number of rows first"
+    raise _invalid(f"{pointer}/shape", "This is no shape.", shape, expected)
 
 
 def _read_outputs(document: Json, is_binary: bool) -> dict[str, bool]:
@@ -131,11 +133,18 @@ def _read_outputs(document: Json, is_binary: bool) -> dict[str, bool]:
         pointer = f"/outputs/{index}"
         _refuse_unknown(entry, OUTPUT_FIELDS, pointer)
         parameters = _parameters(entry, pointer)
-        for name in ("classification", "shared_memory_region"):
-            if name in parameters:
-                raise _invalid(f"{pointer}/parameters/{name}", "That extension is not offered here.", None, "raw outputs")
-        outputs[_name(entry, pointer)] = _flag(parameters, "binary_data", f"{pointer}/parameters", default=is_binary)
+        _refuse_extensions(parameters, pointer)
+        name = _name(entry, pointer)
+        if name in outputs:
+            raise _invalid(f"{pointer}/name", "This output is asked for already.", name)
+        outputs[name] = _flag(parameters, "binary_data", f"{pointer}/parameters", default=is_binary)
     return outputs
+
+
+def _refuse_extensions(parameters: Json, pointer: str) -> None:
+    for name in ("classification", "shared_memory_region"):
+        if name in parameters:
+            raise _invalid(f"{pointer}/parameters/{name}", "That extension is not offered here.", None, "'data', or bytes")
 
 
 def _entries(document: Json, name: str, is_required: bool) -> list[Json]:

@@ -16,6 +16,8 @@ from service.predictions.http import expand
 from service.web.numeric_json import Path, load_arrays
 
 SIGNATURES = ("", "serving_default")
+MAX_LEVELS = 64
+"""As many as a tensor of numpy may have."""
 
 Form = Literal["instances", "inputs"]
 
@@ -44,7 +46,7 @@ def read_request(body: bytes, encoding: str, max_bytes: int, max_rows: int) -> S
     if ("instances" in document) == ("inputs" in document):
         raise _invalid("", "The body needs either 'instances' (rows) or 'inputs' (columns), not both.")
     form: Form = "instances" if "instances" in document else "inputs"
-    data = _decoded(document[form], f"/{form}") if b'"b64"' in text else document[form]
+    data = _decoded(document[form], f"/{form}", MAX_LEVELS) if b'"b64"' in text else document[form]
     rows = _count(data)
     if rows > max_rows:
         raise _invalid(f"/{form}", f"There are {rows} rows. At most {max_rows} may be sent at once.")
@@ -81,14 +83,16 @@ def _holds_numbers(path: Path) -> bool:
     return path == ("instances",) or (path[:1] == ("inputs",) and len(path) <= 2)
 
 
-def _decoded(value: Any, pointer: str) -> Any:
-    """The value with every ``{"b64": text}`` as the text that its bytes are. Raises InvalidInput."""
-    if isinstance(value, list):
-        return [_decoded(child, f"{pointer}/{index}") for index, child in enumerate(value)]
-    if not isinstance(value, dict):
+def _decoded(value: Any, pointer: str, levels: int) -> Any:
+    """The value with every ``{"b64": text}`` as the text that its bytes are, at most ``levels`` deep. Raises InvalidInput."""
+    if not isinstance(value, list | dict):
         return value
+    if levels == 0:
+        raise _invalid(pointer[:200], f"It is nested more than {MAX_LEVELS} levels deep.")
+    if isinstance(value, list):
+        return [_decoded(child, f"{pointer}/{index}", levels - 1) for index, child in enumerate(value)]
     if value.keys() != {"b64"}:
-        return {name: _decoded(child, f"{pointer}/{escape(name)}") for name, child in value.items()}
+        return {name: _decoded(child, f"{pointer}/{escape(name[:80])}", levels - 1) for name, child in value.items()}
     try:
         return base64.b64decode(value["b64"], validate=True).decode()
     except (TypeError, ValueError, binascii.Error) as error:
