@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
+from anyio import to_thread
 from starlette.types import Receive, Scope, Send
 
 from service.errors import (
@@ -21,6 +22,7 @@ from service.errors import (
 from service.predictions.engines import Servable
 from service.predictions.errors import ClientGone, MethodNotAllowed, NotAcceptable, NotOffered
 from service.serving.stages import Stages
+from service.serving.workbench import INLINE_BYTES
 from service.spec.base import ResourceName
 from service.web.context import request_id_of
 from service.web.problems import status_of
@@ -94,13 +96,19 @@ class Answer(NamedTuple):
     headers: Sequence[tuple[bytes, bytes]] = ()
 
 
-def compressed(answer: Answer, accepted: str) -> Answer:
-    """The answer in the one coding that its client names in ``Accept-Encoding``, which may be ``gzip`` or ``deflate``.
+async def compressed(answer: Answer, accepted: str) -> Answer:
+    """The answer in the one coding that its client names in ``Accept-Encoding``, where that is ``gzip`` or ``deflate``.
 
     A client that names several would take it as well as it is, which is quicker where both are near.
     """
     if accepted not in ("gzip", "deflate") or len(answer.body) < MIN_COMPRESSED_BYTES:
         return answer
+    if len(answer.body) <= INLINE_BYTES:
+        return _packed(answer, accepted)
+    return await to_thread.run_sync(_packed, answer, accepted)
+
+
+def _packed(answer: Answer, accepted: str) -> Answer:
     packer = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, _GZIP if accepted == "gzip" else zlib.MAX_WBITS)
     body = packer.compress(answer.body) + packer.flush()
     coding = [(b"content-encoding", accepted.encode()), (b"vary", b"accept-encoding")]
@@ -111,7 +119,7 @@ async def send_answer(send: Send, call: Call, answer: Answer, is_leaving: bool) 
     """Send an answer with the headers that all of them have; a process that leaves asks to close the connection."""
     accepted = call.header(b"accept-encoding")
     if accepted:
-        answer = compressed(answer, accepted)
+        answer = await compressed(answer, accepted)
     headers = [
         JSON if answer.media_type == "application/json" else (b"content-type", answer.media_type.encode()),
         (b"content-length", b"%d" % len(answer.body)),
@@ -152,7 +160,9 @@ def sentences_of(error: FitserveError) -> str:
         return error.message
     shown = [_sentence_of(problem) for problem in error.problems[:MAX_SHOWN_PROBLEMS]]
     hidden = len(error.problems) - len(shown)
-    return " ".join([error.message, *shown, *([f"And {hidden} more."] if hidden else [])])
+    first = error.problems[0]
+    summary = error.message.removesuffix(f"{first.pointer}: {first.message}").strip()  # which tells of the first one already
+    return " ".join([summary, *shown, *([f"And {hidden} more."] if hidden else [])])
 
 
 def _sentence_of(problem: Problem) -> str:

@@ -44,6 +44,5 @@ def _servable(model: Model, version: Version) -> ServableVersion:
         outputs=msgspec.convert(version.outputs, list[TensorSpec]),
         example=version.example,
         onnx_sha256=version.files.get(GRAPH, {}).get("sha256"),
-        parameters=version.parameters,
         keras_sha256=version.files.get(MODEL, {}).get("sha256"),
     )

@@ -84,7 +84,7 @@ class PredictionService:
             return _answer(stages, servable, engine, question, write)
         inputs, warnings = _encode(stages, servable, question)
         if engine.batcher is not None:
-            outputs = await engine.batcher.run(inputs, question.rows, stages)
+            outputs = await engine.batcher.run(inputs, stages)
         else:
             outputs = await self._workbench.run(lambda: _compute(stages, servable, engine, inputs), stages)
         return _write(stages, Outcome(servable, outputs, warnings), write)

@@ -28,7 +28,6 @@ class ServableVersion:
     """A native request body that works: ``{"rows": […]}``."""
     onnx_sha256: str | None
     """Content address of the ONNX file; it is also the engine's key in the cache."""
-    parameters: int
     keras_sha256: str | None = None
     """Content address of what Keras has saved, for versions whose engine is ``keras``; their key in the cache."""
 

@@ -47,11 +47,12 @@ class Batcher:
         self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self, inputs: Mapping[str, Array], rows: int, stages: Stages) -> list[Array]:
+    async def run(self, inputs: Mapping[str, Array], stages: Stages) -> list[Array]:
         """The outputs for these rows alone. Raises TooManyRequests, DeadlineExceeded, or what the engine raises."""
         if len(self._waiting) >= MAX_WAITING:
             raise too_busy()
         loop = asyncio.get_running_loop()
+        rows = len(next(iter(inputs.values())))
         waiting = _Waiting(inputs, rows, stages, time.perf_counter(), loop.create_future())
         self._waiting.append(waiting)
         if not self._is_due:

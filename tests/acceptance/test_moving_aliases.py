@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import httpx
 import numpy as np
 import pytest
 
 from tests.acceptance.client import Fitserve, accepted
-from tests.acceptance.running import RunningService
+from tests.acceptance.running import SHORT_TIMES, RunningService
 
 REQUESTS_PER_SECOND = 200
 MOVES = 100
@@ -42,6 +42,17 @@ def values_of(answer: httpx.Response) -> list[float]:
     if "outputs" in document:
         return list(document["outputs"][0]["data"])
     return [entry["value"] if isinstance(entry, dict) else entry[0] for entry in document["predictions"]]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A service of its own, with two API processes."""
+    service = RunningService(tmp_path_factory.mktemp("moving") / "data", SHORT_TIMES | {"FITSERVE_WORKERS": "2"})
+    try:
+        service.wait_until_ready()
+        yield service
+    finally:
+        service.stop()
 
 
 @pytest.fixture(scope="module")

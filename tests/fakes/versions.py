@@ -130,7 +130,6 @@ class FakeVersions:
             outputs=[TensorSpec(name=f"y{i}", dtype="float32", shape=[None, len(weights[0])]) for i in range(output_count)],
             example={"rows": [[0.0, 0.0]]},
             onnx_sha256=self.artifacts.put(onnx_bytes(weights, output_count)),
-            parameters=2,
         )
         numbered[version.number] = replace(version, **changes)
         return numbered[version.number]

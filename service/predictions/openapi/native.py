@@ -1,5 +1,7 @@
 """Describes Fitserve's own predictions."""
 
+from typing import Any
+
 from service.predictions.openapi.parts import (
     ERRORS,
     FLATS_EXAMPLE,
@@ -19,6 +21,7 @@ from service.predictions.openapi.parts import (
     problem_errors,
     ref,
 )
+from service.predictions.protocols.native.media import CSV_TYPE, LINES_TYPE
 from service.web.routing import problem_answer
 
 
@@ -28,20 +31,59 @@ def operations() -> list[Operation]:
 
 
 def _predict() -> Json:
-    predictions = json_of("PredictAnswer", examples=_ANSWERS)
+    predictions = json_of("PredictAnswer", examples=_ANSWERS) | _texts(_LINES_ANSWER, _CSV_ANSWER)
     responses = {
-        "200": answer("One prediction per row, in the order of the rows.", predictions, VERSION_HEADER),
+        "200": answer("One prediction per row, in the order of the rows.", predictions, VERSION_HEADER | _WARNINGS_HEADER),
         **problem_errors(ERRORS),
+        "406": problem_answer(406, "`Accept` names none of the types that predictions come in."),
         "422": problem_answer(422, "The request was read, but something in it is wrong."),
     }
     return operation(
         "predict",
         "Predict",
-        f"Ask a trained model for its answer to each row. {SIZE_NOTE}",
-        [NAME],
-        requestBody=body("The rows to predict.", json_of("PredictRequest", examples=_EXAMPLES)),
+        "Ask a trained model for its answer to each row. Rows may also be sent as JSON Lines or as CSV, and `Accept` chooses the "
+        f"same forms for the predictions; without it they come as they were asked for. {SIZE_NOTE}",
+        [NAME, *_SELECTORS],
+        requestBody=body("The rows to predict.", json_of("PredictRequest", examples=_EXAMPLES) | _texts(_LINES, _CSV)),
         responses=responses,
     )
+
+
+def _texts(lines: str, table: str) -> Json:
+    """The content of the media types that are no JSON."""
+    return {
+        LINES_TYPE: {"schema": {"type": "string", "description": "A line of JSON for each row."}, "example": lines},
+        CSV_TYPE: {"schema": {"type": "string", "description": "A header line, then a line for each row."}, "example": table},
+    }
+
+
+def _query(name: str, description: str, schema: Json, example: Any) -> Json:
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": {**schema, "examples": [example]},
+    }
+
+
+_SELECTORS = [
+    _query("version", "Number of the version to ask, where the body names none.", {"type": "integer", "minimum": 1}, 1),
+    _query("alias", "Alias of the version to ask, likewise.", {"type": "string", "pattern": NAME_PATTERN}, "production"),
+]
+_WARNINGS_HEADER: Json = {
+    "Fitserve-Warnings": {
+        "description": "The first warnings as a JSON list, where the answer is no JSON.",
+        "schema": {"type": "string"},
+    }
+}
+_LINES = "[5.1, 3.5, 1.4, 0.2]\n[6.7, 3.0, 5.2, 2.3]\n"
+_CSV = "sepal_length,sepal_width,petal_length,petal_width\n5.1,3.5,1.4,0.2\n6.7,3.0,5.2,2.3\n"
+_LINES_ANSWER = (
+    '{"label": "setosa", "probabilities": {"setosa": 0.97, "virginica": 0.03}}\n'
+    '{"label": "virginica", "probabilities": {"setosa": 0.02, "virginica": 0.98}}\n'
+)
+_CSV_ANSWER = "label,probability_setosa,probability_virginica\nsetosa,0.97,0.03\nvirginica,0.02,0.98\n"
 
 
 _EXAMPLES: Json = {

@@ -11,7 +11,7 @@ from service.predictions.metrics import ManyHistogram
 from service.serving.engine import OnnxEngine
 from service.settings import Settings
 from tests.fakes.versions import FakeVersions
-from tests.unit.predictions.apps import app_of, client_of
+from tests.unit.predictions.apps import COSTS, app_of, client_of
 
 pytestmark = pytest.mark.anyio
 BODIES: dict[str, Any] = {
@@ -143,6 +143,27 @@ async def test_what_takes_too_long_is_a_504_and_the_next_request_is_answered(
         answer = await client.post(path, json=BODIES[path])
 
     assert (late.status_code, answer.status_code) == (504, 200)
+
+
+@pytest.mark.parametrize("way", list(COSTS))
+async def test_a_version_deleted_in_flight_answers_those_who_have_asked_and_nobody_later(
+    versions: FakeVersions, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions.publish()
+    path = PATHS[0]
+    body = httpx.Request("POST", "http://x", json=BODIES[path]).content + b" " * 100_000  # so long that a thread answers
+    async with client_of(app_of(versions, way=way)) as client:
+        await client.post(path, json=BODIES[path])
+        gate = Gate(monkeypatch)
+        asked = asyncio.create_task(client.post(path, content=body, headers={"content-type": "application/json"}))
+        await asyncio.sleep(0.1)
+        versions.remove("my_model")
+        versions.artifacts.files.clear()
+        await asyncio.sleep(0.6)
+        late = await client.post(path, json=BODIES[path])
+        gate.opened.set()
+
+        assert ((await asked).status_code, late.status_code) == (200, 404)
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -19,8 +19,6 @@ from tests.unit.predictions.apps import app_of
 pytestmark = pytest.mark.anyio
 
 NATIVE, SERVING = "/api/models/my_model:predict", "/v1/models/my_model:predict"
-LARGE = 10**9
-"""Parameters that send every answer to a thread."""
 
 
 @pytest.fixture
@@ -115,7 +113,7 @@ async def test_a_process_that_was_killed_in_a_quiet_moment_costs_no_answer(
 async def test_waiting_for_keras_holds_up_no_other_answer(client: httpx.AsyncClient, versions: FakeVersions) -> None:
     publish(versions)
     versions.publish("small")
-    versions.publish("large", parameters=LARGE)
+    versions.publish("large")
     await serving(client, 3)
     hung = [asyncio.create_task(serving(client, HANG)) for _ in range(20)]
     await asyncio.sleep(0.1)

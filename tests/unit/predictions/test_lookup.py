@@ -42,7 +42,7 @@ async def number_of(lookup: Lookup, selector: int | str | None = None, model: st
 
 async def settle() -> None:
     """Let background work go on that needs no more than threads."""
-    for _ in range(20):
+    for _ in range(80):
         await asyncio.sleep(0.005)
 
 

@@ -206,10 +206,16 @@ async def test_a_query_that_names_no_version_is_refused(client: httpx.AsyncClien
     assert answer.json()["errors"][0]["pointer"].startswith("?")
 
 
-async def test_with_json_the_version_belongs_into_the_body(client: httpx.AsyncClient) -> None:
-    answer = await post(client, '{"rows": [[50, "Ulm"]]}', JSON, "?version=1")
+async def test_with_json_the_version_stands_in_the_query_or_in_the_body_but_not_in_both(
+    client: httpx.AsyncClient, versions: FakeVersions
+) -> None:
+    versions.publish(plan=PLAN, weights=[[1.0], [1.0]], example={"rows": [[40, "Ulm"]]})
 
-    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "?version")
+    answer = await post(client, '{"rows": [[50, "Ulm"]]}', JSON, "?version=1")
+    twice = await post(client, '{"rows": [[50, "Ulm"]], "version": 1}', JSON, "?version=1")
+
+    assert answer.json()["version"] == 1
+    assert (twice.status_code, twice.json()["errors"][0]["pointer"]) == (422, "?version")
 
 
 @pytest.mark.parametrize("sent", ["", "text/plain", "application/xml", "multipart/form-data"])

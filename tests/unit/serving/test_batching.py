@@ -47,7 +47,7 @@ def rows_of(*values: float) -> dict[str, Array]:
 
 
 async def ask(batcher: Batcher, *values: float, stages: Stages | None = None) -> list[list[float]]:
-    outputs = await batcher.run(rows_of(*values), len(values), stages or Stages())
+    outputs = await batcher.run(rows_of(*values), stages or Stages())
     return [output.ravel().tolist() for output in outputs]
 
 

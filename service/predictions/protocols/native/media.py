@@ -5,6 +5,8 @@ from typing import Literal, get_args
 from service.errors import UnsupportedMediaType
 from service.predictions.errors import NotAcceptable
 
+LINES_TYPE = "application/x-ndjson"
+CSV_TYPE = "text/csv"
 MediaType = Literal["application/json", "application/x-ndjson", "text/csv"]
 MEDIA_TYPES: tuple[MediaType, ...] = get_args(MediaType)
 

@@ -50,12 +50,13 @@ def _read_json(body: bytes, query: bytes, max_rows: int) -> NativeRequest:
         problem = Problem("", "The body is no object.", problems.show(document), 'an object such as {"rows": [...]}')
         raise InvalidInput("The request cannot be used.", [problem])
     found = [*_unknown_fields(document), *_rows_problems(document, max_rows), *_selector_problems(document, "/")]
-    if query:
-        found += [Problem("?version", "With JSON the version is named in the body.", None, '"version" or "alias" beside "rows"')]
+    selected = _selected(query) if query else {}
+    if selected and not document.keys().isdisjoint(SELECTORS):
+        found.append(Problem("?version", "The body names a version already.", fix="Name it in one of the two places."))
     if found:
         raise InvalidInput(f"The request has {len(found)} mistake(s).", found)
     rows: list[Any] | Array = document["rows"]
-    return NativeRequest(lambda encoder: encoder.encode_rows(rows), len(rows), _selector_of(document))
+    return NativeRequest(lambda encoder: encoder.encode_rows(rows), len(rows), _selector_of(selected or document))
 
 
 def _selector_of(document: dict[str, Any]) -> Selector:

@@ -33,6 +33,8 @@ from service.settings import Settings
 
 MAX_VERSION_DIGITS = 9
 MAX_LENGTH_DIGITS = 12
+MAX_INDEX_BYTES = 16 * 1024
+"""Largest body of a request for the index, which names nothing but one flag."""
 READY = "READY"
 SERVER = {"name": "fitserve", "version": service.__version__, "extensions": ["binary_tensor_data"]}
 _MODEL_PATH = re.compile(r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]*))?(?P<action>/ready|/infer)?")
@@ -100,7 +102,7 @@ class OpenInference:
 
     async def _index(self, call: Call) -> Answer:
         _require(call, "POST")
-        body = expand(await call.read_body(self._max_body_bytes), call.header(b"content-encoding"), self._max_body_bytes)
+        body = expand(await call.read_body(MAX_INDEX_BYTES), call.header(b"content-encoding"), MAX_INDEX_BYTES)
         is_ready_only = _read_index_request(body)
         entries = [
             _index_entry(entry, self._service.is_served(entry.engine))
@@ -127,7 +129,9 @@ class OpenInference:
         if json_bytes == 0:
             call.servable = await self._service.find(call.workspace_id, target.model, target.selector)
             inputs = raw_inputs(call.servable.plan)
-            request = read_raw_request(expand(body, encoding, self._max_body_bytes), inputs)
+            request = await self._service.read(
+                call.stages, lambda: read_raw_request(expand(body, encoding, self._max_body_bytes), inputs), weight
+            )
         else:
             read = partial(_read, body, encoding, self._max_body_bytes, json_bytes)
             request = await self._service.read(call.stages, read, weight)
