@@ -1,6 +1,7 @@
 """One API process: a uvicorn server on a socket that was bound before."""
 
 import asyncio
+import gc
 import signal
 import socket
 import threading
@@ -42,6 +43,7 @@ def _serve(settings: Settings, listener: socket.socket) -> int:
         application,
         loop="uvloop",
         http="httptools",
+        ws="none",
         interface="asgi3",
         proxy_headers=False,  # nothing here needs the client's address, and anybody can send such headers
         lifespan="on",
@@ -52,6 +54,8 @@ def _serve(settings: Settings, listener: socket.socket) -> int:
     )
     server = DrainingServer(config, application, settings.drain_seconds, inherited_siblings())
     log.info("api.starting", url=base_url(listener))
+    gc.collect()
+    gc.freeze()  # what is there now stays: a collection need not look at it while requests wait
     server.run(sockets=[listener])
     return 0 if server.started else EXIT_FAILED_START
 

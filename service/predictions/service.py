@@ -48,14 +48,9 @@ class PredictionService:
 
     async def read(self, stages: Stages, parse: Callable[[], Result], body_bytes: int) -> Result:
         """``parse()``, which reads a body of this size. Raises TooManyRequests or DeadlineExceeded."""
-
-        def timed() -> Result:
-            started = perf_counter()
-            result = parse()
-            stages.decode = perf_counter() - started
-            return result
-
-        return timed() if body_bytes <= INLINE_BYTES else await self._workbench.run(timed, stages)
+        if body_bytes > INLINE_BYTES:
+            return await self._workbench.run(lambda: _read(stages, parse), stages)
+        return _read(stages, parse)
 
     async def find(self, workspace_id: str, model: str, selector: Selector) -> Servable:
         """The version that is meant. Raises NotFound or Unavailable."""
@@ -88,6 +83,13 @@ class PredictionService:
         else:
             outputs = await self._workbench.run(lambda: _compute(stages, servable, engine, inputs), stages)
         return _write(stages, Outcome(servable, outputs, warnings), write)
+
+
+def _read(stages: Stages, parse: Callable[[], Result]) -> Result:
+    started = perf_counter()
+    result = parse()
+    stages.decode = perf_counter() - started
+    return result
 
 
 def _answer(

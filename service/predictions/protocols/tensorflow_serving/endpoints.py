@@ -56,8 +56,9 @@ class TensorFlowServing:
     async def answer(self, call: Call) -> Answer:
         """Route by path and method."""
         target = parse_path(call.method, call.path)
-        if target.action == "predict":
-            return await self._predict(call, target)
+        return await (self._predict(call, target) if target.action == "predict" else self._describe(call, target))
+
+    async def _describe(self, call: Call, target: Target) -> Answer:
         call.servable = await self._service.find(call.workspace_id, target.model, target.selector)
         if target.action == "metadata":
             return Answer(orjson.dumps(metadata_of(call.servable)))
