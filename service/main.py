@@ -17,6 +17,7 @@ from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
 from sqlalchemy import text
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 import service
 from service.datasets import endpoints as dataset_endpoints
@@ -31,6 +32,7 @@ from service.models import check_endpoints
 from service.models import endpoints as model_endpoints
 from service.models.checker import Checker
 from service.predictions.app import PredictionApp
+from service.predictions.at_once import protocol_for
 from service.predictions.metrics import PredictionMetrics
 from service.predictions.openapi import add_prediction_paths
 from service.predictions.repository import DatabaseVersionSource
@@ -86,6 +88,11 @@ class Application:
             await self.predictions(scope, receive, send)
         else:
             await self._answer_others(scope, receive, send)
+
+    @property
+    def http_protocol(self) -> type[HttpToolsProtocol]:
+        """What uvicorn shall speak HTTP with: traced predictions go its usual way."""
+        return protocol_for(self.predictions) if isinstance(self.predictions, PredictionApp) else HttpToolsProtocol
 
     def begin_drain(self) -> None:
         """Let clients go elsewhere; every request is still answered."""

@@ -42,7 +42,7 @@ def _serve(settings: Settings, listener: socket.socket) -> int:
     config = uvicorn.Config(
         application,
         loop="uvloop",
-        http="httptools",
+        http=application.http_protocol,
         ws="none",
         interface="asgi3",
         proxy_headers=False,  # nothing here needs the client's address, and anybody can send such headers

@@ -13,7 +13,7 @@ from service.errors import FitserveError
 from service.infra.logging import get_logger
 from service.predictions.engines import Engines
 from service.predictions.errors import ClientGone
-from service.predictions.http import REMEMBERED_PATHS, Call, send_answer
+from service.predictions.http import REMEMBERED_PATHS, Answer, Call, send_answer
 from service.predictions.lookup import Lookup
 from service.predictions.metrics import PredictionMetrics
 from service.predictions.protocols import WireProtocol
@@ -92,14 +92,41 @@ class PredictionApp:
         try:
             call.workspace_id = self._workspace_of(scope)
             answer = await protocol.answer(call)
-        except FitserveError as error:
-            answer = protocol.refuse(call, error)
         except ClientGone:
             return
-        except Exception as error:  # a mistake of ours: the client learns no more than that
-            log.error("prediction.failed", path=call.path, request_id=call.request_id, exc_info=error)
-            answer = protocol.refuse(call, FitserveError(INTERNAL_ERROR))
+        except Exception as error:
+            answer = self._refuse(protocol, call, error)
         await send_answer(send, call, answer, self._drain.has_begun)
         scope["state"]["servable"] = call.servable
+        self._note(scope, protocol, call, answer, started)
+
+    def may_answer_now(self, scope: Scope) -> bool:
+        """Whether ``answer_now`` is worth a try."""
+        return self.handles(scope["path"]) and not self._drain.has_begun
+
+    def answer_now(self, scope: Scope, body: bytes) -> tuple[Call, Answer] | None:
+        """The answer to a whole request of a path that is handled here; None where something has to be waited for."""
+        started = time.perf_counter()
+        protocol = self._protocol_of(scope["path"])
+        assert protocol is not None, "the path is handled here"
+        call = Call(scope, None)
+        try:
+            call.workspace_id = self._workspace_of(scope)
+            answer = protocol.answer_now(call, body)
+        except Exception as error:
+            answer = self._refuse(protocol, call, error)
+        if answer is None:
+            return None
+        self._note(scope, protocol, call, answer, started)
+        return call, answer
+
+    def _refuse(self, protocol: WireProtocol, call: Call, error: Exception) -> Answer:
+        if isinstance(error, FitserveError):
+            return protocol.refuse(call, error)
+        # A mistake of ours: the client learns no more than that.
+        log.error("prediction.failed", path=call.path, request_id=call.request_id, exc_info=error)
+        return protocol.refuse(call, FitserveError(INTERNAL_ERROR))
+
+    def _note(self, scope: Scope, protocol: WireProtocol, call: Call, answer: Answer, started: float) -> None:
         self.metrics.observe(call.servable, protocol.name, answer.status, time.perf_counter() - started, call.stages)
         log_prediction(scope, answer.status, started, call.request_id)

@@ -36,6 +36,7 @@ STATUSES: dict[type[FitserveError], int] = {MethodNotAllowed: 405, NotAcceptable
 REMEMBERED_PATHS = 4096
 """Addresses whose meaning is remembered, since reading one takes as long as a small model."""
 MAX_SHOWN_PROBLEMS = 5
+CODINGS = (b"gzip", b"deflate")
 MIN_COMPRESSED_BYTES = 1024
 COMPRESSION_LEVEL = 1
 """The quickest, which makes numbers nearly as small as the others do."""
@@ -49,7 +50,8 @@ class Call:
 
     __slots__ = ("_headers", "_receive", "method", "path", "query", "request_id", "servable", "stages", "workspace_id")
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive | None) -> None:
+        """``receive`` is None where the body is known already."""
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope.get("query_string", b"")
@@ -62,6 +64,11 @@ class Call:
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
 
+    @property
+    def is_coded(self) -> bool:
+        """Whether the body comes compressed, or the answer may go so."""
+        return b"content-encoding" in self._headers or self._headers.get(b"accept-encoding") in CODINGS
+
     def header(self, name: bytes) -> str:
         """A header by its lower-case name; empty where it is missing."""
         value = self._headers.get(name)
@@ -72,6 +79,7 @@ class Call:
         declared = self._headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared[:20]) > max_bytes:
             raise _too_large(max_bytes)
+        assert self._receive is not None, "a body is read once"
         chunks: list[bytes] = []
         received = 0
         while True:
@@ -101,7 +109,7 @@ async def compressed(answer: Answer, accepted: str) -> Answer:
 
     A client that names several would take it as well as it is, which is quicker where both are near.
     """
-    if accepted not in ("gzip", "deflate") or len(answer.body) < MIN_COMPRESSED_BYTES:
+    if accepted.encode() not in CODINGS or len(answer.body) < MIN_COMPRESSED_BYTES:
         return answer
     if len(answer.body) <= INLINE_BYTES:
         return _packed(answer, accepted)
@@ -115,11 +123,8 @@ def _packed(answer: Answer, accepted: str) -> Answer:
     return answer._replace(body=body, headers=[*answer.headers, *coding])
 
 
-async def send_answer(send: Send, call: Call, answer: Answer, is_leaving: bool) -> None:
-    """Send an answer with the headers that all of them have; a process that leaves asks to close the connection."""
-    accepted = call.header(b"accept-encoding")
-    if accepted:
-        answer = await compressed(answer, accepted)
+def headers_of(call: Call, answer: Answer) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer, with those that all of them have."""
     headers = [
         JSON if answer.media_type == "application/json" else (b"content-type", answer.media_type.encode()),
         (b"content-length", b"%d" % len(answer.body)),
@@ -131,6 +136,15 @@ async def send_answer(send: Send, call: Call, answer: Answer, is_leaving: bool) 
         headers.append((b"fitserve-model-version", b"%d" % call.servable.version.number))
     if call.method != "POST":
         headers.append(NO_STORING)  # what answers a POST is not stored anyway
+    return headers
+
+
+async def send_answer(send: Send, call: Call, answer: Answer, is_leaving: bool) -> None:
+    """Send an answer; a process that leaves asks to close the connection."""
+    accepted = call.header(b"accept-encoding")
+    if accepted:
+        answer = await compressed(answer, accepted)
+    headers = headers_of(call, answer)
     if is_leaving:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})

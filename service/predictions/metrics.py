@@ -5,11 +5,13 @@ are handed on a few times a second, and before a scrape. Everything here happens
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable
 
 import numpy as np
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+from service.features.raw import Array
 from service.predictions.engines import Servable
 from service.serving.stages import Stages
 
@@ -19,18 +21,23 @@ STAGES = ("decode", "encode", "queue", "compute", "write")
 FLUSH_SECONDS = 0.2
 OK = 200
 
+NOTED = 1 + len(STAGES) + 2
+"""Numbers that are noted of an answer: its seconds, those of its stages, its rows, and those of its batch."""
+
 Labels = tuple[str, str]
 """Model and version."""
+Key = tuple[Labels, str, int]
+"""Those, the protocol and the status."""
 NOBODY: Labels = ("", "")
 
 
 class ManyHistogram(Histogram):
     """A histogram that takes many observations at once."""
 
-    def observe_all(self, amounts: Sequence[float]) -> None:
+    def observe_all(self, amounts: Array) -> None:
         """Observe each amount."""
         places = np.searchsorted(self._upper_bounds, amounts)
-        self._sum.inc(float(np.sum(amounts)))
+        self._sum.inc(float(amounts.sum()))
         for place, count in enumerate(np.bincount(places).tolist()):
             if count:
                 self._buckets[place].inc(count)
@@ -74,8 +81,7 @@ class PredictionMetrics:
             "fitserve_engine_loaded_bytes", "Bytes of all loaded models.", registry=registry, multiprocess_mode="livesum"
         )
         self._read_loaded_bytes: Callable[[], int] = lambda: 0
-        self._answers: dict[tuple[str, str, str, int], list[float]] = {}
-        self._computed: dict[Labels, list[Stages]] = {}
+        self._notes: dict[Key, array[float]] = {}
         self._is_due = False
 
     def watch_loaded_bytes(self, read: Callable[[], int]) -> None:
@@ -84,14 +90,22 @@ class PredictionMetrics:
 
     def observe(self, servable: Servable | None, protocol: str, status: int, seconds: float, stages: Stages) -> None:
         """Count one answer."""
-        labels = servable.labels if servable is not None else NOBODY
-        key = (*labels, protocol, status)
-        if key in self._answers:
-            self._answers[key].append(seconds)
-        else:
-            self._answers[key] = [seconds]
-        if status == OK and stages.rows:
-            self._computed.setdefault(labels, []).append(stages)
+        key = (servable.labels if servable is not None else NOBODY, protocol, status)
+        notes = self._notes.get(key)
+        if notes is None:
+            notes = self._notes[key] = array("d")
+        notes.extend(
+            (
+                seconds,
+                stages.decode,
+                stages.encode,
+                stages.queue,
+                stages.compute,
+                stages.write,
+                stages.rows,
+                stages.batch_rows,
+            )
+        )
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
@@ -99,14 +113,20 @@ class PredictionMetrics:
     def flush(self) -> None:
         """Hand on what was noted."""
         self._is_due = False
-        for (model, version, protocol, status), seconds in self._answers.items():
-            self._requests.labels(model, version, protocol, status).inc(len(seconds))
-            self._seconds.labels(model, version, protocol).observe_all(seconds)
-        for labels, stages in self._computed.items():
-            for stage in STAGES:
-                self._stages.labels(*labels, stage).observe_all([getattr(entry, stage) for entry in stages])
-            self._rows.labels(*labels).observe_all([entry.rows for entry in stages])
-            self._batch_rows.labels(*labels).observe_all([entry.batch_rows for entry in stages])
-        self._answers.clear()
-        self._computed.clear()
+        for key, notes in self._notes.items():
+            self._hand_on(key, np.array(notes).reshape(-1, NOTED))
+        self._notes.clear()
         self._loaded_bytes.set(self._read_loaded_bytes())
+
+    def _hand_on(self, key: Key, notes: Array) -> None:
+        """``notes``: a row of ``NOTED`` numbers for each answer."""
+        (model, version), protocol, status = key
+        self._requests.labels(model, version, protocol, status).inc(len(notes))
+        self._seconds.labels(model, version, protocol).observe_all(notes[:, 0])
+        computed = notes[notes[:, -1] > 0]
+        if status != OK or not len(computed):
+            return
+        for place, stage in enumerate(STAGES, start=1):
+            self._stages.labels(model, version, stage).observe_all(computed[:, place])
+        self._rows.labels(model, version).observe_all(computed[:, -2])
+        self._batch_rows.labels(model, version).observe_all(computed[:, -1])

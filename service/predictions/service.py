@@ -49,12 +49,39 @@ class PredictionService:
     async def read(self, stages: Stages, parse: Callable[[], Result], body_bytes: int) -> Result:
         """``parse()``, which reads a body of this size. Raises TooManyRequests or DeadlineExceeded."""
         if body_bytes > INLINE_BYTES:
-            return await self._workbench.run(lambda: _read(stages, parse), stages)
-        return _read(stages, parse)
+            return await self._workbench.run(lambda: self.read_now(stages, parse), stages)
+        return self.read_now(stages, parse)
 
     async def find(self, workspace_id: str, model: str, selector: Selector) -> Servable:
         """The version that is meant. Raises NotFound or Unavailable."""
         return self._lookup.recall(workspace_id, model, selector) or await self._lookup.find(workspace_id, model, selector)
+
+    def recall(self, workspace_id: str, model: str, selector: Selector) -> tuple[Servable, LoadedEngine] | None:
+        """The version that is meant and its engine, where it answers at once."""
+        servable = self._lookup.recall(workspace_id, model, selector)
+        engine = self._engines.loaded(servable) if servable is not None else None
+        return (servable, engine) if servable is not None and engine is not None and engine.inline_rows else None
+
+    def read_now(self, stages: Stages, parse: Callable[[], Result]) -> Result:
+        """``parse()``, which reads a short body."""
+        started = perf_counter()
+        result = parse()
+        stages.decode = perf_counter() - started
+        return result
+
+    def predict_now(
+        self,
+        stages: Stages,
+        servable: Servable,
+        engine: LoadedEngine,
+        question: Question,
+        write: Callable[[Outcome], Result],
+    ) -> Result | None:
+        """The answer to a question as ``predict`` gives it; None where it takes longer than the event loop may wait."""
+        if question.rows > engine.inline_rows:
+            return None
+        stages.rows = stages.batch_rows = question.rows
+        return _answer(stages, servable, engine, question, write)
 
     async def list_versions(self, workspace_id: str) -> Sequence[ListedVersion]:
         """All versions of a workspace. Raises Unavailable."""
@@ -83,13 +110,6 @@ class PredictionService:
         else:
             outputs = await self._workbench.run(lambda: _compute(stages, servable, engine, inputs), stages)
         return _write(stages, Outcome(servable, outputs, warnings), write)
-
-
-def _read(stages: Stages, parse: Callable[[], Result]) -> Result:
-    started = perf_counter()
-    result = parse()
-    stages.decode = perf_counter() - started
-    return result
 
 
 def _answer(

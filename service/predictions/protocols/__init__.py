@@ -17,6 +17,12 @@ class WireProtocol(Protocol):
     def owns(self, path: str) -> bool:
         """Whether this protocol answers everything at this path, errors too."""
 
+    def answer_now(self, call: Call, body: bytes) -> Answer | None:
+        """The answer to a request of which this is the whole body; None where something has to be waited for.
+
+        Raises FitserveError.
+        """
+
     async def answer(self, call: Call) -> Answer:
         """The answer. Raises FitserveError, or ClientGone when nobody waits for one."""
 

@@ -3,6 +3,7 @@ import threading
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Histogram
 
@@ -244,7 +245,7 @@ def test_many_observations_are_the_same_as_one_after_the_other() -> None:
     many = ManyHistogram("many", "All at once.", buckets=(1, 2, 5), registry=registry)
     single = Histogram("single", "One by one.", buckets=(1, 2, 5), registry=registry)
 
-    many.observe_all(amounts)
+    many.observe_all(np.array(amounts))
     for amount in amounts:
         single.observe(amount)
 

@@ -32,6 +32,22 @@ class Native:
         """Whether the path is this operation's."""
         return _PATH.fullmatch(path) is not None
 
+    def answer_now(self, call: Call, body: bytes) -> Answer | None:
+        """A prediction for a short body by a version that is at hand."""
+        model = model_of(call.method, call.path)
+        sent = sent_type(call.header(b"content-type"))
+        write = WRITERS[wanted_type(call.header(b"accept"), sent)]
+        if call.is_coded:
+            return None
+        read = partial(read_request, sent, body, call.query, self._max_rows)
+        request = self._service.read_now(call.stages, read)
+        found = self._service.recall(call.workspace_id, model, request.selector)
+        if found is None:
+            return None
+        call.servable, engine = found
+        question = Question(request.encode, request.rows, len(body))
+        return self._service.predict_now(call.stages, call.servable, engine, question, write)
+
     async def answer(self, call: Call) -> Answer:
         """Read the request, find the version, predict."""
         model = model_of(call.method, call.path)

@@ -12,6 +12,7 @@ from anyio import to_thread
 
 import service
 from service.errors import FitserveError, InvalidInput, MalformedInput, NotFound, Problem, Unavailable
+from service.features.requests import Encoded, RequestEncoder
 from service.features.signature import raw_inputs
 from service.models.errors import ModelNotFound, VersionNotFound
 from service.predictions.errors import MethodNotAllowed
@@ -76,6 +77,21 @@ class OpenInference:
         """Whether the path is below ``/v2``."""
         return path.startswith("/v2/") or path == "/v2"
 
+    def answer_now(self, call: Call, body: bytes) -> Answer | None:
+        """An inference for a short body by a version that is at hand."""
+        if not call.path.endswith("/infer") or call.is_coded:
+            return None
+        target = parse_path(call.method, call.path)
+        found, json_bytes = self._service.recall(call.workspace_id, target.model, target.selector), _json_bytes(call)
+        if found is None or json_bytes == 0:
+            return None
+        request = self._service.read_now(call.stages, partial(read_request, body, json_bytes))
+        call.servable, engine = found
+        self._check_rows(request)
+        question = Question(partial(_encode, request), request.rows, len(body))
+        write = partial(write_answer, request)
+        return self._service.predict_now(call.stages, call.servable, engine, question, write)
+
     async def answer(self, call: Call) -> Answer:
         """Route by path and method."""
         match call.path:
@@ -137,13 +153,17 @@ class OpenInference:
             request = await self._service.read(call.stages, read, weight)
             call.servable = await self._service.find(call.workspace_id, target.model, target.selector)
         self._check_rows(request)
-        question = Question(lambda encoder: encoder.encode_tensors(request.tensors, request.pointers), request.rows, weight)
+        question = Question(partial(_encode, request), request.rows, weight)
         return await self._service.predict(call.stages, call.servable, question, partial(write_answer, request))
 
     def _check_rows(self, request: InferRequest) -> None:
         if request.rows > self._max_rows:
             problem = Problem("/inputs/0/shape", f"There are {request.rows} rows.", expected=f"at most {self._max_rows}")
             raise InvalidInput("There are too many rows.", [problem])
+
+
+def _encode(request: InferRequest, encoder: RequestEncoder) -> Encoded:
+    return encoder.encode_tensors(request.tensors, request.pointers)
 
 
 def _index_entry(version: ListedVersion, is_served: bool) -> dict[str, str]:

@@ -53,6 +53,19 @@ class TensorFlowServing:
         """Whether the path is below ``/v1``."""
         return path.startswith("/v1/") or path == "/v1"
 
+    def answer_now(self, call: Call, body: bytes) -> Answer | None:
+        """A prediction for a short body by a version that is at hand."""
+        target = parse_path(call.method, call.path)
+        found = self._service.recall(call.workspace_id, target.model, target.selector)
+        if found is None or target.action != "predict" or call.is_coded:
+            return None
+        read = partial(read_request, body, "", self._max_body_bytes, self._max_rows)
+        request = self._service.read_now(call.stages, read)
+        call.servable, engine = found
+        question = Question(partial(encode, request), request.rows, len(body))
+        write = partial(write_answer, request.form)
+        return self._service.predict_now(call.stages, call.servable, engine, question, write)
+
     async def answer(self, call: Call) -> Answer:
         """Route by path and method."""
         target = parse_path(call.method, call.path)

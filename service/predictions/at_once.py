@@ -1,0 +1,101 @@
+"""Answers small predictions where uvicorn has read their last byte, without a task and without ASGI's messages.
+
+For a request uvicorn makes a task, an event and some messages, which together take longer than a small model. What cannot be
+answered at once, and everything that is no prediction, goes uvicorn's own way, as if nothing had been tried.
+"""
+
+from typing import cast
+
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from service.predictions.app import PredictionApp
+from service.predictions.http import headers_of
+from service.serving.workbench import INLINE_BYTES
+
+
+class PredictionProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol for one connection; holds the parts of a request back until it is whole."""
+
+    predictions: PredictionApp
+    """Set by the subclass that ``protocol_for`` makes."""
+    _held: list[bytes] | None = None
+
+    def on_headers_complete(self) -> None:
+        """The head of a request has been read."""
+        if self._may_hold():
+            self._held = []
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body has been read."""
+        if self._held is None:
+            super().on_body(body)
+        else:
+            self._held.append(body)
+
+    def on_message_complete(self) -> None:
+        """The whole request has been read."""
+        if self._held is not None:
+            if self._answer(b"".join(self._held)):
+                return
+            self._release()
+        super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come; what is not a whole request by then goes uvicorn's way."""
+        super().data_received(data)
+        if self._held is not None:
+            self._release()
+
+    def _may_hold(self) -> bool:
+        """Whether this may be a prediction that is answered at once, with nothing before it on this connection."""
+        return (
+            (self.cycle is None or self.cycle.response_complete)
+            and self.parser.get_method() == b"POST"
+            and self.parser.should_keep_alive()
+            and not self.parser.should_upgrade()
+            and not (self.expect_100_continue or self.flow.write_paused)
+            and self._fill_scope()
+            and self.predictions.may_answer_now(cast(Scope, self.scope))
+            and self._body_is_short()
+        )
+
+    def _fill_scope(self) -> bool:
+        """Complete the scope as uvicorn does; false for addresses that need more than a look."""
+        path, _, query = self.url.partition(b"?")
+        if b"%" in path or not path.startswith(b"/") or self.root_path:
+            return False
+        self.scope["method"], self.scope["path"], self.scope["query_string"] = "POST", path.decode("ascii"), query
+        return True
+
+    def _body_is_short(self) -> bool:
+        length = next((value for name, value in self.headers if name == b"content-length"), b"")
+        return length.isdigit() and int(length[:20]) <= INLINE_BYTES
+
+    def _answer(self, body: bytes) -> bool:
+        answered = self.predictions.answer_now(cast(Scope, self.scope), body)
+        if answered is None:
+            return False
+        self._held = None
+        call, answer = answered
+        lines = [STATUS_LINE[answer.status]]
+        for name, value in (*self.server_state.default_headers, *headers_of(call, answer)):
+            lines += (name, b": ", value, b"\r\n")
+        lines += (b"\r\n", answer.body)
+        self.transport.write(b"".join(lines))
+        self.on_response_complete()
+        return True
+
+    def _release(self) -> None:
+        """Give uvicorn what was held back."""
+        held, self._held = self._held or [], None
+        super().on_headers_complete()
+        for part in held:
+            super().on_body(part)
+
+
+def protocol_for(predictions: PredictionApp) -> type[PredictionProtocol]:
+    """The protocol of a server whose predictions are answered by this application."""
+    return type("PredictionProtocol", (PredictionProtocol,), {"predictions": predictions})
