@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from service.features.raw import Array
 from service.features.requests import Encoded, RequestEncoder
-from service.predictions.engines import Engines, LoadedEngine, Servable
+from service.predictions.engines import Engines, Servable
 from service.predictions.lookup import Lookup
 from service.predictions.versions import ListedVersion, Selector
+from service.serving.engine import Engine
 from service.serving.stages import Stages
 from service.serving.workbench import INLINE_BYTES, Workbench
 
@@ -37,6 +38,10 @@ class Outcome(NamedTuple):
     warnings: list[str]
 
 
+Write = Callable[[Outcome], Result]
+"""Puts an outcome into the form of a protocol."""
+
+
 class PredictionService:
     """Everything between the bytes of a request and the bytes of its answer, except what they look like."""
 
@@ -56,11 +61,11 @@ class PredictionService:
         """The version that is meant. Raises NotFound or Unavailable."""
         return self._lookup.recall(workspace_id, model, selector) or await self._lookup.find(workspace_id, model, selector)
 
-    def recall(self, workspace_id: str, model: str, selector: Selector) -> tuple[Servable, LoadedEngine] | None:
-        """The version that is meant and its engine, where it answers at once."""
+    def recall(self, workspace_id: str, model: str, selector: Selector) -> Servable | None:
+        """The version that is meant, where its engine is at hand and answers at once."""
         servable = self._lookup.recall(workspace_id, model, selector)
         engine = self._engines.loaded(servable) if servable is not None else None
-        return (servable, engine) if servable is not None and engine is not None and engine.inline_rows else None
+        return servable if engine is not None and engine.inline_rows else None
 
     def read_now(self, stages: Stages, parse: Callable[[], Result]) -> Result:
         """``parse()``, which reads a short body."""
@@ -69,19 +74,12 @@ class PredictionService:
         stages.decode = perf_counter() - started
         return result
 
-    def predict_now(
-        self,
-        stages: Stages,
-        servable: Servable,
-        engine: LoadedEngine,
-        question: Question,
-        write: Callable[[Outcome], Result],
-    ) -> Result | None:
+    def predict_now(self, stages: Stages, servable: Servable, question: Question, write: Write[Result]) -> Result | None:
         """The answer to a question as ``predict`` gives it; None where it takes longer than the event loop may wait."""
-        if question.rows > engine.inline_rows:
+        engine = self._engines.loaded(servable)
+        if engine is None or question.rows > engine.inline_rows:
             return None
-        stages.rows = stages.batch_rows = question.rows
-        return _answer(stages, servable, engine, question, write)
+        return _Prediction(stages, servable, engine.engine, question, write).answer()
 
     async def list_versions(self, workspace_id: str) -> Sequence[ListedVersion]:
         """All versions of a workspace. Raises Unavailable."""
@@ -91,56 +89,62 @@ class PredictionService:
         """Whether this process can run engines of this kind."""
         return self._engines.can_run(engine)
 
-    async def predict(self, stages: Stages, servable: Servable, question: Question, write: Callable[[Outcome], Result]) -> Result:
+    async def predict(self, stages: Stages, servable: Servable, question: Question, write: Write[Result]) -> Result:
         """The answer to a question, as ``write`` puts it.
 
         Raises InvalidInput, Unavailable, TooManyRequests or DeadlineExceeded.
         """
         engine = self._engines.loaded(servable) or await self._engines.engine_of(servable)
-        stages.rows = stages.batch_rows = question.rows
+        prediction = _Prediction(stages, servable, engine.engine, question, write)
         if not engine.engine.runs_inline:
-            return await self._beside.run(lambda: _answer(stages, servable, engine, question, write), stages)
+            return await self._beside.run(prediction.answer, stages)
         if question.body_bytes > INLINE_BYTES:
-            return await self._workbench.run(lambda: _answer(stages, servable, engine, question, write), stages)
+            return await self._workbench.run(prediction.answer, stages)
         if question.rows <= engine.inline_rows:
-            return _answer(stages, servable, engine, question, write)
-        inputs, warnings = _encode(stages, servable, question)
+            return prediction.answer()
+        inputs, warnings = prediction.encode()
         if engine.batcher is not None:
             outputs = await engine.batcher.run(inputs, stages)
         else:
-            outputs = await self._workbench.run(lambda: _compute(stages, servable, engine, inputs), stages)
-        return _write(stages, Outcome(servable, outputs, warnings), write)
+            outputs = await self._workbench.run(lambda: prediction.compute(inputs), stages)
+        return prediction.write(outputs, warnings)
 
 
-def _answer(
-    stages: Stages, servable: Servable, engine: LoadedEngine, question: Question, write: Callable[[Outcome], Result]
-) -> Result:
-    started = perf_counter()
-    tensors, warnings = question.encode(servable.encoder)
-    encoded = perf_counter()
-    outputs = engine.engine.run(dict(zip(servable.input_names, tensors, strict=True)), servable.output_names)
-    computed = perf_counter()
-    answer = write(Outcome(servable, outputs, warnings))
-    stages.encode, stages.compute, stages.write = encoded - started, computed - encoded, perf_counter() - computed
-    return answer
+class _Prediction(Generic[Result]):
+    """One question on its way through an engine; notes how long each stage takes."""
 
+    __slots__ = ("_engine", "_question", "_servable", "_stages", "_write")
 
-def _encode(stages: Stages, servable: Servable, question: Question) -> tuple[dict[str, Array], list[str]]:
-    started = perf_counter()
-    tensors, warnings = question.encode(servable.encoder)
-    stages.encode = perf_counter() - started
-    return dict(zip(servable.input_names, tensors, strict=True)), warnings
+    def __init__(self, stages: Stages, servable: Servable, engine: Engine, question: Question, write: Write[Result]) -> None:
+        self._stages = stages
+        self._servable = servable
+        self._engine = engine
+        self._question = question
+        self._write = write
+        stages.rows = stages.batch_rows = question.rows
 
+    def answer(self) -> Result:
+        """All stages, one after the other."""
+        inputs, warnings = self.encode()
+        return self.write(self.compute(inputs), warnings)
 
-def _compute(stages: Stages, servable: Servable, engine: LoadedEngine, inputs: dict[str, Array]) -> list[Array]:
-    started = perf_counter()
-    outputs = engine.engine.run(inputs, servable.output_names)
-    stages.compute = perf_counter() - started
-    return outputs
+    def encode(self) -> tuple[dict[str, Array], list[str]]:
+        """The inputs of the engine, and warnings. Raises InvalidInput."""
+        started = perf_counter()
+        tensors, warnings = self._question.encode(self._servable.encoder)
+        self._stages.encode = perf_counter() - started
+        return dict(zip(self._servable.input_names, tensors, strict=True)), warnings
 
+    def compute(self, inputs: dict[str, Array]) -> list[Array]:
+        """The outputs of the engine."""
+        started = perf_counter()
+        outputs = self._engine.run(inputs, self._servable.output_names)
+        self._stages.compute = perf_counter() - started
+        return outputs
 
-def _write(stages: Stages, outcome: Outcome, write: Callable[[Outcome], Result]) -> Result:
-    started = perf_counter()
-    answer = write(outcome)
-    stages.write = perf_counter() - started
-    return answer
+    def write(self, outputs: list[Array], warnings: list[str]) -> Result:
+        """The answer."""
+        started = perf_counter()
+        answer = self._write(Outcome(self._servable, outputs, warnings))
+        self._stages.write = perf_counter() - started
+        return answer

@@ -44,9 +44,9 @@ class Native:
         found = self._service.recall(call.workspace_id, model, request.selector)
         if found is None:
             return None
-        call.servable, engine = found
+        call.servable = found
         question = Question(request.encode, request.rows, len(body))
-        return self._service.predict_now(call.stages, call.servable, engine, question, write)
+        return self._service.predict_now(call.stages, call.servable, question, write)
 
     async def answer(self, call: Call) -> Answer:
         """Read the request, find the version, predict."""

@@ -86,11 +86,11 @@ class OpenInference:
         if found is None or json_bytes == 0:
             return None
         request = self._service.read_now(call.stages, partial(read_request, body, json_bytes))
-        call.servable, engine = found
+        call.servable = found
         self._check_rows(request)
         question = Question(partial(_encode, request), request.rows, len(body))
         write = partial(write_answer, request)
-        return self._service.predict_now(call.stages, call.servable, engine, question, write)
+        return self._service.predict_now(call.stages, call.servable, question, write)
 
     async def answer(self, call: Call) -> Answer:
         """Route by path and method."""

@@ -61,10 +61,10 @@ class TensorFlowServing:
             return None
         read = partial(read_request, body, "", self._max_body_bytes, self._max_rows)
         request = self._service.read_now(call.stages, read)
-        call.servable, engine = found
+        call.servable = found
         question = Question(partial(encode, request), request.rows, len(body))
         write = partial(write_answer, request.form)
-        return self._service.predict_now(call.stages, call.servable, engine, question, write)
+        return self._service.predict_now(call.stages, call.servable, question, write)
 
     async def answer(self, call: Call) -> Answer:
         """Route by path and method."""
