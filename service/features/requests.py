@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from itertools import chain
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from service.features.array_rows import encode_array_rows, encode_array_tensors
 from service.features.cells import MAX_PROBLEMS, MAX_WARNINGS, OWN_RULES, TENSOR_RULES, Place, Rules, shown
 from service.features.encoding import columns_of, encode_columns, measures_of, reach_of, scale, starts_of, used_columns
 from service.features.plan import ArrayInput, FeaturePlan, NumberColumn, TableInput, UsedColumn
-from service.features.raw import Array, all_finite, escape, fit_float32
+from service.features.raw import LARGE, Array, all_finite, escape, fit_float32
 from service.features.rows import RowReader
 from service.features.tensors import ColumnReader
 
@@ -19,6 +20,7 @@ Encoded = tuple[list[Array], list[str]]
 """The tensor of each input, in the plan's order, and warnings."""
 
 NUMBERS = frozenset({int, float})
+FEW_NUMBERS = 64
 
 
 class RequestEncoder:
@@ -50,11 +52,11 @@ class RequestEncoder:
             problem = Problem(pointer, "There are no rows.", "an empty list", "at least one row")
             raise InvalidInput("There are no rows to predict.", [problem])
         if self._plain_width is not None:
-            numbers = _plain_numbers(rows, self._plain_width)
+            numbers = _plain_numbers(rows, self._plain_width, np.float32)
             if numbers is not None:
-                return [numbers.astype(np.float32)], []
+                return [numbers], []
         elif self._is_all_numbers:
-            numbers = _plain_numbers(rows, len(self.used))
+            numbers = _plain_numbers(rows, len(self.used), np.float64)
             if numbers is not None:
                 return self._encode_numbers(numbers, self._place_in(rows, pointer))
         if not self.plan.is_of_table:
@@ -148,19 +150,25 @@ def _is_plain_vector(entry: ArrayInput) -> bool:
     return len(entry.shape) == 1 and not entry.divisor and entry.dtype == "float32"
 
 
-def _plain_numbers(rows: list[Any] | Array, width: int) -> Array | None:
-    """Rows of numbers that are far from overflowing as a matrix of float64; None where they are anything else."""
-    if isinstance(rows, list):
-        if not all(type(row) is list and len(row) == width for row in rows):
+def _plain_numbers(rows: list[Any] | Array, width: int, dtype: type) -> Array | None:
+    """Rows of numbers that are far from what float32 cannot hold as a matrix; None where they are anything else."""
+    if not isinstance(rows, list):
+        return rows.astype(dtype) if rows.ndim == 2 and rows.shape[1] == width and fit_float32(rows) else None
+    for row in rows:
+        if type(row) is not list or len(row) != width:
             return None
-        if not NUMBERS.issuperset(map(type, chain.from_iterable(rows))):
-            return None
-        try:
-            numbers = np.array(rows, dtype=np.float64)
-        except OverflowError:
-            return None
-    elif rows.ndim == 2 and rows.shape[1] == width:
-        numbers = rows.astype(np.float64, copy=False)
-    else:
+    flat = rows[0] if len(rows) == 1 else list(chain.from_iterable(rows))
+    if not NUMBERS.issuperset(map(type, flat)):
         return None
-    return numbers if fit_float32(numbers) else None
+    if len(flat) > FEW_NUMBERS:
+        matrix = _matrix(rows, np.float64)
+        return matrix.astype(dtype) if matrix is not None and fit_float32(matrix) else None
+    # Of a few numbers Python itself tells soonest that all are finite and none is large.
+    return _matrix(rows, dtype) if flat and -LARGE < min(flat) <= max(flat) < LARGE and isfinite(sum(flat)) else None
+
+
+def _matrix(rows: list[list[Any]], dtype: type) -> Array | None:
+    try:
+        return np.array(rows, dtype=dtype)
+    except OverflowError:
+        return None

@@ -31,6 +31,8 @@ class EngineCache(Generic[Engine]):
         self._engines: OrderedDict[Hashable, Engine] = OrderedDict()
         self._loading: dict[Hashable, Future[Engine]] = {}
         self._loaded_bytes = 0
+        self._latest: Hashable = None
+        """The key asked for last, which need not be put last again."""
 
     @property
     def loaded_bytes(self) -> int:
@@ -39,11 +41,13 @@ class EngineCache(Generic[Engine]):
 
     def get(self, key: Hashable) -> Engine | None:
         """The loaded engine, or None. Never waits for a load."""
-        with self._lock:
-            engine = self._engines.get(key)
-            if engine is not None:
-                self._engines.move_to_end(key)
-            return engine
+        engine = self._engines.get(key)
+        if engine is not None and key != self._latest:
+            with self._lock:
+                if key in self._engines:
+                    self._engines.move_to_end(key)
+                    self._latest = key
+        return engine
 
     def get_or_load(self, key: Hashable, load: Callable[[], Engine]) -> Engine:
         """The engine, loaded where it is missing: one load per key at a time, for which other callers wait.
@@ -53,6 +57,7 @@ class EngineCache(Generic[Engine]):
         with self._lock:
             if key in self._engines:
                 self._engines.move_to_end(key)
+                self._latest = key
                 return self._engines[key]
             under_way = self._loading.get(key)
             if under_way is None:
@@ -70,6 +75,7 @@ class EngineCache(Generic[Engine]):
         with self._lock:
             del self._loading[key]
             self._engines[key] = engine
+            self._latest = key
             self._loaded_bytes += engine.size_bytes
             self._let_go_of_the_oldest()
         future.set_result(engine)

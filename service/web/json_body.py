@@ -9,11 +9,13 @@ from service.errors import InvalidInput, MalformedInput, Problem
 from service.web.numeric_json import load_arrays
 
 MAX_DEPTH = 64
+MIN_BYTES = 512
+"""From this size on a text of numbers is read faster otherwise than with all that strictness takes."""
 
 
 def parse_rows(body: bytes) -> Any:
     """As ``parse_strict``, but the list in the outermost field ``rows`` is an array where it holds nothing but numbers."""
-    arrays = load_arrays(body, lambda path: path == ("rows",)) if rb"\u0000" not in body else None
+    arrays = load_arrays(body, lambda path: path == ("rows",), MIN_BYTES) if rb"\u0000" not in body else None
     return parse_strict(body) if arrays is None else arrays
 
 

@@ -12,19 +12,19 @@ Path = tuple[str | int, ...]
 """Keys and places from the outermost value to an inner one."""
 
 MIN_BYTES = 16 * 1024
-"""From this size on a text is read faster this way."""
+"""From this size on a text of short lists is read faster this way than by the fastest other reader."""
 MAX_LISTS = 20_000
 """Lists whose lengths are compared one by one; where there are more, another reader is faster."""
 MAX_DEPTH = 16
 
 
-def load_arrays(text: bytes, holds_numbers: Callable[[Path], bool]) -> Any:
+def load_arrays(text: bytes, holds_numbers: Callable[[Path], bool], min_bytes: int = MIN_BYTES) -> Any:
     """The value of a JSON text, in which the lists at the paths that ``holds_numbers`` names are arrays of int64 or float64.
 
     None for a text that another reader must read, or say what is wrong with it: one that is short or not valid (NaN and
     infinities included), or has anything else than rectangular lists of numbers at those paths, or a repeated key.
     """
-    if len(text) < MIN_BYTES:
+    if len(text) < min_bytes:
         return None
     reader = _Reader(holds_numbers)
     try:

@@ -38,7 +38,7 @@ def _tensor(name: str, dtype: str, shape: list[int]) -> dict[str, Any]:
 
 def write_answer(request: InferRequest, outcome: Outcome) -> Answer:
     """The outputs that are wanted, in their order. Raises InvalidInput for one that the model does not have."""
-    outputs = dict(zip(outcome.servable.plan.output_names, outcome.outputs, strict=True))
+    outputs = dict(zip(outcome.servable.output_names, outcome.outputs, strict=True))
     wanted = request.outputs or dict.fromkeys(outputs, request.is_binary)
     unknown = next((name for name in wanted if name not in outputs), None)
     if unknown is not None:

@@ -23,9 +23,9 @@ DTYPES = {
 def write_answer(form: Form, outcome: Outcome) -> Answer:
     """``{"predictions": rows}`` or ``{"outputs": columns}``; outputs have names only where there are several."""
     outputs = outcome.outputs
-    names = outcome.servable.plan.output_names
     content: Any = outputs[0]
     if len(outputs) > 1:
+        names = outcome.servable.output_names
         content = dict(zip(names, outputs, strict=True))
         if form == "instances":
             content = [dict(zip(names, row, strict=True)) for row in zip(*outputs, strict=True)]
