@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ log = get_logger(__name__)
 
 API_PROCESSES = Gauge("fitserve_api_processes", "API processes that answer at this address.", multiprocess_mode="livesum")
 LAST_REQUESTS_SECONDS = 2.0
+SWITCH_SECONDS = 0.0005
+"""How long a thread that asks the database may keep the event loop waiting; Python's own 5 ms would be seen in every tail."""
 EXIT_FAILED_START = 3
 """The application did not start; its reason is in the log."""
 
@@ -54,6 +57,7 @@ def _serve(settings: Settings, listener: socket.socket) -> int:
     )
     server = DrainingServer(config, application, settings.drain_seconds, inherited_siblings())
     log.info("api.starting", url=base_url(listener))
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()  # what is there now stays: a collection need not look at it while requests wait
     server.run(sockets=[listener])

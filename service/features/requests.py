@@ -154,21 +154,16 @@ def _plain_numbers(rows: list[Any] | Array, width: int, dtype: type) -> Array | 
     """Rows of numbers that are far from what float32 cannot hold as a matrix; None where they are anything else."""
     if not isinstance(rows, list):
         return rows.astype(dtype) if rows.ndim == 2 and rows.shape[1] == width and fit_float32(rows) else None
-    for row in rows:
-        if type(row) is not list or len(row) != width:
-            return None
+    if set(map(type, rows)) != {list} or set(map(len, rows)) != {width}:
+        return None
     flat = rows[0] if len(rows) == 1 else list(chain.from_iterable(rows))
     if not NUMBERS.issuperset(map(type, flat)):
         return None
-    if len(flat) > FEW_NUMBERS:
-        matrix = _matrix(rows, np.float64)
-        return matrix.astype(dtype) if matrix is not None and fit_float32(matrix) else None
-    # Of a few numbers Python itself tells soonest that all are finite and none is large.
-    return _matrix(rows, dtype) if flat and -LARGE < min(flat) <= max(flat) < LARGE and isfinite(sum(flat)) else None
-
-
-def _matrix(rows: list[list[Any]], dtype: type) -> Array | None:
+    if 0 < len(flat) <= FEW_NUMBERS:  # of which Python itself tells soonest that all are finite and none is large
+        is_usable = -LARGE < min(flat) <= max(flat) < LARGE and isfinite(sum(flat))
+        return np.array(flat, dtype).reshape(len(rows), width) if is_usable else None
     try:
-        return np.array(rows, dtype=dtype)
+        numbers = np.array(flat, np.float64).reshape(len(rows), width)
     except OverflowError:
         return None
+    return numbers.astype(dtype, copy=False) if fit_float32(numbers) else None
