@@ -23,6 +23,7 @@ from tests.fakes import light_sidecar
 from tests.fakes.light_sidecar import COUNT_MODELS, DIE, HANG, PRINT, REFUSE, TALK_NONSENSE, USE_TOO_MUCH, kill
 
 LIGHT = light_sidecar.__name__
+BROKEN = "tests.fakes.no_such_module"
 SPEC = [TensorSpec(name="x", dtype="float32", shape=[None, 1])]
 
 Open = Callable[[float], KerasEngine]
@@ -60,7 +61,15 @@ def open_model(sidecar: Sidecar, tmp_path: Path) -> Open:
 
 def children() -> list[psutil.Process]:
     """The sidecars that this process has started and that live."""
-    return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in psutil.Process().children() if is_sidecar(child)]
+
+
+def is_sidecar(process: psutil.Process) -> bool:
+    """Whether a child is one of these; other tests may have left others."""
+    try:
+        return LIGHT in process.cmdline() or BROKEN in process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
 
 
 def ask(engine: KerasEngine, value: float) -> float:
@@ -224,7 +233,7 @@ def test_what_the_cache_lets_go_is_unloaded_once_its_last_request_is_answered(op
 
 def test_a_process_that_cannot_start_is_tried_again_after_longer_and_longer_pauses(tmp_path: Path) -> None:
     clock = Clock()
-    sidecar = Sidecar(seconds=10, module="tests.fakes.no_such_module", clock=clock)
+    sidecar = Sidecar(seconds=10, module=BROKEN, clock=clock)
 
     def refusal() -> Unavailable:
         with pytest.raises(Unavailable) as refused:
