@@ -20,7 +20,8 @@ BLOCK_ROWS = 100_000
 MEGABYTE = 1024 * 1024
 MOST_BYTES = (350 * MEGABYTE, 280 * MEGABYTE)
 """Above the memory of a warm trainer: with the pages of files, which the kernel can take back at any time, and without."""
-MOST_GROWTH_BYTES = 64 * MEGABYTE
+MOST_GROWTH_BYTES = (96 * MEGABYTE, 64 * MEGABYTE)
+"""By how much each may be higher for a million rows more, which are 112 MB."""
 
 CHILD = """
 import json, sys, threading, time
@@ -114,6 +115,7 @@ def test_memory_is_bounded_whatever_the_number_of_rows(kind, few, many, tmp_path
     small, large = (memory_above_start(tmp_path / str(rows), kind, rows) for rows in (few, many))
     highest_of_few = [max(values) for values in zip(*small.values(), strict=True)]
     for phase in large:
-        for bytes_of_few, bytes_of_many, bound in zip(highest_of_few, large[phase], MOST_BYTES, strict=True):
+        bounds = zip(highest_of_few, large[phase], MOST_BYTES, MOST_GROWTH_BYTES, strict=True)
+        for bytes_of_few, bytes_of_many, bound, growth in bounds:
             assert bytes_of_many < bound, (phase, small, large)
-            assert bytes_of_many - bytes_of_few < MOST_GROWTH_BYTES, (phase, small, large)
+            assert bytes_of_many - bytes_of_few < growth, (phase, small, large)
