@@ -44,6 +44,7 @@ bench: .venv/.installed-dev ## Measure how fast fits, uploads and predictions ar
 	@PYTHONPATH=. $(BIN)/python benchmarks/imports.py
 	@PYTHONPATH=. $(BIN)/python benchmarks/model_check.py
 	@PYTHONPATH=. $(BIN)/python benchmarks/predict.py
+	@PYTHONPATH=. $(BIN)/python benchmarks/version_load.py
 
 clean: ## Remove .venv, caches and builds; data in .fitserve stays
 	@rm -rf .venv $(CACHES)
