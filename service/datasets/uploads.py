@@ -17,6 +17,7 @@ from service.web.json_body import parse_strict
 
 MAX_NAME_LENGTH = 255
 MAX_IMAGE_SIDE = 4096
+MAX_FIELDS = 20
 FORM_FIELDS = frozenset({"file", "name", "target", "format", "image_size"})
 FORMATS = get_args(FileFormat)
 ENDINGS = re.compile(r"(\.(csv|tsv|json|jsonl|ndjson|parquet|npy|npz|zip|txt))?(\.gz)?$", re.IGNORECASE)
@@ -106,6 +107,9 @@ async def _receive_json(request: Request, path: Path, max_bytes: int) -> Upload:
 
 
 def _validate(document: dict[str, Any]) -> JsonDataset:
+    if len(document) > MAX_FIELDS:
+        problem = Problem("", "There are too many fields.", f"{len(document)} fields", "'name', 'target' and the data")
+        raise InvalidInput("A dataset has few fields.", [problem])
     if "rows" in document:
         return DatasetFromRows.model_validate(document)
     if "arrays" in document:

@@ -6,9 +6,11 @@ from typing import Any
 import orjson
 
 from service.errors import InvalidInput, MalformedInput, Problem
+from service.features.raw import escape
 from service.web.numeric_json import load_arrays
 
 MAX_DEPTH = 64
+MAX_VALUES = 100_000
 
 
 def parse_rows(body: bytes) -> Any:
@@ -34,6 +36,18 @@ def parse_strict(body: bytes) -> Any:
     return value
 
 
+def refuse_many_values(value: Any) -> None:
+    """Raises InvalidInput on more values than are checked one by one: all of their mistakes together would fill the memory."""
+    count, waiting = 0, [value]
+    while waiting:
+        item = waiting.pop()
+        count += len(item) if isinstance(item, dict | list) else 0
+        waiting += _children(item)
+    if count > MAX_VALUES:
+        problem = Problem("", "It holds too many values.", f"{count} values", f"at most {MAX_VALUES}")
+        raise InvalidInput("The body holds too many values.", [problem])
+
+
 def _refuse_depth(value: Any) -> None:
     level = [value]
     for _ in range(MAX_DEPTH + 1):
@@ -51,7 +65,7 @@ def _refuse_zero_characters(value: Any, pointer: str = "") -> None:
     if isinstance(value, dict):
         for key, child in value.items():
             _refuse_zero_characters(key, pointer)
-            _refuse_zero_characters(child, f"{pointer}/{key}")
+            _refuse_zero_characters(child, f"{pointer}/{escape(key)}")
     elif isinstance(value, list):
         for index, child in enumerate(value):
             _refuse_zero_characters(child, f"{pointer}/{index}")
