@@ -30,6 +30,8 @@ async def receive_upload(request: Request, folder: Path, max_json_bytes: int) ->
     """The upload of this request, stored in ``folder``. Raises InvalidInput, MalformedInput or UnsupportedMediaType."""
     content_type = request.headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType("This operation reads plain bodies. Send it without Content-Encoding.")
     if media_type == "multipart/form-data":
         return await _receive_form(request, content_type, folder / "upload")
     if media_type == "application/json":

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import InvalidInput, MalformedInput
-from service.web.json_body import parse_strict
+from service.web.json_body import MAX_VALUES, parse_strict, refuse_many_values
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 DOCUMENTS = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc"), inner, max_size=3))
@@ -43,3 +43,16 @@ def test_a_zero_character_is_refused_where_it_stands_and_its_spelling_is_not() -
 
     assert caught.value.problems[0].pointer == "/rows/0/name"
     assert parse_strict(rb'"\\u0000"') == r"\u0000"
+
+
+def test_a_long_key_is_cut_where_it_points_to_a_mistake() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_strict(b'{"%s": "a\\u0000"}' % (b"k" * 5000))
+
+    assert len(caught.value.problems[0].pointer) <= 101
+
+
+def test_a_document_may_have_many_values_but_not_any_number() -> None:
+    refuse_many_values({"a": [0] * (MAX_VALUES - 1)})
+    with pytest.raises(InvalidInput, match="too many values"):
+        refuse_many_values({"a": [[0]] * (MAX_VALUES // 2)})
