@@ -28,7 +28,6 @@ ADDRESSES = [
             ("/api/datasets", "PATCH"),
             ("/api/runs/$run", "POST"),
             ("/api/models/x:predict", "DELETE"),
-            ("/api/runs/$run:cancel", "GET"),
             ("/api/workers", "POST"),
             ("/api/models:check", "GET"),
         )

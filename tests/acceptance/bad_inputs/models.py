@@ -182,7 +182,7 @@ NAMES = [
     modelled("a thousand mistakes", None, "first 20", **{f"field_{number}": number for number in range(1000)}),
     modelled("a megabyte of the wrong type", "/name", name=["x" * 1000] * 1000),
     modelled("a text of a megabyte", "/name", name="x" * 1_000_000),
-    posted("a name that is taken", "/api/models", MODEL | {"name": "$model"}, None, "$model", 409),
+    posted("a name that is taken", "/api/models", MODEL | {"name": "$model"}, None, "already", 409),
 ]
 OTHERS = [
     posted("no definition at all", "/api/models", {"name": "bad-input"}, "/definition"),
