@@ -14,12 +14,14 @@ from service.errors import MalformedInput, UnsupportedMediaType
 from service.infra.cursors import PageRequest
 from service.infra.database import Database
 from service.spec.base import Spec
-from service.web.json_body import parse_strict, refuse_many_values
+from service.web.json_body import parse_strict
 from service.web.parameters import OrderBy, PageSize, PageToken
 from service.web.problems import problem_body
 
 HOST = re.compile(r"([A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(:\d{0,5})?")
 """A host and a port (RFC 9110, 7.2)."""
+MAX_VALUES = 100_000
+"""Values of a document that is checked one by one; the mistakes of more would fill the memory."""
 
 
 class StrictRequest(Request):
@@ -28,7 +30,7 @@ class StrictRequest(Request):
     async def json(self) -> Any:
         """The parsed body. Raises MalformedInput or InvalidInput."""
         if not hasattr(self, "_strict_json"):
-            self._strict_json = parse_strict(await self.body())
+            self._strict_json = parse_strict(await self.body(), MAX_VALUES)
         return self._strict_json
 
 
@@ -52,7 +54,7 @@ class StrictRoute(APIRoute):
                     )
                 if strict.headers.get("content-encoding", "identity") != "identity":
                     raise UnsupportedMediaType("This operation reads plain JSON. Send the body without Content-Encoding.")
-                refuse_many_values(await strict.json())
+                await strict.json()
             return await handle(strict)
 
         return handle_strictly
