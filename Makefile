@@ -1,7 +1,7 @@
 # A machine needs only make and Python 3.11, 3.12 or 3.13; everything else is put into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test chaos check bench clean
+.PHONY: help install demo run test fuzz chaos check bench clean
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 BIN := .venv/bin
@@ -27,6 +27,10 @@ run: .venv/.installed ## Run the service on http://127.0.0.1:8000 until Ctrl-C
 
 test: .venv/.installed-dev ## Run all tests (ARGS="-k name" chooses)
 	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
+
+fuzz: .venv/.installed-dev ## Send the parsers of uploads and predictions whatever bytes there are (MINUTES=10)
+	@end=$$(($$(date +%s) + 60 * $(or $(MINUTES),10))); while [ $$(date +%s) -lt $$end ]; do \
+		$(BIN)/python -m pytest -n 2 --quiet --hypothesis-profile fuzz $(wildcard tests/unit/*/test_*fuzz.py) $(ARGS) || exit; done
 
 chaos: .venv/.installed-dev ## Kill, freeze and empty everything while runs go on (RUNS=1000, SEED=7)
 	@CHAOS_RUNS=$(or $(RUNS),1000) CHAOS_SEED=$(or $(SEED),7) $(BIN)/python -m pytest tests/chaos $(ARGS)

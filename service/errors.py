@@ -59,6 +59,17 @@ class PayloadTooLarge(FitserveError):
 
 
 @dataclass(eq=False)
+class RangeNotSatisfiable(FitserveError):
+    """The parts that were asked for are none of a file of ``size_bytes``."""
+
+    message: str
+    size_bytes: int
+
+    def __post_init__(self) -> None:
+        super().__init__(self.message)
+
+
+@dataclass(eq=False)
 class Unavailable(FitserveError):
     """Something that the answer needs is away; the same request may succeed after ``retry_after_seconds``."""
 

@@ -17,7 +17,6 @@ from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
 from sqlalchemy import text
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 import service
 from service.datasets import endpoints as dataset_endpoints
@@ -45,6 +44,7 @@ from service.web import docs, health
 from service.web.answer_log import PROBES
 from service.web.context import BodyLimit, RequestContext
 from service.web.drain import Drain
+from service.web.heads import BoundedHeads
 from service.web.problems import install_problem_handlers
 from service.web.routing import ProblemDocument
 from service.workspaces.auth import workspace_of
@@ -90,9 +90,9 @@ class Application:
             await self._answer_others(scope, receive, send)
 
     @property
-    def http_protocol(self) -> type[HttpToolsProtocol]:
+    def http_protocol(self) -> type[BoundedHeads]:
         """What uvicorn shall speak HTTP with: traced predictions go its usual way."""
-        return protocol_for(self.predictions) if isinstance(self.predictions, PredictionApp) else HttpToolsProtocol
+        return protocol_for(self.predictions) if isinstance(self.predictions, PredictionApp) else BoundedHeads
 
     def begin_drain(self) -> None:
         """Let clients go elsewhere; every request is still answered."""

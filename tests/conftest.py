@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -13,6 +14,7 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 SERVICES = ("acceptance", "chaos")
 """Folders whose tests share running services."""
+settings.register_profile("fuzz", max_examples=1000, deadline=None, print_blob=True)
 
 
 class Together(LoadScopeScheduling):

@@ -8,7 +8,6 @@ import anyio
 import anyio.to_thread
 from fastapi import Path as PathParameter
 from fastapi import Query, Request, Response
-from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from service.datasets import repository, service
@@ -27,6 +26,7 @@ from service.datasets.uploads import receive_upload
 from service.errors import InvalidInput, Problem, Unavailable
 from service.infra.cursors import map_page
 from service.infra.disk import is_full_disk
+from service.web.downloads import Download
 from service.web.parameters import PageSize
 from service.web.routing import PageOf, ReadSession, WriteSession, database_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace
@@ -181,21 +181,19 @@ def list_dataset_rows(
 
 @router.get(
     "/datasets/{dataset_id}/content",
-    response_class=FileResponse,
+    response_class=Download,
     responses={
-        **problems(404),
+        **problems(404, 416),
         200: {"description": "Parquet for a table, NPZ for arrays.", "content": {"application/octet-stream": {}}},
     },
 )
-def download_dataset(
-    request: Request, session: ReadSession, workspace_id: CurrentWorkspace, dataset_id: DatasetId
-) -> FileResponse:
+def download_dataset(request: Request, session: ReadSession, workspace_id: CurrentWorkspace, dataset_id: DatasetId) -> Download:
     """Download a dataset: Parquet for a table, NPZ for arrays."""
     dataset = repository.get(session, workspace_id, dataset_id)
     with ExitStack() as stack:
         path, media_type, name = stack.enter_context(_service_of(request).open_content(dataset))
         clean_up = BackgroundTask(stack.pop_all().close)
-    return FileResponse(path, media_type=media_type, filename=name, background=clean_up)
+    return Download(path, media_type=media_type, filename=name, background=clean_up)
 
 
 @router.delete("/datasets/{dataset_id}", status_code=204, responses=problems(404, 409))

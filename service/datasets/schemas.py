@@ -3,11 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, FailFast, Field
 
 from service.spec.base import Spec
 
 Cell = bool | int | float | str | None
+Row = Annotated[dict[str, Cell], FailFast()]
+"""Rows are checked up to the first mistake: those of a long list of wrong ones would fill the memory."""
 FileFormat = Literal["csv", "json", "parquet", "npy", "npz", "images"]
 """What an uploaded file may be."""
 
@@ -19,7 +21,7 @@ class DatasetFromRows(Spec):
     """A name for people; it need not be unique."""
     target: Annotated[str, Field(max_length=1024)] | None = None
     """Column that models shall predict; a run may choose another."""
-    rows: Annotated[list[dict[str, Cell]], Field(min_length=1)]
+    rows: Annotated[list[Row], Field(min_length=1), FailFast()]
     """One object per row: column name to value. A missing key or `null` is a missing value."""
 
 

@@ -17,6 +17,7 @@ from service.web.json_body import parse_strict
 
 MAX_NAME_LENGTH = 255
 MAX_IMAGE_SIDE = 4096
+MAX_FIELDS = 20
 FORM_FIELDS = frozenset({"file", "name", "target", "format", "image_size"})
 FORMATS = get_args(FileFormat)
 ENDINGS = re.compile(r"(\.(csv|tsv|json|jsonl|ndjson|parquet|npy|npz|zip|txt))?(\.gz)?$", re.IGNORECASE)
@@ -29,6 +30,8 @@ async def receive_upload(request: Request, folder: Path, max_json_bytes: int) ->
     """The upload of this request, stored in ``folder``. Raises InvalidInput, MalformedInput or UnsupportedMediaType."""
     content_type = request.headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType("This operation reads plain bodies. Send it without Content-Encoding.")
     if media_type == "multipart/form-data":
         return await _receive_form(request, content_type, folder / "upload")
     if media_type == "application/json":
@@ -106,6 +109,9 @@ async def _receive_json(request: Request, path: Path, max_bytes: int) -> Upload:
 
 
 def _validate(document: dict[str, Any]) -> JsonDataset:
+    if len(document) > MAX_FIELDS:
+        problem = Problem("", "There are too many fields.", f"{len(document)} fields", "'name', 'target' and the data")
+        raise InvalidInput("A dataset has few fields.", [problem])
     if "rows" in document:
         return DatasetFromRows.model_validate(document)
     if "arrays" in document:

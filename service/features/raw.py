@@ -14,6 +14,7 @@ Array = np.ndarray[Any, Any]
 FEW_NUMBERS = 4096
 """Of so few the sum of squares is the quickest thing that numpy can tell; of many its BLAS would use several threads."""
 LARGE = 1e38
+MAX_POINTER_PART = 100
 Kind = Literal["number", "boolean", "text", "date", "empty", "other"]
 
 
@@ -77,5 +78,5 @@ def as_objects(values: list[Any]) -> Array:
 
 
 def escape(name: str) -> str:
-    """A name as a part of a JSON pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")
+    """A name as a part of a JSON pointer (RFC 6901), cut where it is longer than anybody would read."""
+    return name[:MAX_POINTER_PART].replace("~", "~0").replace("/", "~1")

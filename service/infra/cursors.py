@@ -51,7 +51,7 @@ def fetch_page(session: Session, query: Select[Row], request: PageRequest, order
         )
     descending = order_by.startswith("-")
     if request.token is not None:
-        position = _decode(request.token, order_by, len(order.columns))
+        position = _decode(request.token, order_by, order.columns)
         keys = tuple_(*order.columns)
         query = query.where(keys < tuple_(*position) if descending else keys > tuple_(*position))
     query = query.order_by(*(column.desc() if descending else column.asc() for column in order.columns))
@@ -70,14 +70,14 @@ def _encode(order_by: str, position: list[Any]) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([order_by, *position])).decode().rstrip("=")
 
 
-def _decode(token: str, order_by: str, length: int) -> list[Any]:
+def _decode(token: str, order_by: str, columns: Sequence[InstrumentedAttribute[Any]]) -> list[Any]:
     try:
         content = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         found_order, position = content[0], list[Any](content[1:])
     except (binascii.Error, ValueError, TypeError, LookupError):
         found_order, position = None, []
-    is_plain = all(isinstance(value, str | int) and not isinstance(value, bool) for value in position)
-    if found_order != order_by or len(position) != length or not is_plain:
+    is_whole = len(position) == len(columns) and all(map(_may_hold, columns, position))
+    if found_order != order_by or not is_whole:
         problem = Problem(
             "?page_token",
             "This token does not belong to this list.",
@@ -87,3 +87,10 @@ def _decode(token: str, order_by: str, length: int) -> list[Any]:
         )
         raise InvalidInput("The page token cannot be used.", [problem])
     return position
+
+
+def _may_hold(column: InstrumentedAttribute[Any], value: Any) -> bool:
+    """Whether a database can compare the column with a value, which anybody may have made up."""
+    if type(value) is not column.type.python_type:
+        return False
+    return "\0" not in value if isinstance(value, str) else abs(value) < 2**31

@@ -7,14 +7,15 @@ answered at once, and everything that is no prediction, goes uvicorn's own way, 
 from typing import cast
 
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.predictions.app import PredictionApp
 from service.predictions.http import headers_of
 from service.serving.workbench import INLINE_BYTES
+from service.web.heads import BoundedHeads
 
 
-class PredictionProtocol(HttpToolsProtocol):
+class PredictionProtocol(BoundedHeads):
     """uvicorn's HTTP protocol for one connection; holds the parts of a request back until it is whole."""
 
     predictions: PredictionApp
@@ -23,6 +24,7 @@ class PredictionProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head of a request has been read."""
+        self._is_in_head = False
         if self._may_hold():
             self._held = []
         else:

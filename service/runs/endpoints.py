@@ -8,7 +8,6 @@ from typing import Annotated
 
 import anyio.to_thread
 from fastapi import Depends, Header, Path, Query, Request, Response
-from fastapi.responses import FileResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.errors import InvalidInput, Problem
@@ -27,6 +26,7 @@ from service.runs.tables import RunEvent
 from service.runs.weight_schemas import RunWeights
 from service.runs.worker_schemas import WorkerList
 from service.settings import Settings
+from service.web.downloads import Download
 from service.web.routing import PageOf, ReadSession, WriteSession, database_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace
 
@@ -130,20 +130,20 @@ def create_batch_prediction(
 
 @router.get(
     "/batch-predictions/{run_id}/content",
-    response_class=FileResponse,
+    response_class=Download,
     responses={
-        **problems(404, 409),
+        **problems(404, 409, 416),
         200: {
             "description": "Parquet or CSV, as it was asked for: a row for each row of the dataset, in its order.",
             "content": {"application/vnd.apache.parquet": {}, "text/csv": {}},
         },
     },
 )
-def download_batch_prediction(http: Request, session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> FileResponse:
+def download_batch_prediction(http: Request, session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> Download:
     """Download the result of a batch prediction that has succeeded."""
     result = batch_results.find(session, http.app.state.artifacts, repository.get(session, workspace_id, run_id))
     headers = {"ETag": f'"{result.sha256}"'}
-    return FileResponse(result.path, media_type=result.media_type, filename=result.name, headers=headers)
+    return Download(result.path, media_type=result.media_type, filename=result.name, headers=headers)
 
 
 @router.get("/runs", responses=problems(422))
@@ -334,8 +334,8 @@ def list_run_artifacts(session: ReadSession, workspace_id: CurrentWorkspace, run
 
 @router.get(
     "/runs/{run_id}/artifacts/{name}",
-    response_class=FileResponse,
-    responses={**problems(404), 200: {"description": "The file.", "content": {"application/octet-stream": {}}}},
+    response_class=Download,
+    responses={**problems(404, 416), 200: {"description": "The file.", "content": {"application/octet-stream": {}}}},
 )
 def download_run_artifact(
     http: Request,
@@ -343,13 +343,13 @@ def download_run_artifact(
     workspace_id: CurrentWorkspace,
     run_id: RunId,
     name: Annotated[str, Path(max_length=255, description="Name of the file.", examples=["model.keras"])],
-) -> FileResponse:
+) -> Download:
     """Download a file of a run: the model as `.keras` or `.onnx`, its weights, its feature plan, its history."""
     run = repository.get(session, workspace_id, run_id)
     artifact = repository.get_artifact(session, run.id, name)
     store: ArtifactStore = http.app.state.artifacts
     path = store.local_path(artifact.sha256)
-    return FileResponse(path, media_type=artifact.media_type, filename=artifact.name, headers={"ETag": f'"{artifact.sha256}"'})
+    return Download(path, media_type=artifact.media_type, filename=artifact.name, headers={"ETag": f'"{artifact.sha256}"'})
 
 
 @router.delete("/runs/{run_id}", status_code=204, responses=problems(404, 409))

@@ -165,10 +165,15 @@ def size_problems(
     return problems
 
 
-def refuse_oversized(definition: Definition, max_parameters: int, max_activation_bytes: int) -> None:
-    """Raise InvalidInput where the parameters, or the outputs for a single row, are over the limits whatever the data is."""
+def refuse_impossible(definition: Definition, max_parameters: int, max_activation_bytes: int) -> None:
+    """Raise InvalidInput where, whatever the data is, a layer cannot take what comes before it, or the model is too large.
+
+    Too large are parameters, or outputs for a single row, over the limits.
+    """
     rows = first_rows(definition, None)
-    table, _ = estimate(definition, rows)
+    table, misfits = estimate(definition, rows)
+    if misfits:
+        raise InvalidInput("The layers do not fit together.", definition.as_sent(misfits))
     problems = size_problems(table, memory_of(table, rows, None, 1), 1, max_parameters, max_activation_bytes)
     if problems:
         raise InvalidInput("The model is too large.", definition.as_sent(problems))

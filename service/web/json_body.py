@@ -6,11 +6,13 @@ from typing import Any
 import orjson
 
 from service.errors import InvalidInput, MalformedInput, Problem
+from service.features.raw import escape
 from service.web.numeric_json import load_arrays
 
 MAX_DEPTH = 64
 MIN_BYTES = 512
 """From this size on a text of numbers is read faster otherwise than with all that strictness takes."""
+CONTAINERS = (dict, list)
 
 
 def parse_rows(body: bytes) -> Any:
@@ -19,16 +21,18 @@ def parse_rows(body: bytes) -> Any:
     return parse_strict(body) if arrays is None else arrays
 
 
-def parse_strict(body: bytes) -> Any:
-    """The value of a JSON text.
+def parse_strict(body: bytes, max_values: int | None = None) -> Any:
+    """The value of a JSON text; ``max_values`` bounds the members of its lists and objects together.
 
     Raises MalformedInput on what is no JSON (also NaN, infinities, numbers beyond a double, lone surrogates, text that is
-    not UTF-8), and InvalidInput on duplicate keys, zero characters, or a nesting of more than 64.
+    not UTF-8), and InvalidInput on too many values, duplicate keys, zero characters, or a nesting of more than 64.
     """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise MalformedInput(f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from error
+    if max_values is not None:
+        _refuse_many_values(value, max_values)
     _refuse_depth(value)
     if rb"\u0000" in body:
         _refuse_zero_characters(value)
@@ -36,9 +40,20 @@ def parse_strict(body: bytes) -> Any:
     return value
 
 
+def _refuse_many_values(value: Any, most: int) -> None:
+    count, waiting = 0, [value]
+    while waiting:
+        item = waiting.pop()
+        count += len(item) if type(item) in CONTAINERS else 0
+        if count > most:
+            problem = Problem("", "It holds too many values.", f"more than {most}", f"at most {most}")
+            raise InvalidInput("The body holds too many values.", [problem])
+        waiting += _children(item)
+
+
 def _refuse_depth(value: Any) -> None:
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [child for item in level for child in _children(item)]
         if not level:
             return
@@ -53,7 +68,7 @@ def _refuse_zero_characters(value: Any, pointer: str = "") -> None:
     if isinstance(value, dict):
         for key, child in value.items():
             _refuse_zero_characters(key, pointer)
-            _refuse_zero_characters(child, f"{pointer}/{key}")
+            _refuse_zero_characters(child, f"{pointer}/{escape(key)}")
     elif isinstance(value, list):
         for index, child in enumerate(value):
             _refuse_zero_characters(child, f"{pointer}/{index}")
@@ -63,11 +78,9 @@ def _refuse_zero_characters(value: Any, pointer: str = "") -> None:
 
 
 def _children(item: Any) -> list[Any]:
-    if isinstance(item, dict):
-        return [child for child in item.values() if isinstance(child, dict | list)]
-    if isinstance(item, list):
-        return [child for child in item if isinstance(child, dict | list)]
-    return []
+    """The lists and objects in a list or an object that have anything in them."""
+    values = item.values() if type(item) is dict else item if type(item) is list else ()
+    return [child for child in values if child and type(child) in CONTAINERS]
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:

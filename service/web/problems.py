@@ -20,6 +20,8 @@ log = get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 MAX_PROBLEMS = 20
 MAX_RECEIVED = 100
+MAX_INSTANCE = 255
+"""No address of this service is longer; what is, is told as shortly as anything else that was received."""
 STATUS_BY_KIND: dict[type[errors.FitserveError], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
@@ -29,17 +31,25 @@ STATUS_BY_KIND: dict[type[errors.FitserveError], int] = {
     errors.UnsupportedMediaType: 415,
     errors.PayloadTooLarge: 413,
     errors.TooManyRequests: 429,
+    errors.RangeNotSatisfiable: 416,
     errors.Unavailable: 503,
     errors.DeadlineExceeded: 504,
 }
 
 # http.HTTPStatus has other words for these in newer Pythons, and clients rely on `type`.
-TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+TITLES = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 
 
 def status_of(error: errors.FitserveError) -> int:
     """The HTTP status of an error's kind."""
     return next((status for kind, status in STATUS_BY_KIND.items() if isinstance(error, kind)), 500)
+
+
+def headers_of(error: errors.FitserveError) -> dict[str, str]:
+    """The headers that belong to an error's kind: when to come back, or how long the file is."""
+    if isinstance(error, errors.Unavailable | errors.TooManyRequests):
+        return {"Retry-After": str(error.retry_after_seconds)}
+    return {"Content-Range": f"bytes */{error.size_bytes}"} if isinstance(error, errors.RangeNotSatisfiable) else {}
 
 
 def problem_body(status: int, detail: str, instance: str, request_id: str, problems: Sequence[errors.Problem] = ()) -> bytes:
@@ -51,7 +61,7 @@ def problem_body(status: int, detail: str, instance: str, request_id: str, probl
             "title": title,
             "status": status,
             "detail": detail,
-            "instance": instance,
+            "instance": instance if len(instance) <= MAX_INSTANCE else f"{instance[:MAX_RECEIVED]}…",
             "request_id": request_id,
             "errors": [_problem_entry(problem) for problem in problems[:MAX_PROBLEMS]],
         }
@@ -89,16 +99,13 @@ def install_problem_handlers(app: FastAPI) -> None:
         problems: Sequence[errors.Problem] = (),
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        body = problem_body(status, detail, request.url.path, request_id_of(request.scope), problems)
+        body = problem_body(status, detail, request.scope["path"], request_id_of(request.scope), problems)
         return Response(body, status, headers, media_type=MEDIA_TYPE)
 
     @app.exception_handler(errors.FitserveError)
     def on_error(request: Request, error: errors.FitserveError) -> Response:
         problems = error.problems if isinstance(error, errors.InvalidInput) else []
-        headers = None
-        if isinstance(error, errors.Unavailable | errors.TooManyRequests):
-            headers = {"Retry-After": str(error.retry_after_seconds)}
-        return answer(request, status_of(error), error.message, problems, headers)
+        return answer(request, status_of(error), error.message, problems, headers_of(error))
 
     @app.exception_handler(RequestValidationError)
     def on_validation_error(request: Request, error: RequestValidationError) -> Response:
@@ -113,7 +120,7 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def on_unexpected_error(request: Request, error: Exception) -> Response:
-        log.error("request.failed", path=request.url.path, trace="".join(traceback.format_exception(error)))
+        log.error("request.failed", path=request.scope["path"], trace="".join(traceback.format_exception(error)))
         return answer(request, 500, "Something went wrong here, not in the request. The request id finds it in the log.")
 
 

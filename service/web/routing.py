@@ -1,6 +1,7 @@
 """Routes that read JSON strictly, and the session that an endpoint works in."""
 
 import json
+import re
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Annotated, Any
 
@@ -17,6 +18,11 @@ from service.web.json_body import parse_strict
 from service.web.parameters import OrderBy, PageSize, PageToken
 from service.web.problems import problem_body
 
+HOST = re.compile(r"([A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(:\d{0,5})?")
+"""A host and a port (RFC 9110, 7.2)."""
+MAX_VALUES = 100_000
+"""Values of a document that is checked one by one; the mistakes of more would fill the memory."""
+
 
 class StrictRequest(Request):
     """A request whose JSON is read by ``parse_strict``."""
@@ -24,7 +30,7 @@ class StrictRequest(Request):
     async def json(self) -> Any:
         """The parsed body. Raises MalformedInput or InvalidInput."""
         if not hasattr(self, "_strict_json"):
-            self._strict_json = parse_strict(await self.body())
+            self._strict_json = parse_strict(await self.body(), MAX_VALUES)
         return self._strict_json
 
 
@@ -38,8 +44,7 @@ class StrictRoute(APIRoute):
 
         async def handle_strictly(request: Request) -> Response:
             strict = StrictRequest(request.scope, request.receive)
-            if "\0" in strict.url.path or "%00" in strict.url.query or "%00" in strict.url.path:
-                raise MalformedInput("The address holds a zero byte (%00). Leave it out.")
+            _check_address(strict)
             if reads_json and await strict.body():
                 media_type = strict.headers.get("content-type", "").partition(";")[0].strip().lower()
                 if media_type != "application/json":
@@ -53,6 +58,15 @@ class StrictRoute(APIRoute):
             return await handle(strict)
 
         return handle_strictly
+
+
+def _check_address(request: Request) -> None:
+    """Raises MalformedInput on a zero byte, and on a Host that is none, of which no address of this service can be made."""
+    if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
+        raise MalformedInput("The address holds a zero byte (%00). Leave it out.")
+    host = request.headers.get("host", "")
+    if not HOST.fullmatch(host):
+        raise MalformedInput(f"The Host header is no host. Received '{host[:80]}'. Expected a name such as 'localhost:8000'.")
 
 
 def make_router(tag: str) -> APIRouter:
@@ -155,6 +169,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         412: "It has been changed since the state that `If-Match` names.",
         413: "The body is over the limit.",
         415: "The body is of a type that this operation does not read.",
+        416: "The file has no such part as `Range` names.",
         422: "The request was read, but something in it is wrong.",
         429: "There are too many requests of this kind at once; try again later.",
         503: "Something that the answer needs is away; try again later.",

@@ -3,9 +3,7 @@
 import gzip
 import io
 import json
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +12,10 @@ import pytest
 
 from tests.acceptance.client import Document, Fitserve, accepted, refused
 from tests.acceptance.running import RunningService
-from tests.unit.datasets.making import image, npy, npz, parquet, zipped, zipped_link
+from tests.unit.datasets.making import image, npy, npz, parquet, zipped
 
 ROWS = [{"size": number / 2, "count": number, "kind": "ab"[number % 2], "good": number % 3 == 0} for number in range(40)]
 NAMES = list(ROWS[0])
-SECONDS = 5.0
-"""Longest time that a refusal may take. On an idle machine it takes about one: a process is started for each upload."""
 DENSE = [{"type": "Flatten"}, {"type": "Dense", "units": 2, "activation": "softmax"}]
 COMPILE = {"loss": "SparseCategoricalCrossentropy", "optimizer": {"type": "Adam", "learning_rate": 0.05}}
 
@@ -171,65 +167,3 @@ def test_a_format_can_be_forced(fitserve: Fitserve) -> None:
 def test_a_column_that_was_read_as_text_says_why(fitserve: Fitserve) -> None:
     dataset = send(fitserve, b"a\n1\n2\n?\n3\n")
     assert "line 4 holds '?'" in dataset["columns"][0]["warning"]
-
-
-HOSTILE: list[tuple[str, bytes, int, str]] = [
-    ("a ragged row", b"a,b,c,d\n" + b"1,2,3,4\n" * 5 + b"1,2,3,4,5\n", 422, "Line 7 has 5 values, expected 4"),
-    ("latin-1", "a,b\n1,Jos\u00e9\n".encode("latin-1"), 422, "Line 2: byte 9"),
-    ("UTF-16", "a,b\n1,2\n".encode("utf-16"), 422, "zero bytes"),
-    ("an open quote", b'a,b\n1,2\n"1,2\n' + b"3,4\n" * 100_000, 422, "Line 3 opens a quote"),
-    ("an open quote over 50 MB", b'a,b\n1,2\n"1,2\n' + b"3,4\n" * 13_000_000, 422, "Line 3 begins a record"),
-    ("a gzip bomb", gzip.compress(b"a\n" + b"1\n" * 50_000_000, 1), 422, "expands too far"),
-    ("a damaged gzip", gzip.compress(b"a\n1\n" * 1000)[:-20], 400, "gzip"),
-    ("a Parquet bomb", parquet({"a": pa.array(["x" * 10_000] * 15_000)}), 422, ""),
-    ("a cut Parquet", parquet({"a": [1, 2]})[:-9], 400, "Parquet"),
-    ("Feather", b"ARROW1\0\0" + b"\0" * 100, 422, "Feather"),
-    ("Python objects", npy(np.array([{}], dtype=object), allow_pickle=True), 422, "Python objects"),
-    ("a shape of 1e12", npy(np.zeros(3)).replace(b"(3,), }" + b" " * 12, b"(1000000000000,), }"), 400, "larger than its file"),
-    ("a negative shape", npy(np.zeros(3)).replace(b"(3,), } ", b"(-3,), }"), 400, "cannot be read"),
-    ("structured", npy(np.zeros(3, dtype=[("a", "i4")])), 422, "numbers"),
-    ("dates in an array", npy(np.array(["2020-01-01"], dtype="M8[D]")), 422, "datetime64"),
-    ("an NPZ bomb", zipped({"x.npy": b"\x93NUMPY" + b"\0" * 100_000_000}), 422, "expands too far"),
-    ("a key that climbs", zipped({"../../evil.npy": npy(np.zeros(3))}), 422, "climbs"),
-    ("a link", zipped_link("a/1.png", "/etc/passwd"), 422, "link"),
-    ("an image bomb", zipped({"a/1.png": image(0, size=(6000, 6000), mode="1")}), 422, "pixels"),
-    ("many small members", zipped({f"a/{number}.png": b"" for number in range(20_000)}), 422, "a/"),
-    ("ZIPs in ZIPs", zipped({"a/1.zip": zipped({"b/2.zip": zipped({})})}), 422, "a/1.zip"),
-    ("a NaN in JSON", b'[{"a": NaN}]', 400, "NaN"),
-    ("deep JSON", b'[{"a": ' + b"[" * 100_000, 422, "nested"),
-    ("a wrong magic number", b"\x93NUMPY", 400, "cannot be read"),
-]
-
-
-@pytest.mark.parametrize(("what", "content", "status", "message"), HOSTILE, ids=[entry[0] for entry in HOSTILE])
-def test_a_hostile_file_is_refused_soon(
-    fitserve: Fitserve, running: RunningService, what: str, content: bytes, status: int, message: str
-) -> None:
-    before = running.api().memory_info().rss
-    began = time.monotonic()
-    response = fitserve.http.post("/api/datasets", files={"file": ("upload", content)})
-    assert time.monotonic() - began < SECONDS, what
-    problem = refused(response, status)
-    assert message in response.text
-    assert "/tmp" not in response.text
-    assert "Traceback" not in response.text
-    assert problem["detail"]
-    assert running.api().memory_info().rss - before < 100 * 1024**2
-    assert fitserve.http.get("/livez").is_success
-
-
-@pytest.mark.parametrize(
-    ("fields", "pointer"),
-    [
-        ({"format": "xlsx"}, "format"),
-        ({"image_size": "0x5"}, "image_size"),
-        ({"image_size": "99999x99999"}, "image_size"),
-        ({"image_size": "big"}, "image_size"),
-        ({"colour": "red"}, "colour"),
-        ({"target": "x" * 300}, "target"),
-        ({"name": "a\0b"}, "name"),
-    ],
-)
-def test_a_field_that_cannot_be_used_is_named(fitserve: Fitserve, fields: dict[str, Any], pointer: str) -> None:
-    problem = refused(fitserve.http.post("/api/datasets", files={"file": b"a\n1\n"}, data=fields), 422)
-    assert problem["errors"][0]["pointer"] == pointer

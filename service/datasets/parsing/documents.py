@@ -9,6 +9,7 @@ from service.datasets.parsing.array_writer import store_arrays
 from service.datasets.parsing.json_rows import store_rows
 from service.datasets.parsing.request import ParseRequest
 from service.errors import InvalidInput, Problem
+from service.features.raw import escape
 
 EXPECTED = "numbers in nested lists of equal lengths, or one text per example"
 
@@ -31,7 +32,7 @@ def store_document(request: ParseRequest, document: dict[str, Any]) -> dict[str,
         rows = document["rows"]
         return store_rows(request, lambda: ((f"/rows/{number}", row) for number, row in enumerate(rows)))
     if "arrays" in document:
-        lists = {name: (f"/arrays/{name}", values) for name, values in document["arrays"].items()}
+        lists = {name: (f"/arrays/{escape(name)}", values) for name, values in document["arrays"].items()}
     else:
         lists = {name: (f"/{name}", document[name]) for name in ("x", "y") if document.get(name) is not None}
     arrays = {name: _array_from_lists(name, pointer, values) for name, (pointer, values) in lists.items()}

@@ -9,6 +9,7 @@ import pyarrow as pa
 from service.datasets.parsing.request import ParseRequest
 from service.datasets.parsing.table_writer import TableWriter
 from service.errors import InvalidInput, Problem
+from service.features.raw import escape
 
 BATCH_CELLS = 500_000
 MAX_PROBLEMS = 20
@@ -57,7 +58,7 @@ def _kinds(request: ParseRequest, rows: Iterable[Row]) -> dict[str, type]:
 def _adjust(kinds: dict[str, type], where: str, name: str, value: Any) -> Iterator[Problem]:
     """Note the kind of a value of a new kind, or what is wrong with it."""
     kind, known = type(value), kinds.get(name, type(None))
-    pointer = f"{where}/{name[:80]}" if where.startswith("/") else where
+    pointer = f"{where}/{escape(name)}" if where.startswith("/") else where
     if kind in (list, dict):
         yield Problem(pointer, f"Column '{name[:80]}' has {WORDS[kind]} as values.", WORDS[kind], "one value per cell")
     elif value is None or known is type(None):

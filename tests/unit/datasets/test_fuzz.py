@@ -1,10 +1,13 @@
 """Whatever bytes come, the parsers either describe a dataset or say what is wrong; they never fail in another way."""
 
+import asyncio
 import gzip
 import io
 import json
 import tempfile
 import zipfile
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from service.datasets.forms import read_form
 from service.datasets.parsing import csv_blocks
+from service.datasets.uploads import FORM_FIELDS
 from service.errors import FitserveError
 from tests.unit.datasets.making import image, npy, npz, parquet, parsed, rows_of, zipped
 
-FUZZ = settings(max_examples=150, deadline=None)
+FUZZ = settings(deadline=None)
+"""As many examples as the profile says: few in every run of the tests, many in ``make fuzz``."""
 SEEDS = {
     "csv": b'a,b,c\n1,"x, ""y""\n",2024-01-01\n2,z,\n',
     "json": b'[{"a": 1, "b": "x"}, {"a": 2.5, "b": null}]',
@@ -63,11 +69,64 @@ def test_any_bytes(content: bytes) -> None:
 @FUZZ
 @given(data=st.data())
 def test_files_with_a_few_wrong_bytes(seed: str, data: st.DataObject) -> None:
-    content = bytearray(SEEDS[seed])
+    described(damaged(SEEDS[seed], data))
+
+
+def damaged(content: bytes, data: st.DataObject) -> bytes:
+    """The content with a few other bytes, perhaps cut off."""
+    changed = bytearray(content)
     for _ in range(data.draw(st.integers(1, 4))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    cut = data.draw(st.integers(0, 10))
-    described(bytes(content[: len(content) - cut]))
+        changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    return bytes(changed[: len(changed) - data.draw(st.integers(0, 10))])
+
+
+@pytest.mark.parametrize("seed", ["npy", "csv", "PNG", "GIF", "JPEG"])
+@FUZZ
+@given(data=st.data())
+def test_whole_archives_of_files_with_a_few_wrong_bytes(seed: str, data: st.DataObject) -> None:
+    """The checksums of an archive would hide its members from bytes that are wrong inside of it."""
+    wrong = damaged(SEEDS[seed] if seed in SEEDS else image(5, kind=seed), data)
+    if seed == "npy":
+        described(zipped({"x.npy": wrong, "y.npy": SEEDS["npy"]}))
+    elif seed == "csv":
+        described(gzip.compress(wrong))
+    else:
+        described(zipped({"a/1.png": wrong, "b/2.png": image(1)}))
+
+
+@FUZZ
+@given(
+    st.sampled_from(["<f8", "<i4", "|b1", "<U3", "|O", "|V8", "<M8[D]", ">f2", "<c16", "|S5", "<f99", "x", ""]),
+    st.lists(st.integers(-2, 5) | st.sampled_from([2**31, 2**63, 2**64, 10**30]), max_size=70),
+    st.booleans(),
+    st.binary(max_size=100),
+    st.sampled_from([b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\x09\x00"]),
+)
+def test_arrays_with_any_header(dtype: str, shape: list[int], is_fortran: bool, content: bytes, version: bytes) -> None:
+    header = repr({"descr": dtype, "fortran_order": is_fortran, "shape": tuple(shape)}).encode()
+    length = len(header).to_bytes(2 if version == b"\x01\x00" else 4, "little")
+    described(b"\x93NUMPY" + version + length + header + content)
+
+
+@FUZZ
+@given(st.lists(st.text(st.sampled_from("ab;=\"'\\ é\0/.")) | st.sampled_from(["name", "file", "target"]), max_size=4), st.data())
+def test_any_form_with_a_few_wrong_bytes(names: list[str], data: st.DataObject) -> None:
+    parts = [
+        f'--edge\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n\r\n{name}\r\n'
+        if data.draw(st.booleans())
+        else f'--edge\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{name}\r\n'
+        for name in names
+    ]
+    content = damaged("".join([*parts, "--edge--\r\n"]).encode(), data)
+    pieces = data.draw(st.integers(1, 50))
+
+    async def body() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), pieces):
+            yield content[start : start + pieces]
+
+    with tempfile.TemporaryDirectory() as folder, suppress(FitserveError):
+        form = asyncio.run(read_form("multipart/form-data; boundary=edge", body(), Path(folder, "upload"), FORM_FIELDS))
+        assert set(form.fields) <= FORM_FIELDS
 
 
 @pytest.mark.parametrize("format_", ["csv", "json", "parquet", "npy", "npz", "images"])

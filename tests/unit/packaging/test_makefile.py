@@ -40,7 +40,7 @@ def add_python(checkout: Path, name: str, body: str) -> None:
 
 def test_help_names_every_target_that_people_use(checkout: Path) -> None:
     said = make("help", checkout).stdout
-    assert all(f"make {name}" in said for name in ("install", "demo", "run", "test", "check", "bench", "clean"))
+    assert all(f"make {name}" in said for name in ("install", "demo", "run", "test", "fuzz", "chaos", "check", "bench", "clean"))
 
 
 def test_a_machine_without_python_is_told_so_in_one_line(checkout: Path) -> None:

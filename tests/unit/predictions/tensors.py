@@ -100,3 +100,12 @@ def outputs_of(answer: httpx.Response) -> dict[str, np.ndarray[Any, Any]]:
         found[entry["name"]] = values.reshape(entry["shape"])
     assert rest == b""
     return found
+
+
+def assert_is_error(answer: httpx.Response, status: int = 400) -> str:
+    """That an answer is ``{"error": …}`` with this status; its message."""
+    assert (answer.status_code, list(answer.json())) == (status, ["error"]), answer.text[:300]
+    message: str = answer.json()["error"]
+    assert message
+    assert len(message) < 2000
+    return message

@@ -10,7 +10,7 @@ from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.optimizers import OPTIMIZERS
 from service.spec.sizes import Weight
-from service.spec.summary import LayerRow, Row, estimate, first_rows, in_words, layer_names, memory_of, refuse_oversized
+from service.spec.summary import LayerRow, Row, estimate, first_rows, in_words, layer_names, memory_of, refuse_impossible
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "SGD": [{"momentum": 0.9}],
@@ -112,12 +112,21 @@ def test_layers_without_a_name_have_that_of_keras() -> None:
 )
 def test_a_model_over_the_limits_is_refused_without_its_data(layers: list[dict[str, Any]], fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput) as refusal:
-        refuse_oversized(definition(*layers, **fields), max_parameters=200_000_000, max_activation_bytes=2**34)
+        refuse_impossible(definition(*layers, **fields), max_parameters=200_000_000, max_activation_bytes=2**34)
 
     assert refusal.value.problems[0].pointer.startswith("/definition/layers")
+
+
+def test_layers_that_do_not_meet_are_refused_where_that_is_known_without_the_data() -> None:
+    filters = {"type": "Conv2D", "filters": 1, "kernel_size": 9}
+    with pytest.raises(InvalidInput) as refusal:
+        refuse_impossible(definition(filters, input_shape=[4, 4, 1]), max_parameters=1000, max_activation_bytes=2**20)
+
+    assert refusal.value.problems[0].pointer == "/definition/layers/0"
+    refuse_impossible(definition(filters), max_parameters=1000, max_activation_bytes=2**20)
 
 
 def test_an_ordinary_model_is_not_refused() -> None:
     layers = definition({"type": "Dense", "units": 4096}, {"type": "Dense", "units": 4096}, {"type": "Dense", "units": 10})
 
-    refuse_oversized(layers, max_parameters=200_000_000, max_activation_bytes=2**34)
+    refuse_impossible(layers, max_parameters=200_000_000, max_activation_bytes=2**34)

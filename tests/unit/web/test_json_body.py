@@ -43,3 +43,16 @@ def test_a_zero_character_is_refused_where_it_stands_and_its_spelling_is_not() -
 
     assert caught.value.problems[0].pointer == "/rows/0/name"
     assert parse_strict(rb'"\\u0000"') == r"\u0000"
+
+
+def test_a_long_key_is_cut_where_it_points_to_a_mistake() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_strict(b'{"%s": "a\\u0000"}' % (b"k" * 5000))
+
+    assert len(caught.value.problems[0].pointer) <= 101
+
+
+def test_the_values_of_a_document_may_be_bounded() -> None:
+    assert parse_strict(b'{"a": [0, [1]]}', max_values=4) == {"a": [0, [1]]}
+    with pytest.raises(InvalidInput, match="too many values"):
+        parse_strict(b'{"a": [0, [1]]}', max_values=3)

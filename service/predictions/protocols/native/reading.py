@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -9,7 +10,8 @@ import numpy as np
 import orjson
 
 from service.errors import InvalidInput, MalformedInput, Problem
-from service.features.raw import Array
+from service.features.cells import MAX_PROBLEMS
+from service.features.raw import Array, escape
 from service.features.requests import Encoded, RequestEncoder
 from service.predictions.http import is_resource_name
 from service.predictions.protocols.native.csv_rows import encode_csv, read_csv
@@ -65,10 +67,11 @@ def _selector_of(document: dict[str, Any]) -> Selector:
 
 
 def _unknown_fields(document: dict[str, Any]) -> list[Problem]:
+    """The first fields that nobody knows: a body of nothing else would take long to describe."""
+    unknown = (name for name in document if name not in FIELDS)
     return [
-        Problem(f"/{name[:80]}", "There is no such field.", expected=", ".join(FIELDS), fix="Leave it out.")
-        for name in document
-        if name not in FIELDS
+        Problem(f"/{escape(name)}", "There is no such field.", expected=", ".join(FIELDS), fix="Leave it out.")
+        for name in islice(unknown, MAX_PROBLEMS)
     ]
 
 

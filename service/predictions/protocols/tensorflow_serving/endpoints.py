@@ -106,7 +106,7 @@ def parse_path(method: str, path: str) -> Target:
     if match is None:
         if path.startswith("/v1/models/"):
             raise _malformed(method, path)
-        raise NotFound(f"There is nothing at '{path[:200]}'. Predictions are at /v1/models/{{name}}:predict.")
+        raise NotFound(f"There is nothing at '{path[:100]}'. Predictions are at /v1/models/{{name}}:predict.")
     verb = match["verb"]
     if method not in ("GET", "POST"):
         raise MethodNotAllowed(method, "POST" if verb else "GET")
@@ -134,4 +134,4 @@ def _selector_of(match: re.Match[str], method: str, path: str) -> Selector:
 
 
 def _malformed(method: str, path: str) -> MalformedInput:
-    return MalformedInput(f"Malformed request: {method} {path[:200]}")
+    return MalformedInput(f"Malformed request: {method} {path[:100]}")
