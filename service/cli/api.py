@@ -13,7 +13,7 @@ import uvicorn
 from prometheus_client import Gauge
 
 from service.cli.listening import base_url, inherited_siblings, open_listener
-from service.cli.preflight import check_role
+from service.cli.preflight import check_role, tell_of_missing_confinement
 from service.cli.standing_in import StandIn
 from service.infra.logging import configure_logging, get_logger
 from service.infra.telemetry import prepare_traces
@@ -33,6 +33,7 @@ def run_api(settings: Settings) -> int:
     with open_listener(settings.host, settings.port) as listener:
         check_role(settings)
         configure_logging(settings)
+        tell_of_missing_confinement()
         prepare_traces()
         return _serve(settings, listener)
 

@@ -9,7 +9,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, cast
 
-from service.infra.child import inherited_environment
+from service.infra.child import inherited_environment, kill_group
 from service.infra.logging import get_logger
 from service.infra.memory import resident_bytes
 from service.spec.frames import Command, Ready, Report, read_frame, report_decoder, write_frame
@@ -75,7 +75,7 @@ class Trainer:
                 self._reports.put(report)
         except ValueError as error:  # msgspec's errors are ValueErrors too
             log.error("trainer.spoke_nonsense", pid=self.pid, reason=str(error)[:200])
-            self._process.kill()
+            kill_group(self._process)
         self._listener.join(LAST_WORDS_SECONDS)
         self._reports.put(None)
 
@@ -127,9 +127,9 @@ class Trainer:
                 stream.close()
 
     def kill(self, exceeded_memory_bytes: int | None = None) -> None:
-        """End the process at once."""
+        """End the process at once, with all that it has started."""
         self.exceeded_memory_bytes = self.exceeded_memory_bytes or exceeded_memory_bytes
-        self._process.kill()
+        kill_group(self._process)
         self._process.wait()
 
 
