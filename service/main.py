@@ -17,7 +17,6 @@ from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
 from sqlalchemy import text
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 import service
 from service.datasets import endpoints as dataset_endpoints
@@ -43,6 +42,7 @@ from service.runs.sweeper import Sweeper
 from service.settings import Settings
 from service.web import docs, health
 from service.web.answer_log import PROBES
+from service.web.connections import BoundedConnection, ConnectionLimits, bounded
 from service.web.context import BodyLimit, RequestContext
 from service.web.drain import Drain
 from service.web.problems import install_problem_handlers
@@ -76,11 +76,14 @@ Predictions = PredictionApp | TracedPredictions
 class Application:
     """The ASGI application: predictions go straight to their own callable, everything else to FastAPI."""
 
-    def __init__(self, api: FastAPI, predictions: Predictions, drain: Drain, end_streams: Callable[[], None]) -> None:
+    def __init__(
+        self, api: FastAPI, predictions: Predictions, drain: Drain, end_streams: Callable[[], None], limits: ConnectionLimits
+    ) -> None:
         self.api = api
         self.predictions = predictions
         self._drain = drain
         self._end_streams = end_streams
+        self._connection_limits = limits
         self._answer_others = drain.around(api)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,9 +93,10 @@ class Application:
             await self._answer_others(scope, receive, send)
 
     @property
-    def http_protocol(self) -> type[HttpToolsProtocol]:
+    def http_protocol(self) -> type[BoundedConnection]:
         """What uvicorn shall speak HTTP with: traced predictions go its usual way."""
-        return protocol_for(self.predictions) if isinstance(self.predictions, PredictionApp) else HttpToolsProtocol
+        at_once = protocol_for(self.predictions) if isinstance(self.predictions, PredictionApp) else BoundedConnection
+        return bounded(at_once, self._connection_limits)
 
     def begin_drain(self) -> None:
         """Let clients go elsewhere; every request is still answered."""
@@ -162,7 +166,8 @@ def create_app(
     api.state.before_scrape = predictions.metrics.flush
     _limit(api, settings)
     is_traced = tracer_provider is not None or are_traces_sent()
-    return Application(api, TracedPredictions(predictions, tracer_provider) if is_traced else predictions, drain, hub.close)
+    answering = TracedPredictions(predictions, tracer_provider) if is_traced else predictions
+    return Application(api, answering, drain, hub.close, _connection_limits(settings))
 
 
 def _telemetry(tracer_provider: TracerProvider | None) -> TelemetryConfig:
@@ -209,6 +214,12 @@ def _operation_id(route: APIRoute) -> str:
 def _limit(api: FastAPI, settings: Settings) -> None:
     api.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes)
     api.add_middleware(RequestContext)
+
+
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        settings.head_timeout_seconds, settings.body_timeout_seconds, settings.answer_timeout_seconds, settings.max_connections
+    )
 
 
 def describe() -> dict[str, Any]:

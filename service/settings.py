@@ -81,6 +81,14 @@ class Settings(BaseSettings):
     check_memory_bytes: Annotated[int, Field(ge=64 * MEBIBYTE)] = 1024 * MEBIBYTE
     """Address space that building a model on trial may take beyond what Keras itself needs."""
 
+    max_connections: Annotated[int, Field(ge=1)] = 800
+    """Connections that one API process holds; beyond them those go first whose clients are waited for longest."""
+    head_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """Longest time that a client may take to send address and headers of a request."""
+    body_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """Longest time that a client may take to send a body, and one second more for each 8 KiB of it."""
+    answer_timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """Longest time that a client may take nothing of an answer that is on its way."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * MEBIBYTE
     """Largest JSON body of a request."""
     max_upload_bytes: Annotated[int, Field(ge=1024)] = 1024 * MEBIBYTE

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
+from typing import cast
 
 import uvicorn
 from prometheus_client import Gauge
@@ -19,11 +20,14 @@ from service.infra.logging import configure_logging, get_logger
 from service.infra.telemetry import prepare_traces
 from service.main import Application, create_app
 from service.settings import Settings
+from service.web.connections import BoundedConnection
 
 log = get_logger(__name__)
 
 API_PROCESSES = Gauge("fitserve_api_processes", "API processes that answer at this address.", multiprocess_mode="livesum")
 LAST_REQUESTS_SECONDS = 2.0
+TICKS_PER_SECOND = 10
+"""How often uvicorn's server has a look at things."""
 EXIT_FAILED_START = 3
 """The application did not start; its reason is in the log."""
 
@@ -96,6 +100,13 @@ class DrainingServer(uvicorn.Server):
         API_PROCESSES.set(1)
         if self._siblings:
             self._standing_in = asyncio.create_task(StandIn(self._siblings, self._make_protocol).run())
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the connections once a second; true ends the server."""
+        if counter % TICKS_PER_SECOND == 0:
+            for connection in list(self.server_state.connections):
+                cast(BoundedConnection, connection).look(seconds=1)
+        return await super().on_tick(counter)
 
     def _make_protocol(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it

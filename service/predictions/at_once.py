@@ -7,14 +7,15 @@ answered at once, and everything that is no prediction, goes uvicorn's own way, 
 from typing import cast
 
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.predictions.app import PredictionApp
 from service.predictions.http import headers_of
 from service.serving.workbench import INLINE_BYTES
+from service.web.connections import BoundedConnection
 
 
-class PredictionProtocol(HttpToolsProtocol):
+class PredictionProtocol(BoundedConnection):
     """uvicorn's HTTP protocol for one connection; holds the parts of a request back until it is whole."""
 
     predictions: PredictionApp
@@ -78,7 +79,7 @@ class PredictionProtocol(HttpToolsProtocol):
         answered = self.predictions.answer_now(cast(Scope, self.scope), body)
         if answered is None:
             return False
-        self._held = None
+        self._held, self.is_reading = None, False
         call, answer = answered
         lines = [STATUS_LINE[answer.status]]
         for name, value in (*self.server_state.default_headers, *headers_of(call, answer)):
