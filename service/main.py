@@ -45,6 +45,7 @@ from service.web.answer_log import PROBES
 from service.web.connections import BoundedConnection, ConnectionLimits, bounded
 from service.web.context import BodyLimit, RequestContext
 from service.web.drain import Drain
+from service.web.gate import Gate
 from service.web.problems import install_problem_handlers
 from service.web.routing import ProblemDocument
 from service.workspaces.auth import workspace_of
@@ -77,16 +78,27 @@ class Application:
     """The ASGI application: predictions go straight to their own callable, everything else to FastAPI."""
 
     def __init__(
-        self, api: FastAPI, predictions: Predictions, drain: Drain, end_streams: Callable[[], None], limits: ConnectionLimits
+        self,
+        api: FastAPI,
+        predictions: Predictions,
+        drain: Drain,
+        end_streams: Callable[[], None],
+        gate: Gate,
+        limits: ConnectionLimits,
     ) -> None:
         self.api = api
         self.predictions = predictions
         self._drain = drain
         self._end_streams = end_streams
+        self._gate = gate
         self._connection_limits = limits
         self._answer_others = drain.around(api)
+        self._answer = gate.around(self._dispatch)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answer(scope, receive, send)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self.predictions.handles(scope["path"]):
             await self.predictions(scope, receive, send)
         else:
@@ -95,8 +107,9 @@ class Application:
     @property
     def http_protocol(self) -> type[BoundedConnection]:
         """What uvicorn shall speak HTTP with: traced predictions go its usual way."""
-        at_once = protocol_for(self.predictions) if isinstance(self.predictions, PredictionApp) else BoundedConnection
-        return bounded(at_once, self._connection_limits)
+        predictions = self.predictions
+        protocol = protocol_for(predictions, self._gate) if isinstance(predictions, PredictionApp) else BoundedConnection
+        return bounded(protocol, self._connection_limits)
 
     def begin_drain(self) -> None:
         """Let clients go elsewhere; every request is still answered."""
@@ -167,7 +180,8 @@ def create_app(
     _limit(api, settings)
     is_traced = tracer_provider is not None or are_traces_sent()
     answering = TracedPredictions(predictions, tracer_provider) if is_traced else predictions
-    return Application(api, answering, drain, hub.close, _connection_limits(settings))
+    gate = Gate(settings.host, _listed(settings.trusted_hosts), _listed(settings.cors_origins))
+    return Application(api, answering, drain, hub.close, gate, _connection_limits(settings))
 
 
 def _telemetry(tracer_provider: TracerProvider | None) -> TelemetryConfig:
@@ -220,6 +234,10 @@ def _connection_limits(settings: Settings) -> ConnectionLimits:
     return ConnectionLimits(
         settings.head_timeout_seconds, settings.body_timeout_seconds, settings.answer_timeout_seconds, settings.max_connections
     )
+
+
+def _listed(names: str) -> list[str]:
+    return [name for name in names.split(",") if name]
 
 
 def describe() -> dict[str, Any]:

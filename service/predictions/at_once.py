@@ -13,13 +13,15 @@ from service.predictions.app import PredictionApp
 from service.predictions.http import headers_of
 from service.serving.workbench import INLINE_BYTES
 from service.web.connections import BoundedConnection
+from service.web.gate import OPEN, Gate
 
 
 class PredictionProtocol(BoundedConnection):
     """uvicorn's HTTP protocol for one connection; holds the parts of a request back until it is whole."""
 
     predictions: PredictionApp
-    """Set by the subclass that ``protocol_for`` makes."""
+    gate: Gate
+    """Both are set by the subclass that ``protocol_for`` makes."""
     _held: list[bytes] | None = None
 
     def on_headers_complete(self) -> None:
@@ -59,6 +61,7 @@ class PredictionProtocol(BoundedConnection):
             and not self.parser.should_upgrade()
             and not (self.expect_100_continue or self.flow.write_paused)
             and self._fill_scope()
+            and self.gate.lets_pass(cast(Scope, self.scope))
             and self.predictions.may_answer_now(cast(Scope, self.scope))
             and self._body_is_short()
         )
@@ -97,6 +100,6 @@ class PredictionProtocol(BoundedConnection):
             super().on_body(part)
 
 
-def protocol_for(predictions: PredictionApp) -> type[PredictionProtocol]:
-    """The protocol of a server whose predictions are answered by this application."""
-    return type("PredictionProtocol", (PredictionProtocol,), {"predictions": predictions})
+def protocol_for(predictions: PredictionApp, gate: Gate = OPEN) -> type[PredictionProtocol]:
+    """The protocol of a server whose predictions are answered by this application, behind that gate."""
+    return type("PredictionProtocol", (PredictionProtocol,), {"predictions": predictions, "gate": gate})
