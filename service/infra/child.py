@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,17 +23,21 @@ INHERITED_FAMILIES = ("LC_", "CUDA_", "NVIDIA_", "TF_", "XLA_", "OMP_", "OPENBLA
 
 
 class Child:
-    """Python with ``arguments``, in a session of its own; what it prints to standard error goes into the log."""
+    """Python with ``arguments``, in a session of its own; what it prints to standard error goes into the log.
+
+    Its temporary files go with it.
+    """
 
     def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], folder: str | None = None) -> None:
         self._name = name
+        self._temporary = tempfile.TemporaryDirectory(prefix=f"fitserve-{name}-", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and modules
             [sys.executable, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=folder,
-            env=dict(environment),
+            env={**environment, "TMPDIR": self._temporary.name},
             start_new_session=True,
         )
         self.input, self.output = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
@@ -71,6 +76,7 @@ class Child:
         for stream in (self.input, self.output, self._errors):
             with suppress(OSError):  # what could not be written any more
                 stream.close()
+        self._temporary.cleanup()
 
     @contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:

@@ -51,6 +51,17 @@ def test_a_deadline_ends_what_the_child_has_started_too() -> None:
     child.close()
 
 
+def test_temporary_files_of_a_child_go_with_it() -> None:
+    program = "import tempfile; print(tempfile.mkdtemp(), flush=True); input()"
+    child = Child("test", ["-c", program], inherited_environment())
+    left = Path(child.output.readline().decode().strip())
+    assert left.parent.name.startswith("fitserve-test-")
+
+    child.close()
+
+    assert not left.parent.exists()
+
+
 def test_only_what_a_child_needs_is_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FITSERVE_BROKER_URL", "redis://:secret@host")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
