@@ -35,11 +35,12 @@ fuzz: .venv/.installed-dev ## Send the parsers of uploads and predictions whatev
 chaos: .venv/.installed-dev ## Kill, freeze and empty everything while runs go on (RUNS=1000, SEED=7)
 	@CHAOS_RUNS=$(or $(RUNS),1000) CHAOS_SEED=$(or $(SEED),7) $(BIN)/python -m pytest tests/chaos $(ARGS)
 
-check: .venv/.installed-dev ## Check style, types and the direction of imports
+check: .venv/.installed-dev ## Check style, types, the direction of imports, and packages for known vulnerabilities
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@BIN=$(BIN) .ci/audit
 
 bench: .venv/.installed-dev ## Measure how fast fits, uploads and predictions are, how soon a run shows its first epoch, and what durability costs
 	@$(BIN)/python benchmarks/first_epoch.py

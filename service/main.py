@@ -42,9 +42,10 @@ from service.runs.sweeper import Sweeper
 from service.settings import Settings
 from service.web import docs, health
 from service.web.answer_log import PROBES
+from service.web.connections import BoundedConnection, ConnectionLimits, bounded
 from service.web.context import BodyLimit, RequestContext
 from service.web.drain import Drain
-from service.web.heads import BoundedHeads
+from service.web.gate import Gate
 from service.web.problems import install_problem_handlers
 from service.web.routing import ProblemDocument
 from service.workspaces.auth import workspace_of
@@ -76,23 +77,39 @@ Predictions = PredictionApp | TracedPredictions
 class Application:
     """The ASGI application: predictions go straight to their own callable, everything else to FastAPI."""
 
-    def __init__(self, api: FastAPI, predictions: Predictions, drain: Drain, end_streams: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        api: FastAPI,
+        predictions: Predictions,
+        drain: Drain,
+        end_streams: Callable[[], None],
+        gate: Gate,
+        limits: ConnectionLimits,
+    ) -> None:
         self.api = api
         self.predictions = predictions
         self._drain = drain
         self._end_streams = end_streams
+        self._gate = gate
+        self._connection_limits = limits
         self._answer_others = drain.around(api)
+        self._answer = gate.around(self._dispatch)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answer(scope, receive, send)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self.predictions.handles(scope["path"]):
             await self.predictions(scope, receive, send)
         else:
             await self._answer_others(scope, receive, send)
 
     @property
-    def http_protocol(self) -> type[BoundedHeads]:
+    def http_protocol(self) -> type[BoundedConnection]:
         """What uvicorn shall speak HTTP with: traced predictions go its usual way."""
-        return protocol_for(self.predictions) if isinstance(self.predictions, PredictionApp) else BoundedHeads
+        predictions = self.predictions
+        protocol = protocol_for(predictions, self._gate) if isinstance(predictions, PredictionApp) else BoundedConnection
+        return bounded(protocol, self._connection_limits)
 
     def begin_drain(self) -> None:
         """Let clients go elsewhere; every request is still answered."""
@@ -162,7 +179,9 @@ def create_app(
     api.state.before_scrape = predictions.metrics.flush
     _limit(api, settings)
     is_traced = tracer_provider is not None or are_traces_sent()
-    return Application(api, TracedPredictions(predictions, tracer_provider) if is_traced else predictions, drain, hub.close)
+    answering = TracedPredictions(predictions, tracer_provider) if is_traced else predictions
+    gate = Gate(settings.host, _listed(settings.trusted_hosts), _listed(settings.cors_origins))
+    return Application(api, answering, drain, hub.close, gate, _connection_limits(settings))
 
 
 def _telemetry(tracer_provider: TracerProvider | None) -> TelemetryConfig:
@@ -209,6 +228,16 @@ def _operation_id(route: APIRoute) -> str:
 def _limit(api: FastAPI, settings: Settings) -> None:
     api.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes)
     api.add_middleware(RequestContext)
+
+
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        settings.head_timeout_seconds, settings.body_timeout_seconds, settings.answer_timeout_seconds, settings.max_connections
+    )
+
+
+def _listed(names: str) -> list[str]:
+    return [name for name in names.split(",") if name]
 
 
 def describe() -> dict[str, Any]:

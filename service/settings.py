@@ -27,6 +27,11 @@ class Settings(BaseSettings):
     """Address that the API binds to."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port that the API binds to; 0 takes a free one."""
+    trusted_hosts: Annotated[str, Field(pattern=r"^((\*|(\*\.)?[A-Za-z0-9._-]+)(,(\*\.)?[A-Za-z0-9._-]+)*)?$")] = ""
+    """Names that requests may be for, e.g. ``models.example.com,*.example.net``, beside addresses and names without a dot; empty
+    means any while ``host`` is a loopback address, ``*`` any."""
+    cors_origins: Annotated[str, Field(pattern=r"^(https?://[^\s,/*]+(,https?://[^\s,/*]+)*)?$")] = ""
+    """Origins whose pages may ask from a browser, e.g. ``https://example.com,http://localhost:3000``; empty means none."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """API processes that answer, all at that address."""
     log_format: Literal["console", "json"] = "console"
@@ -81,6 +86,14 @@ class Settings(BaseSettings):
     check_memory_bytes: Annotated[int, Field(ge=64 * MEBIBYTE)] = 1024 * MEBIBYTE
     """Address space that building a model on trial may take beyond what Keras itself needs."""
 
+    max_connections: Annotated[int, Field(ge=1)] = 800
+    """Connections that one API process holds; beyond them those go first whose clients are waited for longest."""
+    head_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """Longest time that a client may take to send address and headers of a request."""
+    body_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """Longest time that a client may take to send a body, and one second more for each 8 KiB of it."""
+    answer_timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """Longest time that a client may take nothing of an answer that is on its way."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * MEBIBYTE
     """Largest JSON body of a request."""
     max_upload_bytes: Annotated[int, Field(ge=1024)] = 1024 * MEBIBYTE

@@ -9,17 +9,19 @@ import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
+from typing import cast
 
 import uvicorn
 from prometheus_client import Gauge
 
 from service.cli.listening import base_url, inherited_siblings, open_listener
-from service.cli.preflight import check_role
+from service.cli.preflight import check_role, tell_of_missing_confinement
 from service.cli.standing_in import StandIn
 from service.infra.logging import configure_logging, get_logger
 from service.infra.telemetry import prepare_traces
 from service.main import Application, create_app
 from service.settings import Settings
+from service.web.connections import BoundedConnection
 
 log = get_logger(__name__)
 
@@ -27,6 +29,8 @@ API_PROCESSES = Gauge("fitserve_api_processes", "API processes that answer at th
 LAST_REQUESTS_SECONDS = 2.0
 SWITCH_SECONDS = 0.0005
 """How long a thread that asks the database may keep the event loop waiting; Python's own 5 ms would be seen in every tail."""
+TICKS_PER_SECOND = 10
+"""How often uvicorn's server has a look at things."""
 EXIT_FAILED_START = 3
 """The application did not start; its reason is in the log."""
 
@@ -36,6 +40,7 @@ def run_api(settings: Settings) -> int:
     with open_listener(settings.host, settings.port) as listener:
         check_role(settings)
         configure_logging(settings)
+        tell_of_missing_confinement()
         prepare_traces()
         return _serve(settings, listener)
 
@@ -99,6 +104,13 @@ class DrainingServer(uvicorn.Server):
         API_PROCESSES.set(1)
         if self._siblings:
             self._standing_in = asyncio.create_task(StandIn(self._siblings, self._make_protocol).run())
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the connections once a second; true ends the server."""
+        if counter % TICKS_PER_SECOND == 0:
+            for connection in list(self.server_state.connections):
+                cast(BoundedConnection, connection).look(seconds=1)
+        return await super().on_tick(counter)
 
     def _make_protocol(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it

@@ -8,14 +8,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from service.errors import FitserveError
+from service.infra.confinement import missing
+from service.infra.logging import get_logger
 from service.infra.migrations import check_schema, current_revision, upgrade
 from service.settings import Settings
+
+log = get_logger(__name__)
 
 
 def check_role(settings: Settings) -> None:
     """Raise FitserveError with one line when an API or a worker could not work here."""
     prepare_data_dir(settings.data_dir)
     check_schema(settings)
+
+
+def tell_of_missing_confinement() -> None:
+    """Say in the log, once for each process, why the kernel does not keep its children from the network."""
+    if reason := missing():
+        log.warning("children.not_confined", reason=reason)
 
 
 def prepare_data_dir(folder: Path) -> None:

@@ -133,13 +133,14 @@ class DatasetService:
     def read_rows(self, dataset: Dataset, start: int, count: int) -> list[dict[str, Any]]:
         """Rows ``start`` to ``start + count`` as JSON-ready objects."""
         if dataset.kind == "arrays":
-            arrays = {name: np.load(self._path(dataset, name), mmap_mode="r") for name in dataset.files}
+            arrays = {name: np.load(self._path(dataset, name), mmap_mode="r", allow_pickle=False) for name in dataset.files}
             return read_examples(arrays, dataset.arrays, start, count)
         return self._read_table_rows({"path": str(self._path(dataset, "table")), "start": start, "count": count})
 
     def _read_table_rows(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         try:
-            rows: list[dict[str, Any]] = run_sandboxed(READER, request, Path(tempfile.gettempdir()), self._limits)["rows"]
+            with tempfile.TemporaryDirectory(prefix="fitserve-") as folder:
+                rows: list[dict[str, Any]] = run_sandboxed(READER, request, Path(folder), self._limits)["rows"]
         except SandboxFailed as error:
             raise Unavailable(f"The rows cannot be read: {error.reason}.") from error
         return rows

@@ -1,8 +1,10 @@
 """A child process of this program that is spoken to over its standard input and output. Knows nothing of what is said."""
 
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,20 +17,27 @@ log = get_logger(__name__)
 
 MAX_LINE_BYTES = 8192
 MAX_LAST_LINES = 20
+INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONSAFEPATH")
+INHERITED_FAMILIES = ("LC_", "CUDA_", "NVIDIA_", "TF_", "XLA_", "OMP_", "OPENBLAS_", "MKL_")
+"""What says where things are, in which language, and how numbers are computed; whatever else there is may be a secret."""
 
 
 class Child:
-    """Python with ``arguments``, in a session of its own; what it prints to standard error goes into the log."""
+    """Python with ``arguments``, in a session of its own; what it prints to standard error goes into the log.
+
+    Its temporary files go with it.
+    """
 
     def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], folder: str | None = None) -> None:
         self._name = name
+        self._temporary = tempfile.TemporaryDirectory(prefix=f"fitserve-{name}-", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and modules
             [sys.executable, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=folder,
-            env=dict(environment),
+            env={**environment, "TMPDIR": self._temporary.name},
             start_new_session=True,
         )
         self.input, self.output = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
@@ -56,8 +65,8 @@ class Child:
         return self._process.wait()
 
     def kill(self) -> None:
-        """End it at once, from whatever thread; another one that reads what it says comes to the end of it."""
-        self._process.kill()
+        """End it at once with all that it has started, from whatever thread; one that reads what it says comes to the end."""
+        kill_group(self._process)
         self._process.wait()
 
     def close(self) -> None:
@@ -67,6 +76,7 @@ class Child:
         for stream in (self.input, self.output, self._errors):
             with suppress(OSError):  # what could not be written any more
                 stream.close()
+        self._temporary.cleanup()
 
     @contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:
@@ -75,7 +85,7 @@ class Child:
 
         def end() -> None:
             is_over.set()
-            self._process.kill()
+            kill_group(self._process)
 
         timer = threading.Timer(seconds, end)
         timer.daemon = True
@@ -97,6 +107,12 @@ class Child:
             log.debug(f"{self._name}.printed", pid=self.pid, line=text)
 
 
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End a child that leads a session of its own, and everything that it has started."""
+    with suppress(ProcessLookupError):  # all of them have ended
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def inherited_environment() -> dict[str, str]:
-    """This process's environment without our settings, since they hold the addresses and passwords of the databases."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("FITSERVE_")}
+    """The part of this process's environment that a child needs; the addresses and passwords of the databases are not in it."""
+    return {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(INHERITED_FAMILIES)}

@@ -45,7 +45,7 @@ def make_celery(settings: Settings) -> Celery:
     """The Celery application of an API or worker process: JSON only, early acknowledgement, results ignored."""
     app = Celery("fitserve", set_as_current=False)
     app.conf.update(
-        broker_url=settings.broker_url or f"{FILESYSTEM}://localhost//",
+        broker_url=_broker_url(settings),
         broker_transport_options=_transport_options(settings),
         broker_connection_timeout=1.0,
         broker_connection_retry_on_startup=True,
@@ -63,6 +63,14 @@ def make_celery(settings: Settings) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
     )
     return app
+
+
+def _broker_url(settings: Settings) -> str:
+    """The broker's address; with TLS kombu would take any certificate where the address does not say otherwise."""
+    url = settings.broker_url or f"{FILESYSTEM}://localhost//"
+    if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:

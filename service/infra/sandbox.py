@@ -1,10 +1,8 @@
-"""Runs a module of ours in a child process with limits on time and memory, and speaks JSON with it.
+"""Runs a module of ours in a confined child process with limits on time and memory, and speaks JSON with it.
 
 Whatever a hostile input does to the child, this process only sees an answer or a ``SandboxFailed``.
 """
 
-import os
-import resource
 import signal
 import subprocess
 import sys
@@ -14,7 +12,8 @@ from typing import Any
 
 import orjson
 
-INHERITED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV")
+from service.infra.child import inherited_environment, kill_group
+
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
@@ -37,33 +36,27 @@ class Limits:
 def run_sandboxed(module: str, request: dict[str, Any], folder: Path, limits: Limits) -> dict[str, Any]:
     """Run ``python -m module`` in ``folder``, with ``request`` on its standard input; its standard output is the answer.
 
+    The folder is also where its temporary files go. It has no network, no other process, and none of our settings.
+
     Raises SandboxFailed when there is no answer within the limits.
     """
-    environment = {name: os.environ[name] for name in INHERITED_ENVIRONMENT if name in os.environ}
     process = subprocess.Popen(  # noqa: S603  # the module's name is ours
-        [sys.executable, "-P", "-m", module],
+        [sys.executable, "-P", "-m", "service.infra.sandboxed", module, str(limits.memory_bytes)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=folder,
-        env=environment | {"TMPDIR": str(folder), "OPENBLAS_NUM_THREADS": "1"},
+        env=inherited_environment() | {"TMPDIR": str(folder), "OPENBLAS_NUM_THREADS": "1"},
         start_new_session=True,
     )
-    _limit(process.pid, limits)
     try:
         output, errors = process.communicate(orjson.dumps(request), timeout=limits.seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process)
         process.communicate()
         raise SandboxFailed(f"it took longer than {limits.seconds:g} seconds") from None
+    kill_group(process)  # what it may have started, and not waited for
     return _read_answer(process.returncode, output, errors)
-
-
-def _limit(pid: int, limits: Limits) -> None:
-    if not hasattr(resource, "prlimit"):  # Linux only; elsewhere the time limit alone holds
-        return
-    resource.prlimit(pid, resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
-    resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
 
 
 def _read_answer(returncode: int, output: bytes, errors: bytes) -> dict[str, Any]:

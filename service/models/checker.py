@@ -3,7 +3,6 @@
 Whatever a definition does to that process, a check ends with an answer or a ``NotChecked``.
 """
 
-import os
 import select
 import tempfile
 import threading
@@ -13,7 +12,7 @@ from signal import SIGABRT
 from typing import Literal
 
 from service.errors import TooManyRequests
-from service.infra.child import Child
+from service.infra.child import Child, inherited_environment
 from service.infra.installed import has_keras
 from service.infra.logging import get_logger
 from service.infra.memory import resident_bytes
@@ -23,7 +22,6 @@ from service.spec.frames import read_frame, write_frame
 log = get_logger(__name__)
 
 MODULE = "service.training.checking"
-INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "PYTHONSAFEPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 START_SECONDS = 120.0
 IDLE_SECONDS = 600
@@ -135,9 +133,8 @@ class _Process:
     """One child; whoever speaks with it is alone."""
 
     def __init__(self, memory_bytes: int) -> None:
-        environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
         arguments = ["-P", "-m", MODULE, str(memory_bytes), str(IDLE_SECONDS)]
-        self._child = Child("checker", arguments, environment | QUIET, folder=tempfile.gettempdir())
+        self._child = Child("checker", arguments, inherited_environment() | QUIET, folder=tempfile.gettempdir())
         self._resident_bytes = 0
         self.checks = 0
         """How many it has done."""

@@ -12,14 +12,16 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from service.predictions.app import PredictionApp
 from service.predictions.http import headers_of
 from service.serving.workbench import INLINE_BYTES
-from service.web.heads import BoundedHeads
+from service.web.connections import BoundedConnection
+from service.web.gate import OPEN, Gate
 
 
-class PredictionProtocol(BoundedHeads):
+class PredictionProtocol(BoundedConnection):
     """uvicorn's HTTP protocol for one connection; holds the parts of a request back until it is whole."""
 
     predictions: PredictionApp
-    """Set by the subclass that ``protocol_for`` makes."""
+    gate: Gate
+    """Both are set by the subclass that ``protocol_for`` makes."""
     _held: list[bytes] | None = None
 
     def on_headers_complete(self) -> None:
@@ -60,6 +62,7 @@ class PredictionProtocol(BoundedHeads):
             and not self.parser.should_upgrade()
             and not (self.expect_100_continue or self.flow.write_paused)
             and self._fill_scope()
+            and self.gate.lets_pass(cast(Scope, self.scope))
             and self.predictions.may_answer_now(cast(Scope, self.scope))
             and self._body_is_short()
         )
@@ -80,7 +83,7 @@ class PredictionProtocol(BoundedHeads):
         answered = self.predictions.answer_now(cast(Scope, self.scope), body)
         if answered is None:
             return False
-        self._held = None
+        self._held, self.is_reading = None, False
         call, answer = answered
         lines = [STATUS_LINE[answer.status]]
         for name, value in (*self.server_state.default_headers, *headers_of(call, answer)):
@@ -98,6 +101,6 @@ class PredictionProtocol(BoundedHeads):
             super().on_body(part)
 
 
-def protocol_for(predictions: PredictionApp) -> type[PredictionProtocol]:
-    """The protocol of a server whose predictions are answered by this application."""
-    return type("PredictionProtocol", (PredictionProtocol,), {"predictions": predictions})
+def protocol_for(predictions: PredictionApp, gate: Gate = OPEN) -> type[PredictionProtocol]:
+    """The protocol of a server whose predictions are answered by this application, behind that gate."""
+    return type("PredictionProtocol", (PredictionProtocol,), {"predictions": predictions, "gate": gate})

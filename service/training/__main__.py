@@ -6,6 +6,7 @@ import signal
 import sys
 from typing import Any, BinaryIO
 
+from service.infra.confinement import confine
 from service.infra.parent import die_with_parent
 from service.training.commands import Commands
 
@@ -17,6 +18,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the worker decides for us
     pipe = take_over_standard_output()
     die_with_parent(os.getppid(), signal.SIGKILL)
+    confine(may_use_gpu=True)
     commands = Commands(os.fdopen(os.dup(0), "rb"))
     prepare_environment()
     from service.training.loop import serve  # loads TensorFlow, which reads the environment once

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from service.infra.confinement import confine
 from service.infra.parent import die_with_parent
 from service.spec.check_frames import OUT_OF_MEMORY, CheckerReady, CheckJob, check_job_decoder
 from service.spec.frames import Frame, read_frame, write_frame
@@ -25,6 +26,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the API decides for us
     pipe = take_over_standard_output()
     die_with_parent(os.getppid(), signal.SIGKILL)
+    confine()
     prepare_environment()
     from service.training.building import reset_keras  # loads Keras, which reads the environment once
     from service.training.dry_build import dry_build

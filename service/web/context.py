@@ -23,6 +23,22 @@ REQUESTS = Counter("fitserve_http_requests", "Answered requests of the control p
 DURATION = Histogram("fitserve_http_request_seconds", "Time to answer a request of the control plane.", ["method", "route"])
 
 
+def security_policy(**directives: str) -> str:
+    """A Content-Security-Policy that allows nothing but what is named, e.g. ``script_src="'self'"``."""
+    base: dict[str, Any] = {
+        "default-src": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    named = {name.replace("_", "-"): value for name, value in directives.items()}
+    return "; ".join(f"{name} {value}" for name, value in (base | named).items())
+
+
+NO_CONTENT = security_policy()
+"""The policy of answers that are no pages, should a browser show one as such."""
+
+
 def request_id_of(scope: Scope) -> str:
     """The id of a request: the client's ``X-Request-ID`` where it is plain, otherwise a new one."""
     state: dict[str, Any] = scope.setdefault("state", {})
@@ -63,6 +79,9 @@ class RequestContext:
                 headers["X-Request-ID"] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "no-referrer"
+                headers["X-Frame-Options"] = "DENY"
+                headers["Cross-Origin-Opener-Policy"] = "same-origin"
+                headers.setdefault("Content-Security-Policy", NO_CONTENT)
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
@@ -102,15 +121,3 @@ class BodyLimit:
             return message
 
         await self._app(scope, receive_within_limit, send)
-
-
-def security_policy(**directives: str) -> str:
-    """A Content-Security-Policy that allows nothing but what is named, e.g. ``script_src="'self'"``."""
-    base: dict[str, Any] = {
-        "default-src": "'none'",
-        "base-uri": "'none'",
-        "form-action": "'none'",
-        "frame-ancestors": "'none'",
-    }
-    named = {name.replace("_", "-"): value for name, value in directives.items()}
-    return "; ".join(f"{name} {value}" for name, value in (base | named).items())

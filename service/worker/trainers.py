@@ -4,12 +4,13 @@ import contextlib
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, cast
 
-from service.infra.child import inherited_environment
+from service.infra.child import inherited_environment, kill_group
 from service.infra.logging import get_logger
 from service.infra.memory import resident_bytes
 from service.spec.frames import Command, Ready, Report, read_frame, report_decoder, write_frame
@@ -35,12 +36,13 @@ class Trainer:
 
     def __init__(self, name: str, module: str, threads: int) -> None:
         self._name = name
+        self._temporary = tempfile.TemporaryDirectory(prefix="fitserve-trainer-", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and a module of the settings
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_environment(threads),
+            env=_environment(threads) | {"TMPDIR": self._temporary.name},
             start_new_session=True,
         )
         self.exceeded_memory_bytes: int | None = None
@@ -75,7 +77,7 @@ class Trainer:
                 self._reports.put(report)
         except ValueError as error:  # msgspec's errors are ValueErrors too
             log.error("trainer.spoke_nonsense", pid=self.pid, reason=str(error)[:200])
-            self._process.kill()
+            kill_group(self._process)
         self._listener.join(LAST_WORDS_SECONDS)
         self._reports.put(None)
 
@@ -121,15 +123,17 @@ class Trainer:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
+        kill_group(self._process)  # what it may have started, and not waited for
         for thread, stream in ((self._reader, self._process.stdout), (self._listener, self._process.stderr)):
             thread.join(STOP_SECONDS)
             if stream is not None:
                 stream.close()
+        self._temporary.cleanup()
 
     def kill(self, exceeded_memory_bytes: int | None = None) -> None:
-        """End the process at once."""
+        """End the process at once, with all that it has started."""
         self.exceeded_memory_bytes = self.exceeded_memory_bytes or exceeded_memory_bytes
-        self._process.kill()
+        kill_group(self._process)
         self._process.wait()
 
 

@@ -1,12 +1,25 @@
+import os
+import socket
 import sys
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
+from service.infra.confinement import missing
 from service.infra.sandbox import Limits, SandboxFailed, run_sandboxed
+from tests.fakes.escaping import ATTEMPTS
 
 GENEROUS = Limits(seconds=60, memory_bytes=4 * 1024**3)
 PARSER = "service.datasets.parsing"
+confined = pytest.mark.skipif(missing() is not None, reason=f"nothing is confined here: {missing()}")
+
+
+def escape(folder: Path, monkeypatch: pytest.MonkeyPatch, *attempts: str, **request: object) -> dict[str, Any]:
+    """What a child says that tries to get out."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    return run_sandboxed("tests.fakes.escaping", {"attempts": attempts} | request, folder, GENEROUS)
 
 
 def request_for(path: Path, **fields: object) -> dict[str, object]:
@@ -41,3 +54,38 @@ def test_a_file_in_the_folder_cannot_take_the_place_of_a_module(tmp_path: Path) 
     (tmp_path / "upload").write_text("a\n1\n")
 
     assert run_sandboxed(PARSER, request_for(tmp_path / "upload"), tmp_path, GENEROUS)["dataset"]["rows"] == 1
+
+
+@confined
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_the_kernel_refuses_a_child_all_ways_out(attempt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        said = escape(tmp_path, monkeypatch, attempt, port=listener.getsockname()[1])
+
+    assert said["endings"] == {attempt: "PermissionError"}
+
+
+def test_a_child_finds_no_secret_in_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FITSERVE_DATABASE_URL", "AWS_SECRET_ACCESS_KEY", "OTEL_EXPORTER_OTLP_HEADERS", "PGPASSWORD"):
+        monkeypatch.setenv(name, "postgresql+psycopg://user:hunter2@host/name")
+
+    assert not any("hunter2" in value for value in escape(tmp_path, monkeypatch)["environment"].values())
+
+
+def test_temporary_files_of_a_child_go_into_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert escape(tmp_path, monkeypatch)["temporary_folder"] == str(tmp_path)
+
+
+def test_nothing_of_a_child_is_left_after_its_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(psutil.pids())
+
+    pid = escape(tmp_path, monkeypatch, "fork")["pid"]
+
+    assert [left for left in set(psutil.pids()) - before if _group_of(left) == pid] == []
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None

@@ -1,0 +1,150 @@
+"""Who may ask from where: hosts that requests may be for, and pages of other origins whose scripts may ask.
+
+There may be no password between a browser and this service. So the pages that it shows must not be able to use it in their
+reader's name: not by a name that leads here (DNS rebinding), and not by a form of theirs (cross-site request forgery).
+"""
+
+import re
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.web.answer_log import log_answer
+from service.web.context import request_id_of
+from service.web.problems import MEDIA_TYPE, problem_body
+
+ANY = "*"
+READING = ("GET", "HEAD", "OPTIONS")
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+ACCEPTED_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "Inference-Header-Content-Length",
+    "Last-Event-ID",
+    "Prefer",
+    "Range",
+    "X-Request-ID",
+)
+SHOWN_HEADERS = (
+    "Content-Disposition",
+    "ETag",
+    "Fitserve-Model-Version",
+    "Inference-Header-Content-Length",
+    "Location",
+    "Retry-After",
+    "X-Request-ID",
+)
+PREDICTION_PROTOCOLS = ("/v1", "/v2")
+"""Where errors have a form of their own."""
+REMEMBERED_HOSTS = 256
+STRANGE_HOST = "This service does not answer for the host that the request names. Name it in FITSERVE_TRUSTED_HOSTS if it should."
+STRANGE_PAGE = "A page of another origin may not do this. Name its origin in FITSERVE_CORS_ORIGINS if it should."
+
+
+class Gate:
+    """Stands before the whole application."""
+
+    def __init__(self, bound_to: str, hosts: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
+        """``hosts``: names that are trusted, ``*.example.com`` for all below one, ``*`` for any; without them everything
+        that reaches a loopback address is. Addresses and names without a dot always are, since nobody else can hold them.
+
+        ``origins``: pages whose scripts may ask, e.g. ``https://example.com``.
+        """
+        self._hosts = [host.lower() for host in hosts]
+        self._takes_any_host = ANY in hosts or (not hosts and is_loopback(bound_to))
+        self._origins = frozenset(origins)
+        self.trusts = lru_cache(REMEMBERED_HOSTS)(self._trusts)
+
+    def lets_pass(self, scope: Scope) -> bool:
+        """Whether a request can be answered as if there were no gate: its host is trusted, and it comes from no page."""
+        for name, value in scope["headers"]:
+            if name in (b"origin", b"sec-fetch-site") or (name == b"host" and not self.trusts(value)):
+                return False
+        return True
+
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """The application behind this gate."""
+        if self._origins:
+            app = CORSMiddleware(
+                app,
+                allow_origins=sorted(self._origins),
+                allow_methods=METHODS,
+                allow_headers=ACCEPTED_HEADERS,
+                expose_headers=SHOWN_HEADERS,
+            )
+
+        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http" or self.lets_pass(scope):
+                await app(scope, receive, send)
+            elif not all(self.trusts(value) for name, value in scope["headers"] if name == b"host"):
+                await _refuse(scope, send, 400, STRANGE_HOST)
+            elif self._is_forged(scope):
+                await _refuse(scope, send, 403, STRANGE_PAGE)
+            else:
+                await app(scope, receive, send)
+
+        return guarded
+
+    def _trusts(self, host: bytes) -> bool:
+        name = re.sub(r":\d*$", "", host.decode("latin-1").lower())
+        if self._takes_any_host or "." not in name or _is_address(name):
+            return True
+        return any(name == known or (known.startswith("*.") and name.endswith(known[1:])) for known in self._hosts)
+
+    def _is_forged(self, scope: Scope) -> bool:
+        """Whether a page of another origin wants to change something here; clients that are no browsers say nothing of pages.
+
+        Source: W3C Fetch Metadata; older browsers send ``Origin`` alone, which is compared with the host then.
+        """
+        headers = Headers(scope=scope)
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if scope["method"] in READING or origin in self._origins:
+            return False
+        if site is not None:
+            return site not in ("same-origin", "none")
+        return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what is bound to an address."""
+    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+async def _refuse(scope: Scope, send: Send, status: int, detail: str) -> None:
+    started = time.perf_counter()
+    request_id, path = request_id_of(scope), scope["path"]
+    if path.startswith(PREDICTION_PROTOCOLS):
+        media_type, body = "application/json", orjson.dumps({"error": detail})
+    else:
+        media_type, body = MEDIA_TYPE, problem_body(status, detail, path, request_id)
+    headers = [
+        (b"content-type", media_type.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", request_id.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+    log_answer(scope, "unknown", status, started)
+
+
+OPEN = Gate("127.0.0.1")
+"""What stands before an application that only this machine reaches."""
