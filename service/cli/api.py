@@ -12,6 +12,7 @@ from types import FrameType
 import uvicorn
 from prometheus_client import Gauge
 
+from service.cli.keys import refuse_open_door
 from service.cli.listening import base_url, inherited_siblings, open_listener
 from service.cli.preflight import check_role
 from service.cli.standing_in import StandIn
@@ -32,6 +33,7 @@ def run_api(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the exit code."""
     with open_listener(settings.host, settings.port) as listener:
         check_role(settings)
+        refuse_open_door(settings, listener.getsockname()[0])
         configure_logging(settings)
         prepare_traces()
         return _serve(settings, listener)

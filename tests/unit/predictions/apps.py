@@ -11,6 +11,9 @@ from service.serving.measuring import Cost
 from service.serving.sidecar import Sidecar
 from service.settings import Settings
 from service.web.drain import Drain
+from service.workspaces.auth import Gate
+from service.workspaces.authenticator import Authenticator
+from tests.fakes.keys import FakeKeys
 from tests.fakes.versions import WORKSPACE, FakeVersions
 
 BASE_URL = "http://fitserve.test"
@@ -35,7 +38,7 @@ def app_of(
         settings or Settings(),
         versions,
         versions.artifacts,
-        workspace_of=lambda scope: WORKSPACE,
+        gate=Gate(Authenticator(FakeKeys(WORKSPACE))),
         metrics=PredictionMetrics(registry or CollectorRegistry()),
         drain=Drain(),
         check_ready=check_ready,
