@@ -1,11 +1,13 @@
 """Who is asking: the one place that turns a request into a workspace."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import FitserveError
+from service.errors import FitserveError, Forbidden, Unauthenticated
 from service.web.problems import problem_answer_to
 from service.workspaces.authenticator import Authenticator
 from service.workspaces.errors import OperatorsOnly
@@ -61,6 +63,14 @@ class Gate:
         caller.require(wanted)
         return caller
 
+    async def is_still_admitted(self, scope: Scope, wanted: KeyScope) -> bool:
+        """Whether a request that was let in would be let in now. Raises Unavailable."""
+        try:
+            await self.admit(scope, wanted)
+        except (Unauthenticated, Forbidden):
+            return False
+        return True
+
 
 class Authentication:
     """Refuses requests of the control plane without a key for them, before anything else reads them."""
@@ -81,7 +91,8 @@ class Authentication:
         except FitserveError as error:
             await problem_answer_to(Request(scope), error)(scope, receive, send)
             return
-        scope.setdefault("state", {})["caller"] = caller
+        still_admitted = partial(self._gate.is_still_admitted, scope, wanted)
+        scope.setdefault("state", {}).update(caller=caller, is_still_admitted=still_admitted)
         await self._app(scope, receive, send)
 
 
@@ -90,4 +101,11 @@ def _current_workspace(request: Request) -> str:
     return caller.workspace_id
 
 
+def _is_still_admitted(request: Request) -> Callable[[], Awaitable[bool]]:
+    still_admitted: Callable[[], Awaitable[bool]] = request.state.is_still_admitted
+    return still_admitted
+
+
 CurrentWorkspace = Annotated[str, Depends(_current_workspace)]
+StillAdmitted = Annotated[Callable[[], Awaitable[bool]], Depends(_is_still_admitted)]
+"""Asks whether the key of this request still opens it, for answers that take long."""

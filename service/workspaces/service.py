@@ -1,7 +1,7 @@
 """Decides who somebody with a key is, and how keys come and go. Knows no HTTP."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from sqlalchemy.orm import Session
@@ -31,7 +31,6 @@ class NewKey:
 
 def create(session: Session, workspace_id: str, request: KeyCreate) -> NewKey:
     """Make a key. Raises InvalidInput on an expiry that has no zone or is over."""
-    _check_expiry(request.expires_at)
     key = new_key()
     row = ApiKey(
         id=new_id("key"),
@@ -40,25 +39,24 @@ def create(session: Session, workspace_id: str, request: KeyCreate) -> NewKey:
         prefix=prefix_of(key.encode()),
         sha256=digest_of(key.encode()).hex(),
         scopes=sorted(set(request.scopes)),
-        expires_at=request.expires_at,
+        expires_at=_future(request.expires_at),
     )
     session.add(row)
     session.flush()
     return NewKey(row, key)
 
 
-def _check_expiry(moment: datetime | None) -> None:
-    if moment is None:
-        return
-    if moment.tzinfo is None or moment <= now():
-        problem = Problem(
-            "/expires_at",
-            "This is no time in the future.",
-            moment.isoformat(),
-            "a later time with its zone, e.g. 2030-01-31T00:00:00Z",
-            "Leave it out for a key that does not expire.",
-        )
-        raise InvalidInput("The key cannot be made.", [problem])
+def _future(moment: datetime | None) -> datetime | None:
+    if moment is None or (moment.tzinfo is not None and moment > now()):
+        return moment and moment.astimezone(UTC)
+    problem = Problem(
+        "/expires_at",
+        "This is no time in the future.",
+        moment.isoformat(),
+        "a later time with its zone, e.g. 2030-01-31T00:00:00Z",
+        "Leave it out for a key that does not expire.",
+    )
+    raise InvalidInput("The key cannot be made.", [problem])
 
 
 def revoke(key: ApiKey) -> None:

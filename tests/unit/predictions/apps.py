@@ -32,13 +32,14 @@ def app_of(
     registry: CollectorRegistry | None = None,
     sidecar: Sidecar | None = None,
     check_ready: Callable[[], None] = lambda: None,
+    keys: FakeKeys | None = None,
 ) -> PredictionApp:
-    """An application whose engines run in one of the ways of ``COSTS``."""
+    """An application whose engines run in one of the ways of ``COSTS``; without ``keys`` it asks nobody for one."""
     return PredictionApp(
         settings or Settings(),
         versions,
         versions.artifacts,
-        gate=Gate(Authenticator(FakeKeys(WORKSPACE))),
+        gate=Gate(Authenticator(keys or FakeKeys(WORKSPACE))),
         metrics=PredictionMetrics(registry or CollectorRegistry()),
         drain=Drain(),
         check_ready=check_ready,
