@@ -150,14 +150,15 @@ def test_no_operation_finds_what_belongs_to_another_workspace(
     assert everything_of(http, owner) == before
 
 
-def everything_of(http: httpx.Client, key: str) -> Any:
-    """All lists, as the owner of this key sees them."""
-    answers = [
-        http.get(path, headers=bearer(key)).raise_for_status().json()
-        for path in ("/api/datasets", "/api/models", "/api/runs", f"/api/models/{MODEL}/versions")
-    ]
-    keys = http.get("/api/keys", headers=bearer(key)).raise_for_status().json()["items"]
-    return [*answers, [entry | {"last_used_at": None} for entry in keys]]
+STANDING = ("id", "name", "version", "state", "revision", "aliases", "revoked_at")
+"""What says of a listed item that nobody has changed or ended it; a run also tells how long it has been waiting."""
+
+
+def everything_of(http: httpx.Client, key: str) -> list[Any]:
+    """How all that the owner of this key has stands."""
+    paths = ("/api/datasets", "/api/models", f"/api/models/{MODEL}/versions", "/api/runs", "/api/keys")
+    lists = [http.get(path, headers=bearer(key)).raise_for_status().json()["items"] for path in paths]
+    return [{name: item.get(name) for name in STANDING} for items in lists for item in items]
 
 
 def test_the_owner_finds_what_the_stranger_does_not(
