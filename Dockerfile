@@ -18,6 +18,7 @@ RUN pip wheel --no-deps --wheel-dir /wheels .
 FROM python AS base
 ENV FITSERVE_DATA_DIR=/data \
     FITSERVE_HOST=0.0.0.0 \
+    FITSERVE_REQUIRE_KEYS=true \
     FITSERVE_LOG_FORMAT=json \
     PYTHONUNBUFFERED=1
 RUN useradd --uid 10001 --no-create-home --home-dir /data fitserve \

@@ -23,6 +23,14 @@ class FitserveError(Exception):
         self.message = message
 
 
+class Unauthenticated(FitserveError):
+    """It is not known who asks, and it has to be."""
+
+
+class Forbidden(FitserveError):
+    """Who asks is known, but may not do this."""
+
+
 class NotFound(FitserveError):
     """There is nothing of that name or id in this workspace."""
 

@@ -30,10 +30,10 @@ from service.infra.telemetry import are_traces_sent
 from service.models import check_endpoints
 from service.models import endpoints as model_endpoints
 from service.models.checker import Checker
-from service.predictions.app import PredictionApp
+from service.predictions.app import OPEN_PATHS, PredictionApp
 from service.predictions.at_once import protocol_for
 from service.predictions.metrics import PredictionMetrics
-from service.predictions.openapi import add_prediction_paths
+from service.predictions.openapi import add_prediction_paths, refusals_of
 from service.predictions.repository import DatabaseVersionSource
 from service.predictions.tracing import TracedPredictions
 from service.runs import endpoints as run_endpoints
@@ -45,10 +45,13 @@ from service.web.answer_log import PROBES
 from service.web.connections import BoundedConnection, ConnectionLimits, bounded
 from service.web.context import BodyLimit, RequestContext
 from service.web.drain import Drain
-from service.web.gate import Gate
+from service.web.origins import Origins
 from service.web.problems import install_problem_handlers
 from service.web.routing import ProblemDocument
-from service.workspaces.auth import workspace_of
+from service.workspaces import endpoints as key_endpoints
+from service.workspaces.auth import OPERATORS_PATH, SECURITY_SCHEMES, Authentication, Gate
+from service.workspaces.authenticator import Authenticator
+from service.workspaces.service import DatabaseKeySource
 
 log = get_logger(__name__)
 
@@ -66,6 +69,7 @@ TAGS = [
     {"name": "runs", "description": "One `fit` each: state, metrics, events and files."},
     {"name": "predictions", "description": "Answers from a published version."},
     {"name": "workers", "description": "The processes that fit the runs."},
+    {"name": "keys", "description": "Who may use this workspace, and for what."},
     {"name": "health", "description": "For monitors and orchestrators."},
 ]
 API_THREADS = 40
@@ -83,17 +87,17 @@ class Application:
         predictions: Predictions,
         drain: Drain,
         end_streams: Callable[[], None],
-        gate: Gate,
+        origins: Origins,
         limits: ConnectionLimits,
     ) -> None:
         self.api = api
         self.predictions = predictions
         self._drain = drain
         self._end_streams = end_streams
-        self._gate = gate
+        self._origins = origins
         self._connection_limits = limits
         self._answer_others = drain.around(api)
-        self._answer = gate.around(self._dispatch)
+        self._answer = origins.around(self._dispatch)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._answer(scope, receive, send)
@@ -108,7 +112,7 @@ class Application:
     def http_protocol(self) -> type[BoundedConnection]:
         """What uvicorn shall speak HTTP with: traced predictions go its usual way."""
         predictions = self.predictions
-        protocol = protocol_for(predictions, self._gate) if isinstance(predictions, PredictionApp) else BoundedConnection
+        protocol = protocol_for(predictions, self._origins) if isinstance(predictions, PredictionApp) else BoundedConnection
         return bounded(protocol, self._connection_limits)
 
     def begin_drain(self) -> None:
@@ -137,6 +141,7 @@ def create_app(
     hub = RunHub(database, settings.max_event_streams)
     sweeper = Sweeper(database, doorbell, artifacts, settings)
     datasets = DatasetService(artifacts, settings)
+    gate = Gate(Authenticator(DatabaseKeySource(database, settings.require_keys)))
     checker = Checker(settings.check_seconds, settings.check_memory_bytes)
     readiness_checks: dict[str, health.Check] = {
         "process": drain.check,
@@ -147,7 +152,7 @@ def create_app(
         settings,
         DatabaseVersionSource(database),
         artifacts,
-        workspace_of,
+        gate,
         metrics or PredictionMetrics(),
         drain,
         lambda: health.check_all(readiness_checks),
@@ -177,11 +182,11 @@ def create_app(
     api.state.hub = hub
     api.state.readiness_checks = readiness_checks
     api.state.before_scrape = predictions.metrics.flush
-    _limit(api, settings)
+    _surround(api, settings, gate)
     is_traced = tracer_provider is not None or are_traces_sent()
     answering = TracedPredictions(predictions, tracer_provider) if is_traced else predictions
-    gate = Gate(settings.host, _listed(settings.trusted_hosts), _listed(settings.cors_origins))
-    return Application(api, answering, drain, hub.close, gate, _connection_limits(settings))
+    origins = Origins(settings.host, _listed(settings.trusted_hosts), _listed(settings.cors_origins))
+    return Application(api, answering, drain, hub.close, origins, _connection_limits(settings))
 
 
 def _telemetry(tracer_provider: TracerProvider | None) -> TelemetryConfig:
@@ -213,6 +218,7 @@ def _make_api(lifespan: Callable[[FastAPI], Any] | None, telemetry: TelemetryCon
         model_endpoints.router,
         run_endpoints.router,
         run_endpoints.workers_router,
+        key_endpoints.router,
         health.router,
     ):
         api.include_router(router)
@@ -225,8 +231,9 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def _limit(api: FastAPI, settings: Settings) -> None:
+def _surround(api: FastAPI, settings: Settings, gate: Gate) -> None:
     api.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes)
+    api.add_middleware(Authentication, gate=gate)
     api.add_middleware(RequestContext)
 
 
@@ -254,7 +261,20 @@ def describe() -> dict[str, Any]:
     _drop_default_validation_answers(document)
     _write_summaries_as_sentences(document)
     add_prediction_paths(document)
+    _describe_keys(document)
     return document
+
+
+def _describe_keys(document: dict[str, Any]) -> None:
+    """How to send a key, which operations need none, and how the others refuse one."""
+    document["components"]["securitySchemes"] = SECURITY_SCHEMES
+    document["security"] = [{name: []} for name in SECURITY_SCHEMES]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if path in (PROBES | OPEN_PATHS) - {OPERATORS_PATH}:
+                operation["security"] = []
+            else:
+                operation["responses"] |= refusals_of(path)
 
 
 def _join_lines(part: Any) -> None:

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     """Origins whose pages may ask from a browser, e.g. ``https://example.com,http://localhost:3000``; empty means none."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """API processes that answer, all at that address."""
+    require_keys: bool = False
+    """Whether every request needs an API key even before the first one exists; once one exists, it always does."""
     log_format: Literal["console", "json"] = "console"
     """How log lines are written: for people or for machines."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -7,6 +7,8 @@ from sqlalchemy.orm import Session
 from service.infra.database import Database, now
 from service.infra.ids import new_id
 from service.runs.tables import Run
+from service.workspaces import service
+from service.workspaces.schemas import KeyCreate
 from service.workspaces.tables import DEFAULT_WORKSPACE_ID
 
 
@@ -47,3 +49,15 @@ def queue_run(database: Database, **fields: Any) -> str:
     """Commit a queued run; its id."""
     with database.write() as session:
         return new_run(session, **fields).id
+
+
+def make_key(database: Database, workspace: str, *scopes: str) -> str:
+    """Commit a key of the workspace of this name, with these scopes or all; the key."""
+    request = KeyCreate.model_validate({"name": "test", "scopes": list(scopes) or ["admin"]})
+    with database.write() as session:
+        return service.create(session, service.workspace_named(session, workspace).id, request).key
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header that shows a key."""
+    return {"Authorization": f"Bearer {key}"}

@@ -14,6 +14,7 @@ from typing import cast
 import uvicorn
 from prometheus_client import Gauge
 
+from service.cli.keys import refuse_open_door
 from service.cli.listening import base_url, inherited_siblings, open_listener
 from service.cli.preflight import check_role, tell_of_missing_confinement
 from service.cli.standing_in import StandIn
@@ -39,6 +40,7 @@ def run_api(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the exit code."""
     with open_listener(settings.host, settings.port) as listener:
         check_role(settings)
+        refuse_open_door(settings, listener.getsockname()[0])
         configure_logging(settings)
         tell_of_missing_confinement()
         prepare_traces()

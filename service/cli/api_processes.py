@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from service.cli.keys import refuse_open_door
 from service.cli.listening import base_url, handed_over, open_listener, share_address
 from service.cli.preflight import check_role
 from service.cli.supervisor import STOP_MARGIN_SECONDS, Child, GaveUp, Supervisor
@@ -39,6 +40,7 @@ def run_api_processes(settings: Settings, environment: Mapping[str, str]) -> int
     """Keep several API processes running until SIGTERM or SIGINT; the exit code."""
     with open_listener(settings.host, settings.port) as listener:
         check_role(settings)
+        refuse_open_door(settings, listener.getsockname()[0])
         configure_logging(settings)
         log.info("api.starting", url=base_url(listener), processes=settings.workers)
         stop_seconds = settings.drain_seconds + settings.shutdown_grace_seconds + STOP_MARGIN_SECONDS

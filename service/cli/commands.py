@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from service.cli import key_commands
 from service.cli.lineage import follow_parent
 from service.cli.options import DataDir, Host, LogLevel, Port, Slots, Workers, environment_of, errors_in_one_line, read_settings
 from service.settings import Settings
@@ -22,6 +23,8 @@ app = typer.Typer(
     "New here? 'fitserve demo' shows everything once; 'fitserve up' runs the service on this machine.",
     epilog="Every setting can also be given as an environment variable FITSERVE_<NAME> or in a file named .env.",
 )
+
+app.add_typer(key_commands.app, name="keys")
 
 
 @app.callback()

@@ -6,6 +6,7 @@ from service.cli.demo_client import Client, DemoFailed
 from service.cli.demo_digits import Digits, read_digits
 from service.cli.demo_service import Interrupted, interruptible, listener_for_demo, running_service
 from service.cli.demo_view import View
+from service.cli.keys import temporary_key
 from service.cli.preflight import prepare_data_dir
 from service.settings import Settings
 
@@ -55,7 +56,7 @@ def _show(settings: Settings, is_port_chosen: bool, keep: bool, view: View) -> i
         with view.waiting("Starting the service"):
             service.wait_until_ready()
         view.started(service.url)
-        with Client(service.url, service.require_alive) as client:
+        with Client(service.url, service.require_alive, temporary_key(settings, "demo")) as client:
             run_id = _train(client, digits, view)
             accuracy = _predict(client, digits, view)
         view.addresses(service.url, run_id, NAME, digits.held_out[0])

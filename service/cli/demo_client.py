@@ -30,11 +30,12 @@ class Event:
 
 
 class Client:
-    """Talks to one service. ``require_alive`` raises when the service is gone for good."""
+    """Talks to one service. ``require_alive`` raises when the service is gone for good; ``key`` where it asks for one."""
 
-    def __init__(self, url: str, require_alive: Callable[[], None]) -> None:
+    def __init__(self, url: str, require_alive: Callable[[], None], key: str | None = None) -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         # A proxy of the environment must not come between us and our own machine.
-        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False)
         self._require_alive = require_alive
 
     def __enter__(self) -> Self:

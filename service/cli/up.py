@@ -11,6 +11,7 @@ from http.client import HTTPException
 import typer
 
 from service.cli.api_processes import api_processes, role_command, supervise
+from service.cli.keys import refuse_open_door
 from service.cli.listening import base_url, open_listener
 from service.cli.preflight import prepare_data_dir, prepare_database
 from service.cli.supervisor import STOP_MARGIN_SECONDS, Child, Supervisor
@@ -25,6 +26,7 @@ def run_up(settings: Settings, environment: Mapping[str, str]) -> int:
     prepare_data_dir(settings.data_dir)
     with open_listener(settings.host, settings.port) as listener:
         prepare_database(settings)
+        refuse_open_door(settings, listener.getsockname()[0])
         configure_logging(settings)
         return _supervise(settings, environment, listener)
 

@@ -28,10 +28,13 @@ from service.serving.workbench import Workbench
 from service.settings import Settings
 from service.web.answer_log import log_prediction
 from service.web.drain import Drain
+from service.workspaces.auth import Gate
 
 log = get_logger(__name__)
 
 INTERNAL_ERROR = "Something went wrong here, not in the request. The request id finds it in the log."
+OPEN_PATHS = {"/v2/health/live", "/v2/health/ready"}
+"""What orchestrators ask, who have no key."""
 
 
 class PredictionApp:
@@ -42,7 +45,7 @@ class PredictionApp:
         settings: Settings,
         versions: VersionSource,
         artifacts: ArtifactReader,
-        workspace_of: Callable[[Scope], str],
+        gate: Gate,
         metrics: PredictionMetrics,
         drain: Drain,
         check_ready: Callable[[], None],
@@ -60,7 +63,7 @@ class PredictionApp:
             OpenInference(settings, service, check_ready),
         ]
         self._protocol_of = lru_cache(REMEMBERED_PATHS)(self._find_protocol)
-        self._workspace_of = workspace_of
+        self._gate = gate
         self._drain = drain
         self.metrics = metrics
         metrics.watch_loaded_bytes(lambda: self._engines.loaded_bytes)
@@ -90,7 +93,8 @@ class PredictionApp:
         assert protocol is not None, "the path is handled here"
         call = Call(scope, receive)
         try:
-            call.workspace_id = self._workspace_of(scope)
+            if call.path not in OPEN_PATHS:
+                call.workspace_id = (await self._gate.admit(scope, "predict")).workspace_id
             answer = await protocol.answer(call)
         except ClientGone:
             return
@@ -111,7 +115,10 @@ class PredictionApp:
         assert protocol is not None, "the path is handled here"
         call = Call(scope, None)
         try:
-            call.workspace_id = self._workspace_of(scope)
+            caller = self._gate.recall(scope, "predict")
+            if caller is None:
+                return None
+            call.workspace_id = caller.workspace_id
             answer = protocol.answer_now(call, body)
         except Exception as error:
             answer = self._refuse(protocol, call, error)

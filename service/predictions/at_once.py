@@ -13,14 +13,14 @@ from service.predictions.app import PredictionApp
 from service.predictions.http import headers_of
 from service.serving.workbench import INLINE_BYTES
 from service.web.connections import BoundedConnection
-from service.web.gate import OPEN, Gate
+from service.web.origins import OPEN, Origins
 
 
 class PredictionProtocol(BoundedConnection):
     """uvicorn's HTTP protocol for one connection; holds the parts of a request back until it is whole."""
 
     predictions: PredictionApp
-    gate: Gate
+    origins: Origins
     """Both are set by the subclass that ``protocol_for`` makes."""
     _held: list[bytes] | None = None
 
@@ -62,7 +62,7 @@ class PredictionProtocol(BoundedConnection):
             and not self.parser.should_upgrade()
             and not (self.expect_100_continue or self.flow.write_paused)
             and self._fill_scope()
-            and self.gate.lets_pass(cast(Scope, self.scope))
+            and self.origins.lets_pass(cast(Scope, self.scope))
             and self.predictions.may_answer_now(cast(Scope, self.scope))
             and self._body_is_short()
         )
@@ -101,6 +101,6 @@ class PredictionProtocol(BoundedConnection):
             super().on_body(part)
 
 
-def protocol_for(predictions: PredictionApp, gate: Gate = OPEN) -> type[PredictionProtocol]:
-    """The protocol of a server whose predictions are answered by this application, behind that gate."""
-    return type("PredictionProtocol", (PredictionProtocol,), {"predictions": predictions, "gate": gate})
+def protocol_for(predictions: PredictionApp, origins: Origins = OPEN) -> type[PredictionProtocol]:
+    """The protocol of a server whose predictions are answered by this application, for requests from these origins."""
+    return type("PredictionProtocol", (PredictionProtocol,), {"predictions": predictions, "origins": origins})

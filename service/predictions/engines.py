@@ -13,7 +13,7 @@ from service.errors import Unavailable
 from service.features.plan import FeaturePlan, read_plan
 from service.features.requests import RequestEncoder
 from service.infra.logging import get_logger
-from service.predictions.single_flight import SingleFlight
+from service.infra.single_flight import SingleFlight
 from service.predictions.versions import ArtifactReader, ServableVersion
 from service.serving.batching import Batcher
 from service.serving.cache import EngineCache

@@ -15,8 +15,6 @@ from service.errors import (
     MalformedInput,
     PayloadTooLarge,
     Problem,
-    TooManyRequests,
-    Unavailable,
     UnsupportedMediaType,
 )
 from service.predictions.engines import Servable
@@ -24,8 +22,8 @@ from service.predictions.errors import ClientGone, MethodNotAllowed, NotAcceptab
 from service.serving.stages import Stages
 from service.serving.workbench import INLINE_BYTES
 from service.spec.base import ResourceName
+from service.web import problems
 from service.web.context import request_id_of
-from service.web.problems import status_of
 
 Array = np.ndarray[Any, Any]
 
@@ -158,14 +156,14 @@ def is_resource_name(text: str) -> bool:
 
 def status_for(error: FitserveError) -> int:
     """The HTTP status of an error's kind, also of the kinds that only predictions have."""
-    return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), None) or status_of(error)
+    return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), None) or problems.status_of(error)
 
 
 def headers_for(error: FitserveError) -> list[tuple[bytes, bytes]]:
-    """The headers that belong to an error's kind: when to come back, or which methods to use."""
-    if isinstance(error, Unavailable | TooManyRequests):
-        return [(b"retry-after", str(error.retry_after_seconds).encode())]
-    return [(b"allow", error.allowed.encode())] if isinstance(error, MethodNotAllowed) else []
+    """The headers that belong to an error's kind, also of the kinds that only predictions have."""
+    if isinstance(error, MethodNotAllowed):
+        return [(b"allow", error.allowed.encode())]
+    return [(name.lower().encode(), value.encode()) for name, value in problems.headers_for(error).items()]
 
 
 def sentences_of(error: FitserveError) -> str:

@@ -13,8 +13,8 @@ from anyio import CapacityLimiter, to_thread
 
 from service.errors import FitserveError, NotFound, Unavailable
 from service.infra.logging import get_logger
+from service.infra.single_flight import SingleFlight
 from service.predictions.engines import Engines, Servable
-from service.predictions.single_flight import SingleFlight
 from service.predictions.versions import ListedVersion, Selector, ServableVersion, VersionSource
 
 log = get_logger(__name__)

@@ -28,7 +28,7 @@ from service.runs.worker_schemas import WorkerList
 from service.settings import Settings
 from service.web.downloads import Download
 from service.web.routing import PageOf, ReadSession, WriteSession, database_of, make_router, problems
-from service.workspaces.auth import CurrentWorkspace
+from service.workspaces.auth import CurrentWorkspace, StillAdmitted
 
 router = make_router("runs")
 workers_router = make_router("workers")
@@ -230,6 +230,7 @@ async def stream_run_events(
     request: Request,
     workspace_id: CurrentWorkspace,
     run_id: Annotated[str, Depends(_streamable_run)],
+    is_still_admitted: StillAdmitted,
     last_event_id: LastEventId = None,
 ) -> AsyncIterable[ServerSentEvent]:
     """Follow a run as server-sent events: `state`, `epoch`, `progress`, `log`, `resumed`, and `done` at the end."""
@@ -237,7 +238,7 @@ async def stream_run_events(
     position = int(last_event_id or 0)
     progress = None
     async with hub.watch(run_id) as bell:
-        while not hub.is_closing:
+        while not hub.is_closing and await is_still_admitted():
             bell.clear()
             news = await anyio.to_thread.run_sync(_read_news, request, workspace_id, run_id, position)
             if news.progress != progress and not news.is_over:

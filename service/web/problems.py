@@ -23,6 +23,8 @@ MAX_RECEIVED = 100
 MAX_INSTANCE = 255
 """No address of this service is longer; what is, is told as shortly as anything else that was received."""
 STATUS_BY_KIND: dict[type[errors.FitserveError], int] = {
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.PreconditionFailed: 412,
@@ -45,11 +47,21 @@ def status_of(error: errors.FitserveError) -> int:
     return next((status for kind, status in STATUS_BY_KIND.items() if isinstance(error, kind)), 500)
 
 
-def headers_of(error: errors.FitserveError) -> dict[str, str]:
-    """The headers that belong to an error's kind: when to come back, or how long the file is."""
+def headers_for(error: errors.FitserveError) -> dict[str, str]:
+    """The headers that belong to an error's kind: when to come back, how to say who asks, or how long the file is."""
     if isinstance(error, errors.Unavailable | errors.TooManyRequests):
         return {"Retry-After": str(error.retry_after_seconds)}
-    return {"Content-Range": f"bytes */{error.size_bytes}"} if isinstance(error, errors.RangeNotSatisfiable) else {}
+    if isinstance(error, errors.RangeNotSatisfiable):
+        return {"Content-Range": f"bytes */{error.size_bytes}"}
+    return {"WWW-Authenticate": 'Bearer realm="fitserve"'} if isinstance(error, errors.Unauthenticated) else {}
+
+
+def problem_answer_to(request: Request, error: errors.FitserveError) -> Response:
+    """The answer to a request that ends with this error."""
+    problems = error.problems if isinstance(error, errors.InvalidInput) else []
+    status = status_of(error)
+    body = problem_body(status, error.message, request.url.path, request_id_of(request.scope), problems)
+    return Response(body, status, headers_for(error), media_type=MEDIA_TYPE)
 
 
 def problem_body(status: int, detail: str, instance: str, request_id: str, problems: Sequence[errors.Problem] = ()) -> bytes:
@@ -104,8 +116,7 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(errors.FitserveError)
     def on_error(request: Request, error: errors.FitserveError) -> Response:
-        problems = error.problems if isinstance(error, errors.InvalidInput) else []
-        return answer(request, status_of(error), error.message, problems, headers_of(error))
+        return problem_answer_to(request, error)
 
     @app.exception_handler(RequestValidationError)
     def on_validation_error(request: Request, error: RequestValidationError) -> Response:

@@ -1,7 +1,7 @@
 """The prediction operations in the OpenAPI document, written by hand, since no web framework knows their routes."""
 
 from service.predictions.openapi import native, open_inference, tensorflow_serving
-from service.predictions.openapi.parts import SCHEMAS, Json
+from service.predictions.openapi.parts import SCHEMAS, Json, problem_errors, sentence_errors
 
 
 def add_prediction_paths(document: Json) -> None:
@@ -12,3 +12,8 @@ def add_prediction_paths(document: Json) -> None:
         paths.setdefault(path, {})[method] = operation
     for described in (SCHEMAS, native.SCHEMAS, tensorflow_serving.SCHEMAS, open_inference.SCHEMAS):
         schemas.update(described)
+
+
+def refusals_of(path: str) -> Json:
+    """The answers of an operation to a key that is missing or does not allow it, in the form of its protocol."""
+    return sentence_errors((401, 403)) if path.startswith(("/v1/", "/v2")) else problem_errors((401, 403))

@@ -27,6 +27,8 @@ COLUMNS_EXAMPLE = {
 }
 ERRORS = {
     400: "The request cannot be read at all.",
+    401: "An API key is needed, and none that is valid has come.",
+    403: "The API key does not have the scope that this needs.",
     404: "There is no such model or version.",
     413: "The body is over the limit.",
     415: "The body is of a type or encoding that this operation does not read.",

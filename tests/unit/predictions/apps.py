@@ -11,6 +11,9 @@ from service.serving.measuring import Cost
 from service.serving.sidecar import Sidecar
 from service.settings import Settings
 from service.web.drain import Drain
+from service.workspaces.auth import Gate
+from service.workspaces.authenticator import Authenticator
+from tests.fakes.keys import FakeKeys
 from tests.fakes.versions import WORKSPACE, FakeVersions
 
 BASE_URL = "http://fitserve.test"
@@ -29,13 +32,14 @@ def app_of(
     registry: CollectorRegistry | None = None,
     sidecar: Sidecar | None = None,
     check_ready: Callable[[], None] = lambda: None,
+    keys: FakeKeys | None = None,
 ) -> PredictionApp:
-    """An application whose engines run in one of the ways of ``COSTS``."""
+    """An application whose engines run in one of the ways of ``COSTS``; without ``keys`` it asks nobody for one."""
     return PredictionApp(
         settings or Settings(),
         versions,
         versions.artifacts,
-        workspace_of=lambda scope: WORKSPACE,
+        gate=Gate(Authenticator(keys or FakeKeys(WORKSPACE))),
         metrics=PredictionMetrics(registry or CollectorRegistry()),
         drain=Drain(),
         check_ready=check_ready,

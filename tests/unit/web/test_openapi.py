@@ -19,12 +19,16 @@ from service.runs.schemas import BatchPredictionCreate, CancelRequest, RunCreate
 from service.runs.weight_schemas import RunWeights
 from service.settings import Settings
 from service.web.routing import ProblemDocument
+from service.workspaces.schemas import KeyCreate, KeyCreated, KeyRead
 
 SCHEMAS_WITH_EXAMPLES = (
     AliasWrite,
     BatchPredictionCreate,
     CancelRequest,
     DatasetRead,
+    KeyCreate,
+    KeyCreated,
+    KeyRead,
     ModelCheck,
     ModelCheckRead,
     ModelCreate,
@@ -214,3 +218,19 @@ def test_a_class_is_shown_by_the_name_that_clients_write(document: dict[str, Any
 
     assert schemas["ActivationLayer"]["title"] == "Activation"
     assert schemas["MeanSquaredErrorMetric"]["title"] == "MeanSquaredError"
+
+
+def test_the_page_offers_to_send_a_key_in_either_header(document: dict[str, Any]) -> None:
+    schemes = document["components"]["securitySchemes"]
+
+    assert schemes["Bearer"]["scheme"] == "bearer"
+    assert (schemes["ApiKey"]["in"], schemes["ApiKey"]["name"]) == ("header", "X-API-Key")
+    assert document["security"] == [{"Bearer": []}, {"ApiKey": []}]
+
+
+def test_every_operation_tells_how_it_refuses_a_key_or_that_it_needs_none(document: dict[str, Any]) -> None:
+    open_to_all = {place for place, operation in operations(document) if operation.get("security") == []}
+
+    assert open_to_all == {"GET /livez", "GET /readyz", "GET /v2/health/live", "GET /v2/health/ready"}
+    for place, operation in operations(document):
+        assert ({"401", "403"} <= operation["responses"].keys()) == (place not in open_to_all), place

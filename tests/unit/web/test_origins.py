@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.web.gate import Gate, is_loopback
+from service.web.origins import Origins, is_loopback
 
 HERE = "http://fitserve.example.com"
 ELSEWHERE = "https://evil.example.org"
@@ -16,9 +16,9 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"answered"})
 
 
-async def ask(gate: Gate, method: str = "GET", path: str = "/api/models", **headers: str) -> httpx.Response:
+async def ask(origins: Origins, method: str = "GET", path: str = "/api/models", **headers: str) -> httpx.Response:
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(gate.around(answer)), base_url=HERE) as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(origins.around(answer)), base_url=HERE) as http:
         return await http.request(method, path, headers=fields)
 
 
@@ -32,9 +32,9 @@ def anyio_backend() -> str:
 )
 @pytest.mark.anyio
 async def test_a_trusted_host_is_answered(host: str) -> None:
-    gate = Gate("0.0.0.0", ["fitserve.example.com", "*.example.net"])
+    origins = Origins("0.0.0.0", ["fitserve.example.com", "*.example.net"])
 
-    assert (await ask(gate, host=host)).text == "answered"
+    assert (await ask(origins, host=host)).text == "answered"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ async def test_a_trusted_host_is_answered(host: str) -> None:
 )
 @pytest.mark.anyio
 async def test_any_other_host_is_a_bad_request(host: str) -> None:
-    refused = await ask(Gate("127.0.0.1", ["fitserve.example.com", "*.example.net"]), host=host)
+    refused = await ask(Origins("127.0.0.1", ["fitserve.example.com", "*.example.net"]), host=host)
 
     assert refused.status_code == 400
     assert refused.headers["content-type"] == "application/problem+json"
@@ -52,7 +52,7 @@ async def test_any_other_host_is_a_bad_request(host: str) -> None:
 
 @pytest.mark.anyio
 async def test_a_prediction_for_another_host_is_refused_in_the_form_of_its_protocol() -> None:
-    refused = await ask(Gate("0.0.0.0"), "POST", "/v1/models/my_model:predict", host="evil.example.org")
+    refused = await ask(Origins("0.0.0.0"), "POST", "/v1/models/my_model:predict", host="evil.example.org")
 
     assert refused.status_code == 400
     assert set(refused.json()) == {"error"}
@@ -60,9 +60,9 @@ async def test_a_prediction_for_another_host_is_refused_in_the_form_of_its_proto
 
 @pytest.mark.anyio
 async def test_without_names_any_host_is_taken_on_a_loopback_address_only() -> None:
-    assert (await ask(Gate("127.0.0.1"))).status_code == 200
-    assert (await ask(Gate("0.0.0.0"))).status_code == 400
-    assert (await ask(Gate("0.0.0.0", ["*"]))).status_code == 200
+    assert (await ask(Origins("127.0.0.1"))).status_code == 200
+    assert (await ask(Origins("0.0.0.0"))).status_code == 400
+    assert (await ask(Origins("0.0.0.0", ["*"]))).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ async def test_without_names_any_host_is_taken_on_a_loopback_address_only() -> N
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 @pytest.mark.anyio
 async def test_a_page_of_another_origin_changes_nothing(method: str, said: dict[str, str]) -> None:
-    refused = await ask(Gate("127.0.0.1"), method, **said)
+    refused = await ask(Origins("127.0.0.1"), method, **said)
 
     assert refused.status_code == 403
     assert "FITSERVE_CORS_ORIGINS" in refused.json()["detail"]
@@ -88,23 +88,23 @@ async def test_a_page_of_another_origin_changes_nothing(method: str, said: dict[
 )
 @pytest.mark.anyio
 async def test_our_own_pages_and_other_programs_may_change_things(said: dict[str, str]) -> None:
-    assert (await ask(Gate("127.0.0.1"), "POST", **said)).text == "answered"
+    assert (await ask(Origins("127.0.0.1"), "POST", **said)).text == "answered"
 
 
 @pytest.mark.anyio
 async def test_no_page_of_another_origin_may_read_by_default() -> None:
-    read = await ask(Gate("127.0.0.1"), origin=ELSEWHERE)
+    read = await ask(Origins("127.0.0.1"), origin=ELSEWHERE)
 
     assert not any(name.startswith("access-control") for name in read.headers)
 
 
 @pytest.mark.anyio
 async def test_pages_of_the_named_origins_may_ask_and_others_still_may_not() -> None:
-    gate = Gate("127.0.0.1", origins=["https://app.example.com"])
+    origins = Origins("127.0.0.1", origins=["https://app.example.com"])
     wish = {"access_control_request_method": "POST", "access_control_request_headers": "content-type, idempotency-key"}
 
-    allowed = await ask(gate, "OPTIONS", origin="https://app.example.com", **wish)
-    asked = await ask(gate, "POST", origin="https://app.example.com", sec_fetch_site="cross-site")
+    allowed = await ask(origins, "OPTIONS", origin="https://app.example.com", **wish)
+    asked = await ask(origins, "POST", origin="https://app.example.com", sec_fetch_site="cross-site")
 
     assert (
         allowed.headers["access-control-allow-origin"]
@@ -113,8 +113,8 @@ async def test_pages_of_the_named_origins_may_ask_and_others_still_may_not() -> 
     )
     assert "access-control-allow-credentials" not in asked.headers
     assert "X-Request-ID" in asked.headers["access-control-expose-headers"]
-    assert (await ask(gate, "OPTIONS", origin=ELSEWHERE, **wish)).status_code == 400
-    assert (await ask(gate, "POST", origin=ELSEWHERE)).status_code == 403
+    assert (await ask(origins, "OPTIONS", origin=ELSEWHERE, **wish)).status_code == 400
+    assert (await ask(origins, "POST", origin=ELSEWHERE)).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_what_only_this_machine_reaches(address: str, expected: bool) -> None:
 
 
 def test_only_plain_requests_of_trusted_hosts_are_answered_without_a_look() -> None:
-    gate = Gate("0.0.0.0", origins=["https://app.example.com"])
+    origins = Origins("0.0.0.0", origins=["https://app.example.com"])
 
-    assert gate.lets_pass({"headers": [(b"host", b"10.0.0.1:8000")]})
-    assert not gate.lets_pass({"headers": [(b"host", b"evil.example.org")]})
-    assert not gate.lets_pass({"headers": [(b"host", b"10.0.0.1"), (b"origin", b"https://app.example.com")]})
+    assert origins.lets_pass({"headers": [(b"host", b"10.0.0.1:8000")]})
+    assert not origins.lets_pass({"headers": [(b"host", b"evil.example.org")]})
+    assert not origins.lets_pass({"headers": [(b"host", b"10.0.0.1"), (b"origin", b"https://app.example.com")]})

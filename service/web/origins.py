@@ -50,8 +50,8 @@ STRANGE_HOST = "This service does not answer for the host that the request names
 STRANGE_PAGE = "A page of another origin may not do this. Name its origin in FITSERVE_CORS_ORIGINS if it should."
 
 
-class Gate:
-    """Stands before the whole application."""
+class Origins:
+    """Stands before the whole application, and looks where a request is from and for which host it is."""
 
     def __init__(self, bound_to: str, hosts: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
         """``hosts``: names that are trusted, ``*.example.com`` for all below one, ``*`` for any; without them everything
@@ -65,14 +65,14 @@ class Gate:
         self.trusts = lru_cache(REMEMBERED_HOSTS)(self._trusts)
 
     def lets_pass(self, scope: Scope) -> bool:
-        """Whether a request can be answered as if there were no gate: its host is trusted, and it comes from no page."""
+        """Whether a request can be answered without a closer look: its host is trusted, and it comes from no page."""
         for name, value in scope["headers"]:
             if name in (b"origin", b"sec-fetch-site") or (name == b"host" and not self.trusts(value)):
                 return False
         return True
 
     def around(self, app: ASGIApp) -> ASGIApp:
-        """The application behind this gate."""
+        """The application behind it."""
         if self._origins:
             app = CORSMiddleware(
                 app,
@@ -146,5 +146,5 @@ async def _refuse(scope: Scope, send: Send, status: int, detail: str) -> None:
     log_answer(scope, "unknown", status, started)
 
 
-OPEN = Gate("127.0.0.1")
+OPEN = Origins("127.0.0.1")
 """What stands before an application that only this machine reaches."""
