@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     """Address space that building a model on trial may take beyond what Keras itself needs."""
 
     max_connections: Annotated[int, Field(ge=1)] = 800
-    """Connections that one API process holds; beyond them those go first whose clients are waited for longest."""
+    """Connections that one API process holds; beyond them those go first whose clients let it wait."""
     head_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     """Longest time that a client may take to send address and headers of a request."""
     body_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0

@@ -15,11 +15,12 @@ PR_SET_SECCOMP = 22
 SECCOMP_MODE_FILTER = 2
 PR_SET_NO_NEW_PRIVS = 38
 # The same on every machine (landlock(7)).
-LANDLOCK_CREATE_RULESET, LANDLOCK_RESTRICT_SELF = 444, 446
+LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 LANDLOCK_CREATE_RULESET_VERSION = 1
-LANDLOCK_ACCESS_FS_MAKE_DEVICES = 1 << 6 | 1 << 11
+LANDLOCK_RULE_PATH_BENEATH = 1
+LANDLOCK_ACCESS_FS_REFER = 1 << 13
 LANDLOCK_SCOPE_SIGNAL = 1 << 1
-LANDLOCK_VERSION_WITH_SCOPES = 6
+LANDLOCK_VERSION_WITH_REFER, LANDLOCK_VERSION_WITH_SCOPES = 2, 6
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 KEPT_CAPABILITIES = 1 << 1 | 1 << 2
 """Those of root that are about files of other users: CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH (capabilities(7))."""
@@ -101,16 +102,19 @@ def _drop_capabilities(libc: ctypes.CDLL) -> None:
 def _keep_out_of_other_processes(libc: ctypes.CDLL) -> None:
     """Enter a Landlock domain, from which no process outside can be read, traced or signalled; without Landlock nothing.
 
-    The rights that it takes away, making devices, are beside the point: a domain must have some.
+    A domain takes the right away to move files to other folders, so that right is given back for all folders.
     """
     version = libc.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), LANDLOCK_CREATE_RULESET_VERSION)
-    if version < 1:
+    if version < LANDLOCK_VERSION_WITH_REFER:
         return
-    scopes = LANDLOCK_SCOPE_SIGNAL if version >= LANDLOCK_VERSION_WITH_SCOPES else 0
-    words = (LANDLOCK_ACCESS_FS_MAKE_DEVICES, 0, scopes) if scopes else (LANDLOCK_ACCESS_FS_MAKE_DEVICES,)
-    attributes = struct.pack(f"={len(words)}Q", *words)
+    scopes = (0, LANDLOCK_SCOPE_SIGNAL) if version >= LANDLOCK_VERSION_WITH_SCOPES else ()
+    attributes = struct.pack(f"={1 + len(scopes)}Q", LANDLOCK_ACCESS_FS_REFER, *scopes)
     ruleset = _check(libc.syscall(LANDLOCK_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0))
+    root = os.open("/", os.O_PATH)
+    rule = struct.pack("=Qi", LANDLOCK_ACCESS_FS_REFER, root)
+    _check(libc.syscall(LANDLOCK_ADD_RULE, ruleset, LANDLOCK_RULE_PATH_BENEATH, rule, 0))
     _check(libc.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0))
+    os.close(root)
     os.close(ruleset)
 
 

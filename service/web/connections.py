@@ -18,7 +18,7 @@ BODY_BYTES_PER_SECOND = 8 * 1024
 """A body may take a second longer for each of these that have come: large ones take their time on slow lines."""
 ENDED = Counter("fitserve_connections_ended", "Connections that were ended, by what was waited for in vain.", ["reason"])
 BUSY, IDLE = -2.0, -1.0
-"""How long a client is waited for that is answered at this moment, or that may or may not send another request."""
+"""How late a client is that is answered at this moment, or that may or may not send another request."""
 
 Phase = tuple[Literal["head", "body"], int]
 """What is waited for, and of which request on this connection."""
@@ -90,11 +90,11 @@ class BoundedConnection(BoundedHeads):
             self._end()
 
     @property
-    def waited_seconds(self) -> float:
-        """How long the client has been waited for; ``IDLE`` or ``BUSY`` where it is not."""
+    def lateness(self) -> float:
+        """Which part of its time the client has used up; ``IDLE`` or ``BUSY`` where it is not waited for."""
         phase = self._awaited()
         if phase is not None and not self.transport.is_closing():
-            return self._waited_seconds if phase == self._phase else 0
+            return self._waited_seconds / self._allowed_seconds() if phase == self._phase else 0
         return BUSY if self.timeout_keep_alive_task is None or self.transport.is_closing() else IDLE
 
     def _awaited(self) -> Phase | None:
@@ -133,13 +133,13 @@ class BoundedConnection(BoundedHeads):
 
 
 def _make_room(connections: Iterable[BoundedConnection], newcomer: BoundedConnection) -> bool:
-    """End the connection whose client has been waited for longest, or an idle one; false where all others are busy."""
+    """End the connection whose client is latest, or an idle one; false where all others are busy."""
     others = (connection for connection in connections if connection is not newcomer)
-    slowest = max(others, key=lambda connection: connection.waited_seconds, default=newcomer)
-    if slowest is newcomer or slowest.waited_seconds == BUSY:
+    latest = max(others, key=lambda connection: connection.lateness, default=newcomer)
+    if latest is newcomer or latest.lateness == BUSY:
         return False
     ENDED.labels("room").inc()
-    slowest.transport.close()
+    latest.transport.close()
     return True
 
 

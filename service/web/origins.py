@@ -43,6 +43,8 @@ SHOWN_HEADERS = (
     "Retry-After",
     "X-Request-ID",
 )
+FROM_PAGES = (b"origin", b"sec-fetch-site")
+"""Headers that only browsers send."""
 PREDICTION_PROTOCOLS = ("/v1", "/v2")
 """Where errors have a form of their own."""
 REMEMBERED_HOSTS = 256
@@ -66,8 +68,11 @@ class Origins:
 
     def lets_pass(self, scope: Scope) -> bool:
         """Whether a request can be answered without a closer look: its host is trusted, and it comes from no page."""
-        for name, value in scope["headers"]:
-            if name in (b"origin", b"sec-fetch-site") or (name == b"host" and not self.trusts(value)):
+        for name, value in scope["headers"]:  # every prediction comes by here
+            if name == b"host":
+                if not self._takes_any_host and not self.trusts(value):
+                    return False
+            elif name in FROM_PAGES:
                 return False
         return True
 
