@@ -56,10 +56,11 @@ def _show(settings: Settings, is_port_chosen: bool, keep: bool, view: View) -> i
         with view.waiting("Starting the service"):
             service.wait_until_ready()
         view.started(service.url)
-        with Client(service.url, service.require_alive, temporary_key(settings, "demo")) as client:
+        key = temporary_key(settings, "demo")
+        with Client(service.url, service.require_alive, key) as client:
             run_id = _train(client, digits, view)
             accuracy = _predict(client, digits, view)
-        view.addresses(service.url, run_id, NAME, digits.held_out[0])
+        view.addresses(service.url, run_id, NAME, digits.held_out[0], key)
         _require_accuracy(accuracy)
         if keep:
             service.leave_running()

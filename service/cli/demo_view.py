@@ -96,13 +96,15 @@ class View:
         """The part of the held-out rows that was right."""
         self._console.print(f"\nRight on {right} of {total} held-out digits: {right / total:.1%}")
 
-    def addresses(self, url: str, run_id: str, model: str, row: Picture) -> None:
-        """Where to go on."""
+    def addresses(self, url: str, run_id: str, model: str, row: Picture, key: str | None) -> None:
+        """Where to go on; with the ``key`` that requests need, if they do."""
         body = shlex.quote(json.dumps({"rows": [row]}, separators=(",", ":")))
         self._console.print(f"\n  all operations  {url}/docs")
         self._console.print(f"  this run        {url}/api/runs/{run_id}")
         self._console.print(f"  predictions     {url}/api/models/{model}:predict\n")
-        self._console.print(f"curl {url}/api/models/{model}:predict -H 'Content-Type: application/json' -d {body}", markup=False)
+        shown = f" -H 'X-API-Key: {key}'" if key else ""
+        request = f"curl {url}/api/models/{model}:predict{shown} -H 'Content-Type: application/json' -d {body}"
+        self._console.print(request, markup=False)
 
     def left_running(self, pid: int) -> None:
         """The service stays."""

@@ -119,7 +119,8 @@ def _has_keys(database: Database) -> bool:
 
 @contextmanager
 def _database(settings: Settings) -> Iterator[Database]:
-    prepare_data_dir(settings.data_dir)
+    if settings.is_embedded:
+        prepare_data_dir(settings.data_dir)
     prepare_database(settings)
     database = Database(make_engine(settings))
     try:

@@ -88,7 +88,7 @@ class Authenticator:
         try:
             caller = await to_thread.run_sync(self._source.find, key, limiter=self._questions)
         except Unavailable as error:
-            caller = self._known_through_outage(digest, error)
+            return self._remember(digest, _Entry(self._known_through_outage(digest, error), asked_at))
         if caller is not None and caller.key_id is not None and caller.is_use_due:
             key_id = caller.key_id
             self._uses.start(key_id, lambda: self._note_use(key_id))

@@ -194,6 +194,39 @@ def test_a_stranger_lists_its_own_key_and_no_version(http: httpx.Client, strange
     assert http.post("/v2/repository/index", json={}, headers=bearer(stranger)).json() == []
 
 
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/api/runs", {"dataset": "dataset_id"}),
+        ("/api/runs", {"test_dataset": "dataset_id"}),
+        ("/api/runs", {"fit": {"epochs": 1, "validation_dataset": "dataset_id"}}),
+        ("/api/runs", {"continue_from": {"run": "run_id"}}),
+        ("/api/evaluations", {"dataset": "dataset_id"}),
+        ("/api/batch-predictions", {"dataset": "dataset_id"}),
+    ],
+)
+def test_a_request_about_own_things_cannot_bring_in_foreign_ones(
+    http: httpx.Client,
+    document: dict[str, Any],
+    belongings: dict[str, str],
+    stranger: str,
+    path: str,
+    place: dict[str, Any],
+) -> None:
+    headers = bearer(stranger)
+    http.post("/api/models", json=example_of(document, "/api/models", "post"), headers=headers).raise_for_status()
+    own = http.post("/api/datasets", json={"name": "d", "x": [[0], [1]], "y": [0, 1]}, headers=headers).raise_for_status().json()
+    text = json.dumps(place)
+    for name in ("dataset_id", "run_id"):
+        text = text.replace(f'"{name}"', f'"{belongings[name]}"')
+    fit = {"fit": {"epochs": 1}} if path == "/api/runs" else {}
+
+    answer = http.post(path, json={"model": MODEL, "dataset": own["id"]} | fit | json.loads(text), headers=headers)
+
+    assert (answer.status_code, answer.json()["title"]) == (404, "Not Found")
+    assert (belongings["run_id"] if "run_id" in str(place) else belongings["dataset_id"]) in answer.json()["detail"]
+
+
 @pytest.mark.usefixtures("belongings")
 def test_two_workspaces_may_use_the_same_name(http: httpx.Client, document: dict[str, Any], stranger: str) -> None:
     model = example_of(document, "/api/models", "post")

@@ -51,6 +51,11 @@ def test_only_the_api_is_published_and_only_on_this_host() -> None:
     assert published == {"api": ["127.0.0.1:${FITSERVE_PORT:-8000}:8000"]}
 
 
+def test_an_image_that_listens_to_other_machines_asks_for_keys() -> None:
+    assert "FITSERVE_HOST=0.0.0.0" in DOCKERFILE
+    assert "FITSERVE_REQUIRE_KEYS=true" in DOCKERFILE
+
+
 def test_every_secret_is_required_and_comes_from_the_environment() -> None:
     used = re.findall(r"\$\{(\w*PASSWORD)(:\?)?", (ROOT / "docker-compose.yml").read_text())
     assert {name for name, _ in used} == {"POSTGRES_PASSWORD", "REDIS_PASSWORD"}
