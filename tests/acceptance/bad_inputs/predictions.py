@@ -39,7 +39,7 @@ ROWS: dict[str, tuple[Any, str]] = {
     "true for a number": ([[True, *ROW[1:]]], "/rows/0"),
     "a list for a number": ([[[0], *ROW[1:]]], "/rows/0"),
     "an object for a number": ([[{"a": 0}, *ROW[1:]]], "/rows/0"),
-    "a number too large": ([[1e300, *ROW[1:]]], "/rows/0"),
+    "a number too large": ([[1e300] * WIDTH], "/rows/0"),
     "an unknown column": ([{"nothing": 1}], "/rows/0"),
     "a long unknown column": ([{LONG: 1}], "/rows/0"),
     "no list": (5, "/rows"),
