@@ -48,7 +48,7 @@ def fielded(what: str, pointer: str, **fields: str) -> Case:
 
 def document(what: str, pointer: str | None = None, status: int | tuple[int, ...] = 422, **fields: Any) -> Case:
     """A dataset as JSON."""
-    return posted(what, "/api/datasets", {"name": "x"} | fields, pointer, status=status)
+    return posted(f"JSON, {what}", "/api/datasets", {"name": "x"} | fields, pointer, status=status)
 
 
 def made(what: str, make: Callable[[], bytes], pointer: str | None = None) -> Case:
