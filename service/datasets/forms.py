@@ -90,7 +90,9 @@ class _FormReader:
         try:
             self._parser.write(data)
         except FormParserError as error:
-            raise MalformedInput("The body is no multipart form of the boundary that its Content-Type names.") from error
+            raise MalformedInput(
+                "The body is no multipart form of the boundary that its Content-Type names, or a header in it is over 4 KiB."
+            ) from error
 
     def end(self) -> Form:
         """The form. Raises InvalidInput when it was cut off."""

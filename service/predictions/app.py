@@ -28,6 +28,7 @@ from service.serving.workbench import Workbench
 from service.settings import Settings
 from service.web.answer_log import log_prediction
 from service.web.drain import Drain
+from service.web.problems import let_go
 from service.workspaces.auth import Gate
 
 log = get_logger(__name__)
@@ -129,6 +130,7 @@ class PredictionApp:
 
     def _refuse(self, protocol: WireProtocol, call: Call, error: Exception) -> Answer:
         if isinstance(error, FitserveError):
+            let_go(error)
             return protocol.refuse(call, error)
         # A mistake of ours: the client learns no more than that.
         log.error("prediction.failed", path=call.path, request_id=call.request_id, exc_info=error)

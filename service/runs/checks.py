@@ -45,6 +45,7 @@ def problems_of(dataset: Dataset, others: dict[str, Dataset], request: RunCreate
     asked = _Asked(request, dataset, target, definition, compile_spec)
     found = [
         *_role_problems(asked),
+        *_target_problems(asked),
         *_feature_problems(dataset, request),
         *_rows_problems(dataset, request),
         *_weight_problems(asked),
@@ -64,6 +65,18 @@ def _role_problems(asked: _Asked) -> list[Problem]:
     except InvalidInput as error:
         return error.problems
     return []
+
+
+def _target_problems(asked: _Asked) -> Iterator[Problem]:
+    """Targets of which there is nothing to learn; counts that are estimates are of very many values."""
+    columns = {column["name"]: column for column in asked.dataset.columns}
+    for name in sorted(set(names_in(asked.target)) & columns.keys()):
+        column = columns[name]
+        if column["nulls"] == asked.dataset.rows:
+            yield Problem("/target", f"Column '{name[:80]}' has no values.", "no values", "a column with values")
+        elif column["distinct"] == 1 and not column["nulls"]:
+            message = f"All rows have the same value in column '{name[:80]}', so there is nothing to learn."
+            yield Problem("/target", message, "1 value", "a column with different values")
 
 
 def _feature_problems(dataset: Dataset, request: RunCreate) -> Iterator[Problem]:

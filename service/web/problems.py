@@ -116,10 +116,12 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(errors.FitserveError)
     def on_error(request: Request, error: errors.FitserveError) -> Response:
+        let_go(error)
         return problem_answer_to(request, error)
 
     @app.exception_handler(RequestValidationError)
     def on_validation_error(request: Request, error: RequestValidationError) -> Response:
+        let_go(error)
         count = len(error.errors())
         more = f" The first {MAX_PROBLEMS} are listed." if count > MAX_PROBLEMS else ""
         return answer(request, 422, f"The request has {count} mistake(s).{more}", problems_of(error))
@@ -133,6 +135,11 @@ def install_problem_handlers(app: FastAPI) -> None:
     def on_unexpected_error(request: Request, error: Exception) -> Response:
         log.error("request.failed", path=request.scope["path"], trace="".join(traceback.format_exception(error)))
         return answer(request, 500, "Something went wrong here, not in the request. The request id finds it in the log.")
+
+
+def let_go(error: Exception) -> None:
+    """Forget where an error comes from: those frames hold the whole body, up to the next collection of cycles, which is rare."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
 
 
 def problems_of(error: RequestValidationError) -> list[errors.Problem]:

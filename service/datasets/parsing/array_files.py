@@ -46,8 +46,9 @@ def parse_npz(request: ParseRequest) -> dict[str, Any]:
 def _open(path: Path, name: str) -> Array:
     """The array of a file, mapped. Raises MalformedInput when it is damaged, InvalidInput when it holds Python objects."""
     try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, TypeError, OSError, EOFError, SyntaxError, OverflowError, TokenError) as error:
+        with np.errstate(over="raise"):  # a size that is too large for 64 bits would pass for a small one
+            return np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, TypeError, OSError, EOFError, SyntaxError, ArithmeticError, TokenError) as error:
         if getattr(error, "errno", None) == errno.ENOMEM:
             raise MemoryError from error
         if "object" in str(error).lower():

@@ -39,7 +39,7 @@ ROWS: dict[str, tuple[Any, str]] = {
     "true for a number": ([[True, *ROW[1:]]], "/rows/0"),
     "a list for a number": ([[[0], *ROW[1:]]], "/rows/0"),
     "an object for a number": ([[{"a": 0}, *ROW[1:]]], "/rows/0"),
-    "a number too large": ([[1e300, *ROW[1:]]], "/rows/0"),
+    "a number too large": ([[1e300] * WIDTH], "/rows/0"),
     "an unknown column": ([{"nothing": 1}], "/rows/0"),
     "a long unknown column": ([{LONG: 1}], "/rows/0"),
     "no list": (5, "/rows"),
@@ -66,6 +66,11 @@ def packed(what: str, size: Any, part: bytes, length: str = "", **changes: Any) 
 def million_rows() -> bytes:
     """As many rows as fit into a body."""
     return b'{"%s": [' + b"[0]," * 1_000_000 + b"[0]]}"
+
+
+def many_keys() -> bytes:
+    """As many fields as fit into a body, none of which anybody knows."""
+    return json.dumps({f"field_{number}": number for number in range(300_000)}).encode()
 
 
 def coded(what: str, path: str, body: bytes, coding: str, status: int) -> Case:
@@ -153,6 +158,8 @@ SERVINGS = [
     posted("a path that is none", "/v1/elsewhere", {}, status=404),
     got("a long path", f"/v1/models/{LONG}/{LONG}", (400, 404)),
     got("another method", SERVING, 405, method="DELETE"),
+    Case("300000 fields", SERVING, many_keys, 400),
+    Case("300000 columns", SERVING, lambda: b'{"inputs": %s}' % many_keys(), 400),
     Case("1000000 rows", SERVING, lambda: million_rows() % b"instances", 400),
     Case("a body over the limit", SERVING, lambda: b" " * (9 * 1024 * 1024), 413),
     coded("gzip that is none", SERVING, b"{}", "gzip", 400),
@@ -170,6 +177,8 @@ INFERS = [
     posted("a long key", INFER, {LONG: []}, status=400),
     posted("a long id", INFER, {"id": LONG, "inputs": []}, status=400),
     posted("100000 tensors", INFER, {"inputs": [{"name": "x"}] * 100_000}, status=400),
+    Case("300000 fields", INFER, many_keys, 400),
+    Case("300000 fields of a tensor", INFER, lambda: b'{"inputs": [%s]}' % many_keys(), 400),
     infer("a single column", "no 'pixel"),
     infer("an unknown column", name="nothing"),
     infer("a long name", name=LONG),

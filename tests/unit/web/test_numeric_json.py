@@ -66,3 +66,11 @@ def test_anything_else_is_left_to_another_reader(text: str) -> None:
 
 def test_short_texts_are_left_to_another_reader() -> None:
     assert load_arrays(b'{"rows": [[1, 2]]}', lambda path: path == ("rows",)) is None
+
+
+@pytest.mark.parametrize("place", ["at the top", "inside"])
+def test_an_object_of_very_many_keys_is_left_to_another_reader(place: str) -> None:
+    many = {f"field_{number}": number for number in range(300_000)}
+    document = many if place == "at the top" else {"inputs": [many]}
+
+    assert load_arrays(json.dumps(document).encode(), lambda path: False) is None
