@@ -16,6 +16,8 @@ MIN_BYTES = 16 * 1024
 MAX_LISTS = 20_000
 """Lists whose lengths are compared one by one; where there are more, another reader is faster."""
 MAX_DEPTH = 16
+MAX_KEYS = 1000
+"""Keys of an object: each is looked up from the first one on, so that very many would take minutes."""
 
 
 def load_arrays(text: bytes, holds_numbers: Callable[[Path], bool], min_bytes: int = MIN_BYTES) -> Any:
@@ -49,7 +51,7 @@ class _Reader:
     def value_of(self, element: Any, path: Path) -> Any:
         if isinstance(element, simdjson.Object):
             keys = list(element.keys())
-            if len(path) > MAX_DEPTH or len(set(keys)) < len(keys):
+            if len(path) > MAX_DEPTH or len(keys) > MAX_KEYS or len(set(keys)) < len(keys):
                 raise _UsualWay
             return {key: self.value_of(element[key], (*path, key)) for key in keys}
         if not isinstance(element, simdjson.Array):
