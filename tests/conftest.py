@@ -10,6 +10,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.servers import postgres_server, redis_server
 
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")  # how long an example takes says more of the machine than of the code
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 SERVICES = ("acceptance", "chaos")
