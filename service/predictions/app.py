@@ -54,14 +54,14 @@ class PredictionApp:
         sidecar: Sidecar | None = None,
     ) -> None:
         """``check_ready`` may block; it raises where this process cannot do its work."""
-        self._workbench = Workbench(settings.predict_threads, settings.max_waiting_predictions, settings.predict_timeout_seconds)
+        workbench = Workbench(settings.predict_threads, settings.max_waiting_predictions, settings.predict_timeout_seconds)
         self._sidecar = sidecar or Sidecar(settings.keras_seconds, settings.keras_threads)
-        self._engines = Engines(settings, artifacts, self._workbench, self._sidecar, measure_engine)
-        service = PredictionService(Lookup(versions, self._engines), self._engines, self._workbench)
+        self._engines = Engines(settings, artifacts, workbench, self._sidecar, measure_engine)
+        self._service = PredictionService(Lookup(versions, self._engines), self._engines, workbench)
         self._protocols: list[WireProtocol] = [
-            Native(settings, service),
-            TensorFlowServing(settings, service),
-            OpenInference(settings, service, check_ready),
+            Native(settings, self._service),
+            TensorFlowServing(settings, self._service),
+            OpenInference(settings, self._service, check_ready),
         ]
         self._protocol_of = lru_cache(REMEMBERED_PATHS)(self._find_protocol)
         self._gate = gate
@@ -77,7 +77,7 @@ class PredictionApp:
     def close(self) -> None:
         """End the threads and what runs beside this process."""
         self._sidecar.close()
-        self._workbench.close()
+        self._service.close()
         self._engines.close()
 
     def handles(self, path: str) -> bool:

@@ -3,9 +3,8 @@
 import re
 import zlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
-import numpy as np
 from anyio import to_thread
 from starlette.types import Receive, Scope, Send
 
@@ -24,8 +23,6 @@ from service.serving.workbench import INLINE_BYTES
 from service.spec.base import ResourceName
 from service.web import problems
 from service.web.context import request_id_of
-
-Array = np.ndarray[Any, Any]
 
 JSON = (b"content-type", b"application/json")
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")

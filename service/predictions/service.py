@@ -25,6 +25,7 @@ class Question(NamedTuple):
     encode: Callable[[RequestEncoder], Encoded]
     """Makes the tensors. Raises InvalidInput."""
     rows: int
+    """How many it seems to have, which decides where it is answered; a header of CSV may count as one."""
     body_bytes: int
     """Size of the body that it came in."""
 
@@ -50,6 +51,11 @@ class PredictionService:
         self._engines = engines
         self._workbench = workbench
         self._beside = Workbench(BESIDE_THREADS, timeout_seconds=workbench.timeout_seconds)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._workbench.close()
+        self._beside.close()
 
     async def read(self, stages: Stages, parse: Callable[[], Result], body_bytes: int) -> Result:
         """``parse()``, which reads a body of this size. Raises TooManyRequests or DeadlineExceeded."""
@@ -121,7 +127,6 @@ class _Prediction(Generic[Result]):
         self._engine = engine
         self._question = question
         self._write = write
-        stages.rows = stages.batch_rows = question.rows
 
     def answer(self) -> Result:
         """All stages, one after the other."""
@@ -133,6 +138,7 @@ class _Prediction(Generic[Result]):
         started = perf_counter()
         tensors, warnings = self._question.encode(self._servable.encoder)
         self._stages.encode = perf_counter() - started
+        self._stages.rows = self._stages.batch_rows = len(tensors[0])
         return dict(zip(self._servable.input_names, tensors, strict=True)), warnings
 
     def compute(self, inputs: dict[str, Array]) -> list[Array]:

@@ -5,15 +5,14 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from service.serving.measuring import Cost, Runs
+from service.serving.engine import Array, Engine
+from service.serving.measuring import Cost
 from service.serving.stages import Stages
 from service.serving.workbench import INLINE_SECONDS, Workbench, too_busy
 
-Array = np.ndarray[Any, Any]
 MAX_WAITING = 1024
 """Requests that may wait for their batch."""
 
@@ -35,7 +34,7 @@ class Batcher:
     For one event loop. All requests must ask for the same outputs.
     """
 
-    def __init__(self, engine: Runs, names: Sequence[str], cost: Cost, workbench: Workbench, max_rows: int) -> None:
+    def __init__(self, engine: Engine, names: Sequence[str], cost: Cost, workbench: Workbench, max_rows: int) -> None:
         """``names``: the outputs. At most ``max_rows`` rows run together; a larger request runs by itself."""
         self._engine = engine
         self._names = list(names)

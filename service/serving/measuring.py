@@ -3,11 +3,10 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from service.serving.engine import Array, Engine
 
 MANY_ROWS = 16
 REPEATS = 5
@@ -16,13 +15,6 @@ MEASURE_SECONDS = 0.2
 SHORTEST_SECONDS = 1e-8
 JOINING_SECONDS = 30e-6
 """What it costs a request to run with others: waiting for its turn, joining and sharing out."""
-
-
-class Runs(Protocol):
-    """An engine."""
-
-    def run(self, inputs: Mapping[str, Array], names: Sequence[str] | None = None) -> list[Array]:
-        """The named outputs, one array ``(rows, …)`` each."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +44,10 @@ class Cost:
         return self.has_equal_rows and self.first_seconds - self.seconds(MANY_ROWS) / MANY_ROWS > JOINING_SECONDS
 
 
-Measure = Callable[[Runs, Mapping[str, Array], Sequence[str]], Cost]
+Measure = Callable[[Engine, Mapping[str, Array], Sequence[str]], Cost]
 
 
-def measure(engine: Runs, inputs: Mapping[str, Array], names: Sequence[str]) -> Cost:
+def measure(engine: Engine, inputs: Mapping[str, Array], names: Sequence[str]) -> Cost:
     """Run an engine on real rows, which also warms it: alone and ``MANY_ROWS`` at once, made of ``inputs`` over and over."""
     many = {name: np.resize(tensor, (MANY_ROWS, *tensor.shape[1:])) for name, tensor in inputs.items()}
     alone, first = _time(engine, _row(many, 0), names)
@@ -77,7 +69,7 @@ def _has_row(together: list[Array], alone: list[Array], place: int) -> bool:
     )
 
 
-def _time(engine: Runs, inputs: Mapping[str, Array], names: Sequence[str]) -> tuple[list[Array], float]:
+def _time(engine: Engine, inputs: Mapping[str, Array], names: Sequence[str]) -> tuple[list[Array], float]:
     """The outputs, and the shortest time that they took: everything else on the machine only adds to it."""
     outputs = engine.run(inputs, names)  # the first run of an engine is slow
     began = time.perf_counter()

@@ -11,9 +11,11 @@ import pyarrow.csv
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from service.features import words
 from service.features.answers import AnswerColumn
+from service.predictions.app import PredictionApp
 from service.predictions.protocols.native.csv_rows import write_csv
 from service.predictions.protocols.native.media import wanted_type
 from tests.fakes.versions import FakeVersions
@@ -57,6 +59,13 @@ async def test_csv_comes_back_as_csv_with_the_same_answers_as_json(client: httpx
     for record, prediction in zip(records[1:], as_json.json()["predictions"], strict=True):
         assert record[0].lstrip("'") == prediction["label"]
         assert [float(word) for word in record[1:]] == list(prediction["probabilities"].values())
+
+
+async def test_a_header_is_no_row(app: PredictionApp, client: httpx.AsyncClient, registry: CollectorRegistry) -> None:
+    await post(client, "age,city\n50,Ulm\n30,Ulm\n", CSV)
+    app.metrics.flush()
+
+    assert registry.get_sample_value("fitserve_prediction_rows_sum", {"model": "my_model", "version": "1"}) == 2
 
 
 async def test_json_lines_come_back_as_json_lines(client: httpx.AsyncClient) -> None:

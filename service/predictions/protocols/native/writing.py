@@ -54,11 +54,7 @@ def _warnings_of(outcome: Outcome) -> list[str]:
 def _warnings_header(outcome: Outcome) -> list[tuple[bytes, bytes]]:
     """The first warnings as a JSON list in ASCII, since a header holds nothing else."""
     warnings = [warning[:MAX_HEADER_CHARACTERS] for warning in _warnings_of(outcome)[:MAX_HEADER_WARNINGS]]
-    return [(WARNINGS_HEADER, _ascii(warnings))] if warnings else []
-
-
-def _ascii(texts: list[str]) -> bytes:
-    return json.dumps(texts).encode("ascii")
+    return [(WARNINGS_HEADER, json.dumps(warnings).encode("ascii"))] if warnings else []
 
 
 WRITERS: dict[MediaType, Callable[[Outcome], Answer]] = {

@@ -7,8 +7,8 @@ import numpy as np
 import orjson
 
 from service.errors import InvalidInput, MalformedInput, Problem
+from service.features.raw import Array
 from service.features.signature import RawInput
-from service.predictions.http import Array
 from service.predictions.protocols.open_inference import datatypes
 from service.predictions.protocols.open_inference.datatypes import DATATYPES
 from service.spec.base import suggest

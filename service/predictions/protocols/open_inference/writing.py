@@ -6,9 +6,10 @@ import numpy as np
 import orjson
 
 from service.errors import InvalidInput, Problem
+from service.features.raw import Array
 from service.features.signature import raw_inputs
 from service.predictions.engines import Servable
-from service.predictions.http import Answer, Array
+from service.predictions.http import Answer
 from service.predictions.protocols.open_inference.datatypes import datatype_of, to_bytes
 from service.predictions.protocols.open_inference.reading import InferRequest
 from service.predictions.service import Outcome

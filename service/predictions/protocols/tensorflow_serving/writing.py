@@ -5,9 +5,10 @@ from typing import Any
 
 import orjson
 
+from service.features.raw import Array
 from service.features.signature import raw_inputs
 from service.predictions.engines import Servable
-from service.predictions.http import Answer, Array
+from service.predictions.http import Answer
 from service.predictions.protocols.tensorflow_serving.reading import Form
 from service.predictions.service import Outcome
 
