@@ -98,7 +98,11 @@ async def test_a_key_in_use_is_asked_for_again_beside_its_requests(
     assert authenticator.recall(KEY) == CALLER
 
 
-@pytest.mark.parametrize("text", [b"", b"secret", b"fs_short", b"fs_\xff" + KEY[4:], KEY + b"\n", KEY[:-1]])
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"secret", b"fs_short", b"fs_\xff" + KEY[4:], KEY + b"\n", KEY[:-1]],
+    ids=["empty", "word", "short", "no ASCII", "line", "cut"],  # the key itself is another in every process
+)
 async def test_what_has_not_the_form_of_a_key_counts_as_none(authenticator: Authenticator, keys: FakeKeys, text: bytes) -> None:
     with pytest.raises(NotIdentified):
         await authenticator.identify(text)
