@@ -239,7 +239,11 @@ def _surround(api: FastAPI, settings: Settings, gate: Gate) -> None:
 
 def _connection_limits(settings: Settings) -> ConnectionLimits:
     return ConnectionLimits(
-        settings.head_timeout_seconds, settings.body_timeout_seconds, settings.answer_timeout_seconds, settings.max_connections
+        head_seconds=settings.head_timeout_seconds,
+        body_seconds=settings.body_timeout_seconds,
+        answer_seconds=settings.answer_timeout_seconds,
+        head_bytes=settings.max_head_bytes,
+        connections=settings.max_connections,
     )
 
 

@@ -79,6 +79,10 @@ class Settings(BaseSettings):
     """How often every process looks for files that nothing refers to."""
     gc_age_seconds: Annotated[float, Field(gt=0)] = 24 * 3600.0
     """Age from which a file that nothing refers to is deleted; longer than the longest upload or publishing."""
+    max_epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000_000
+    """Most epochs of one run."""
+    max_layers: Annotated[int, Field(ge=1, le=900)] = 900
+    """Most layers of a model, those of models inside it too."""
     max_parameters: Annotated[int, Field(ge=1)] = 200_000_000
     """Largest number of parameters that a model may have."""
     max_activation_bytes: Annotated[int, Field(ge=1)] = 16 * 1024 * MEBIBYTE
@@ -96,8 +100,14 @@ class Settings(BaseSettings):
     """Longest time that a client may take to send a body, and one second more for each 8 KiB of it."""
     answer_timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Longest time that a client may take nothing of an answer that is on its way."""
+    max_head_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
+    """Largest address and headers of a request, together; what comes along in the first read of a connection is not counted."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * MEBIBYTE
     """Largest JSON body of a request."""
+    max_json_depth: Annotated[int, Field(ge=16, le=500)] = 64
+    """Most brackets inside each other in a JSON body under ``/api``."""
+    max_json_values: Annotated[int, Field(ge=1000)] = 100_000
+    """Most values of a JSON body under ``/api``, rows and arrays of data aside."""
     max_upload_bytes: Annotated[int, Field(ge=1024)] = 1024 * MEBIBYTE
     """Largest dataset upload."""
     max_columns: Annotated[int, Field(ge=1)] = 10_000
@@ -107,13 +117,17 @@ class Settings(BaseSettings):
     max_cells: Annotated[int, Field(ge=1)] = 2_000_000_000
     """Most cells of a table (rows times columns), or numbers of all arrays."""
     max_unpacked_bytes: Annotated[int, Field(ge=MEBIBYTE)] = 16 * 1024 * MEBIBYTE
-    """Most bytes that a compressed upload may hold; beyond 64 MiB also at most 200 times its own size."""
+    """Most bytes that a compressed upload may hold."""
+    max_expansion: Annotated[int, Field(ge=1)] = 200
+    """How many times its own size a compressed upload may hold, beyond 64 MiB."""
     parse_timeout_seconds: Annotated[float, Field(gt=0)] = 120.0
     """Longest time that reading an upload may take."""
     parse_memory_bytes: Annotated[int, Field(ge=128 * MEBIBYTE)] = 4096 * MEBIBYTE
     """Address space of the process that reads an upload."""
     max_predict_rows: Annotated[int, Field(ge=1)] = 100_000
     """Most rows of one prediction request."""
+    max_page_size: Annotated[int, Field(ge=1, le=200)] = 200
+    """Most items of one page of a list."""
     max_wait_seconds: Annotated[int, Field(ge=0)] = 60
     """Longest ``Prefer: wait`` of a request."""
     max_event_streams: Annotated[int, Field(ge=1)] = 200

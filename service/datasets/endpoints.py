@@ -27,8 +27,7 @@ from service.errors import InvalidInput, Problem, Unavailable
 from service.infra.cursors import map_page
 from service.infra.disk import is_full_disk
 from service.web.downloads import Download
-from service.web.parameters import PageSize
-from service.web.routing import PageOf, ReadSession, WriteSession, database_of, make_router, problems
+from service.web.routing import CheckedPageSize, PageOf, ReadSession, WriteSession, database_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace
 
 router = make_router("datasets")
@@ -129,7 +128,7 @@ async def create_dataset(request: Request, response: Response, workspace_id: Cur
     datasets = _service_of(request)
     try:
         with datasets.receiving_folder() as folder:
-            upload = await receive_upload(request, folder, request.app.state.settings.max_body_bytes)
+            upload = await receive_upload(request, folder, request.app.state.settings)
             dataset = await anyio.to_thread.run_sync(_create, request, datasets, workspace_id, upload, limiter=_parsers)
     except OSError as error:
         if not is_full_disk(error):
@@ -163,7 +162,7 @@ def list_dataset_rows(
     session: ReadSession,
     workspace_id: CurrentWorkspace,
     dataset_id: DatasetId,
-    page_size: PageSize = 50,
+    page_size: CheckedPageSize,
     page_token: Annotated[
         str | None, Query(max_length=20, description="`next_page_token` of the page before.", examples=["50"])
     ] = None,

@@ -108,6 +108,7 @@ class DatasetService:
             "max_columns": settings.max_columns,
             "max_cells": settings.max_cells,
             "max_unpacked_bytes": settings.max_unpacked_bytes,
+            "max_expansion": settings.max_expansion,
         }
         try:
             answer = run_sandboxed(PARSER, request, upload.path.parent, self._limits)

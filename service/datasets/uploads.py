@@ -13,6 +13,7 @@ from service.datasets.forms import read_form
 from service.datasets.schemas import DatasetFromArrays, DatasetFromNamedArrays, DatasetFromRows, FileFormat
 from service.datasets.service import Upload
 from service.errors import InvalidInput, MalformedInput, PayloadTooLarge, Problem, UnsupportedMediaType
+from service.settings import Settings
 from service.web.json_body import parse_strict
 
 MAX_NAME_LENGTH = 255
@@ -26,7 +27,7 @@ IMAGE_SIZE = re.compile(r"(\d{1,5})[xX×](\d{1,5})")
 JsonDataset = DatasetFromRows | DatasetFromArrays | DatasetFromNamedArrays
 
 
-async def receive_upload(request: Request, folder: Path, max_json_bytes: int) -> Upload:
+async def receive_upload(request: Request, folder: Path, settings: Settings) -> Upload:
     """The upload of this request, stored in ``folder``. Raises InvalidInput, MalformedInput or UnsupportedMediaType."""
     content_type = request.headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
@@ -35,7 +36,7 @@ async def receive_upload(request: Request, folder: Path, max_json_bytes: int) ->
     if media_type == "multipart/form-data":
         return await _receive_form(request, content_type, folder / "upload")
     if media_type == "application/json":
-        return await _receive_json(request, folder / "upload", max_json_bytes)
+        return await _receive_json(request, folder / "upload", settings)
     raise UnsupportedMediaType(
         f"A dataset is sent as multipart/form-data or application/json. Received Content-Type '{media_type[:80]}'."
     )
@@ -90,13 +91,13 @@ def _name_from(file_name: str) -> str:
     return ENDINGS.sub("", plain)[:MAX_NAME_LENGTH] or "dataset"
 
 
-async def _receive_json(request: Request, path: Path, max_bytes: int) -> Upload:
+async def _receive_json(request: Request, path: Path, settings: Settings) -> Upload:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > max_bytes:
-            raise PayloadTooLarge(f"A JSON body is limited to {max_bytes} bytes. Send larger data as a file.")
-    document = await anyio.to_thread.run_sync(parse_strict, bytes(body))
+        if len(body) > settings.max_body_bytes:
+            raise PayloadTooLarge(f"A JSON body is limited to {settings.max_body_bytes} bytes. Send larger data as a file.")
+    document = await anyio.to_thread.run_sync(parse_strict, bytes(body), settings.max_json_depth)
     if not isinstance(document, dict):
         raise MalformedInput("A dataset is a JSON object with 'name' and 'rows', 'x' and 'y', or 'arrays'.")
     try:

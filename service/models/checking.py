@@ -7,6 +7,7 @@ from service.errors import Problem
 from service.models.check_data import DataFacts
 from service.models.check_schemas import LayerSummary, MemoryEstimate, ModelCheck, ModelCheckRead
 from service.models.checker import Cause, Checker, NotChecked
+from service.models.service import limits_of
 from service.settings import Settings
 from service.spec.advice import advise, advise_on_classes, advise_on_inputs
 from service.spec.check_frames import BuiltLayer, CheckJob
@@ -123,7 +124,7 @@ def _shape_problems(definition: Definition, facts: DataFacts) -> list[Problem]:
 
 def _limit_problems(request: ModelCheck, found: Findings, settings: Settings) -> list[Problem]:
     memory = memory_of(found.table, found.rows, None, request.batch_size)
-    return size_problems(found.table, memory, request.batch_size, settings.max_parameters, settings.max_activation_bytes)
+    return size_problems(found.table, memory, request.batch_size, limits_of(settings))
 
 
 def _advice(request: ModelCheck, facts: DataFacts, table: Sequence[LayerRow]) -> list[Problem]:

@@ -15,12 +15,12 @@ from service.models.schemas import ModelCreate, ModelReplace
 from service.models.tables import Alias, Model, Revision, Version
 from service.settings import Settings
 from service.spec.frames import Publication
-from service.spec.summary import refuse_impossible
+from service.spec.summary import ModelLimits, refuse_impossible
 
 
 def create(session: Session, workspace_id: str, request: ModelCreate, settings: Settings) -> Model:
     """Make a model with its first revision. Raises ModelExists, or InvalidInput on one that cannot be built."""
-    refuse_impossible(request.definition, settings.max_parameters, settings.max_activation_bytes)
+    refuse_impossible(request.definition, limits_of(settings))
     model = Model(
         id=new_id("mdl"),
         workspace_id=workspace_id,
@@ -38,11 +38,16 @@ def create(session: Session, workspace_id: str, request: ModelCreate, settings: 
     return model
 
 
+def limits_of(settings: Settings) -> ModelLimits:
+    """How large models may be here."""
+    return ModelLimits(settings.max_layers, settings.max_parameters, settings.max_activation_bytes)
+
+
 def replace(
     session: Session, workspace_id: str, name: str, request: ModelReplace, if_match: str | None, settings: Settings
 ) -> Model:
     """Make a new revision, unless nothing differs. Raises ModelNotFound, RevisionMismatch or InvalidInput."""
-    refuse_impossible(request.definition, settings.max_parameters, settings.max_activation_bytes)
+    refuse_impossible(request.definition, limits_of(settings))
     model = repository.get(session, workspace_id, name, lock=True)
     if request.name not in (None, name):
         problem = Problem("/name", "A model cannot be renamed.", request.name, name, "Create a new model instead.")

@@ -41,6 +41,8 @@ class Admission:
     """The Idempotency-Key: the same one with the same request gives the same run again."""
     max_queued: int
     """Runs of a workspace that may wait."""
+    max_epochs: int
+    """Epochs that a run may have."""
 
 
 def create(session: Session, doorbell: Doorbell, admission: Admission, request: RunCreate) -> Run:
@@ -48,6 +50,7 @@ def create(session: Session, doorbell: Doorbell, admission: Admission, request: 
 
     Raises NotFound, InvalidInput, KeyInFlight, or TooManyRequests when ``max_queued`` runs wait already.
     """
+    _refuse_long(request, admission.max_epochs)
     return _admit(session, doorbell, admission, request, lambda: _new_fit(session, admission.workspace_id, request))
 
 
@@ -134,6 +137,12 @@ def _new_run(model: Model, dataset: Dataset, request: Accepted, **fields: Any) -
         device=request.device,
         **fields,
     )
+
+
+def _refuse_long(request: RunCreate, max_epochs: int) -> None:
+    if request.fit.epochs > max_epochs:
+        problem = Problem("/fit/epochs", "There are too many epochs.", str(request.fit.epochs), f"at most {max_epochs}")
+        raise InvalidInput("The run is too long.", [problem])
 
 
 def _new_fit(session: Session, workspace_id: str, request: RunCreate) -> Run:

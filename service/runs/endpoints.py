@@ -77,7 +77,7 @@ CurrentSettings = Annotated[Settings, Depends(_settings_of)]
 
 
 def _admission(settings: CurrentSettings, workspace_id: CurrentWorkspace, idempotency_key: IdempotencyKey = None) -> Admission:
-    return Admission(workspace_id, idempotency_key, settings.max_queued_runs)
+    return Admission(workspace_id, idempotency_key, settings.max_queued_runs, settings.max_epochs)
 
 
 CurrentAdmission = Annotated[Admission, Depends(_admission)]

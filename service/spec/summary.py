@@ -146,35 +146,44 @@ def _copies(optimizer: OptimizerBase | None) -> int:
     return COPIES.get(optimizer.type, 2) + sum(options)
 
 
-def size_problems(
-    table: Sequence[LayerRow], memory: Memory, batch_size: int, max_parameters: int, max_activation_bytes: int
-) -> list[Problem]:
+@dataclass(frozen=True)
+class ModelLimits:
+    """How large a model may be."""
+
+    layers: int
+    parameters: int
+    activation_bytes: int
+
+
+def size_problems(table: Sequence[LayerRow], memory: Memory, batch_size: int, limits: ModelLimits) -> list[Problem]:
     """What of a model is over the limits, with the layer that has most of it."""
     problems = []
+    if len(table) > limits.layers:
+        problems.append(Problem("/definition/layers", "There are too many layers.", str(len(table)), f"at most {limits.layers}"))
     parameters = sum(layer.parameters for layer in table)
-    if parameters > max_parameters:
+    if parameters > limits.parameters:
         largest = max(table, key=lambda layer: layer.parameters)
         message = f"The model would have {parameters:,} parameters, most of them in layer '{largest.name}'."
         fix = "Use fewer units or filters, or make the data smaller before the first Dense layer."
-        problems.append(Problem(largest.pointer, message, f"{parameters:,}", f"at most {max_parameters:,}", fix))
-    if memory.activations > max_activation_bytes:
+        problems.append(Problem(largest.pointer, message, f"{parameters:,}", f"at most {limits.parameters:,}", fix))
+    if memory.activations > limits.activation_bytes:
         message = f"The outputs of all layers would take {memory.activations:,} bytes for a batch of {batch_size}."
         fix = "Use a smaller batch_size, smaller inputs, or layers that make them smaller sooner."
-        received, expected = f"{memory.activations:,} bytes", f"at most {max_activation_bytes:,} bytes"
+        received, expected = f"{memory.activations:,} bytes", f"at most {limits.activation_bytes:,} bytes"
         problems.append(Problem("/definition/layers", message, received, expected, fix))
     return problems
 
 
-def refuse_impossible(definition: Definition, max_parameters: int, max_activation_bytes: int) -> None:
+def refuse_impossible(definition: Definition, limits: ModelLimits) -> None:
     """Raise InvalidInput where, whatever the data is, a layer cannot take what comes before it, or the model is too large.
 
-    Too large are parameters, or outputs for a single row, over the limits.
+    Too large are layers, parameters, or outputs for a single row, over the limits.
     """
     rows = first_rows(definition, None)
     table, misfits = estimate(definition, rows)
     if misfits:
         raise InvalidInput("The layers do not fit together.", definition.as_sent(misfits))
-    problems = size_problems(table, memory_of(table, rows, None, 1), 1, max_parameters, max_activation_bytes)
+    problems = size_problems(table, memory_of(table, rows, None, 1), 1, limits)
     if problems:
         raise InvalidInput("The model is too large.", definition.as_sent(problems))
 

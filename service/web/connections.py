@@ -31,6 +31,7 @@ class ConnectionLimits:
     head_seconds: float = 10
     body_seconds: float = 30
     answer_seconds: float = 60
+    head_bytes: int = 64 * 1024
     connections: int = 800
 
 
@@ -145,4 +146,4 @@ def _make_room(connections: Iterable[BoundedConnection], newcomer: BoundedConnec
 
 def bounded(protocol: type[BoundedConnection], limits: ConnectionLimits) -> type[BoundedConnection]:
     """The protocol with these limits."""
-    return type(protocol.__name__, (protocol,), {"limits": limits})
+    return type(protocol.__name__, (protocol,), {"limits": limits, "max_head_bytes": limits.head_bytes})

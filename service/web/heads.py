@@ -2,14 +2,12 @@
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MAX_HEAD_BYTES = 64 * 1024
-"""Address and headers of a request together; what comes along in the first read, up to 256 KiB more, is not counted."""
-REFUSAL = f"The address and the headers are over the limit of {MAX_HEAD_BYTES} bytes.".encode()
-
 
 class BoundedHeads(HttpToolsProtocol):
     """uvicorn's HTTP protocol for one connection, which answers 431 to a head without end (RFC 6585, 5)."""
 
+    max_head_bytes = 64 * 1024
+    """Address and headers of a request together; what comes along in the first read, up to 256 KiB more, is not counted."""
     _is_in_head = False
     _head_bytes = 0
 
@@ -27,19 +25,20 @@ class BoundedHeads(HttpToolsProtocol):
         """Bytes have come."""
         if self._is_in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
+            if self._head_bytes > self.max_head_bytes:
                 self._refuse_head()
                 return
         super().data_received(data)
 
     def _refuse_head(self) -> None:
+        refusal = b"The address and the headers are over the limit of %d bytes." % self.max_head_bytes
         lines = [
             b"HTTP/1.1 431 Request Header Fields Too Large",
             b"content-type: text/plain; charset=utf-8",
-            b"content-length: %d" % len(REFUSAL),
+            b"content-length: %d" % len(refusal),
             b"connection: close",
             b"",
-            REFUSAL,
+            refusal,
         ]
         self.transport.write(b"\r\n".join(lines))
         self.transport.close()

@@ -9,23 +9,24 @@ from service.errors import InvalidInput, MalformedInput, Problem
 from service.features.raw import escape
 from service.web.numeric_json import load_arrays
 
-MAX_DEPTH = 64
 MIN_BYTES = 512
 """From this size on a text of numbers is read faster otherwise than with all that strictness takes."""
 CONTAINERS = (dict, list)
+MAX_DEPTH = 64
 
 
-def parse_rows(body: bytes) -> Any:
+def parse_rows(body: bytes, max_depth: int = MAX_DEPTH) -> Any:
     """As ``parse_strict``, but the list in the outermost field ``rows`` is an array where it holds nothing but numbers."""
     arrays = load_arrays(body, lambda path: path == ("rows",), MIN_BYTES) if rb"\u0000" not in body else None
-    return parse_strict(body) if arrays is None else arrays
+    return parse_strict(body, max_depth) if arrays is None else arrays
 
 
-def parse_strict(body: bytes, max_values: int | None = None) -> Any:
+def parse_strict(body: bytes, max_depth: int = MAX_DEPTH, max_values: int | None = None) -> Any:
     """The value of a JSON text; ``max_values`` bounds the members of its lists and objects together.
 
     Raises MalformedInput on what is no JSON (also NaN, infinities, numbers beyond a double, lone surrogates, text that is
-    not UTF-8), and InvalidInput on too many values, duplicate keys, zero characters, or a nesting of more than 64.
+    not UTF-8), and InvalidInput on too many values, duplicate keys, zero characters, or more than ``max_depth``
+    brackets inside each other.
     """
     try:
         value = orjson.loads(body)
@@ -33,7 +34,7 @@ def parse_strict(body: bytes, max_values: int | None = None) -> Any:
         raise MalformedInput(f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from error
     if max_values is not None:
         _refuse_many_values(value, max_values)
-    _refuse_depth(value)
+    _refuse_depth(value, max_depth)
     if rb"\u0000" in body:
         _refuse_zero_characters(value)
     _duplicate_finder.decode(body.decode())
@@ -51,15 +52,15 @@ def _refuse_many_values(value: Any, most: int) -> None:
         waiting += _children(item)
 
 
-def _refuse_depth(value: Any) -> None:
+def _refuse_depth(value: Any, most: int) -> None:
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(most):
         level = [child for item in level for child in _children(item)]
         if not level:
             return
     raise InvalidInput(
         "The body is nested too deeply.",
-        [Problem("", "Too many brackets inside each other.", expected=f"a depth of at most {MAX_DEPTH}")],
+        [Problem("", "Too many brackets inside each other.", expected=f"a depth of at most {most}")],
     )
 
 

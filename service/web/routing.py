@@ -10,9 +10,10 @@ from fastapi.routing import APIRoute
 from pydantic import ConfigDict
 from sqlalchemy.orm import Session
 
-from service.errors import MalformedInput, UnsupportedMediaType
+from service.errors import InvalidInput, MalformedInput, Problem, UnsupportedMediaType
 from service.infra.cursors import PageRequest
 from service.infra.database import Database
+from service.settings import Settings
 from service.spec.base import Spec
 from service.web.json_body import parse_strict
 from service.web.parameters import OrderBy, PageSize, PageToken
@@ -20,8 +21,6 @@ from service.web.problems import problem_body
 
 HOST = re.compile(r"([A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(:\d{0,5})?")
 """A host and a port (RFC 9110, 7.2)."""
-MAX_VALUES = 100_000
-"""Values of a document that is checked one by one; the mistakes of more would fill the memory."""
 
 
 class StrictRequest(Request):
@@ -30,7 +29,8 @@ class StrictRequest(Request):
     async def json(self) -> Any:
         """The parsed body. Raises MalformedInput or InvalidInput."""
         if not hasattr(self, "_strict_json"):
-            self._strict_json = parse_strict(await self.body(), MAX_VALUES)
+            settings: Settings = self.app.state.settings
+            self._strict_json = parse_strict(await self.body(), settings.max_json_depth, settings.max_json_values)
         return self._strict_json
 
 
@@ -95,7 +95,18 @@ ReadSession = Annotated[Session, Depends(_read_session, scope="function")]
 WriteSession = Annotated[Session, Depends(_write_session, scope="function")]
 
 
-def _page_request(page_size: PageSize = 50, page_token: PageToken = None, order_by: OrderBy = None) -> PageRequest:
+def _page_size(request: Request, page_size: PageSize = 50) -> int:
+    most: int = request.app.state.settings.max_page_size
+    if page_size > most and "page_size" in request.query_params:
+        problem = Problem("?page_size", "The page is too large.", str(page_size), f"at most {most}")
+        raise InvalidInput("The page is too large.", [problem])
+    return min(page_size, most)
+
+
+CheckedPageSize = Annotated[int, Depends(_page_size)]
+
+
+def _page_request(page_size: CheckedPageSize, page_token: PageToken = None, order_by: OrderBy = None) -> PageRequest:
     return PageRequest(page_size, page_token, order_by)
 
 

@@ -9,7 +9,6 @@ from service.errors import InvalidInput, Problem
 Format = Literal["csv", "json", "parquet", "npy", "npz", "images", "document"]
 """``document`` is a JSON body of the API; the others are files."""
 
-MAX_EXPANSION = 200
 EXPANSION_ALLOWANCE_BYTES = 64 * 1024 * 1024
 """Small files may be packed tighter: a few lines that repeat are no attack."""
 
@@ -30,6 +29,7 @@ class ParseRequest:
     max_columns: int = 10_000
     max_cells: int = 2_000_000_000
     max_unpacked_bytes: int = 16 * 1024**3
+    max_expansion: int = 200
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> "ParseRequest":
@@ -43,7 +43,7 @@ class ParseRequest:
 
     def budget(self) -> "Budget":
         """How much may come out of the upload."""
-        allowed = max(self.path.stat().st_size * MAX_EXPANSION, EXPANSION_ALLOWANCE_BYTES)
+        allowed = max(self.path.stat().st_size * self.max_expansion, EXPANSION_ALLOWANCE_BYTES)
         return Budget(min(allowed, self.max_unpacked_bytes))
 
     def check_rows(self, rows: int) -> None:

@@ -10,8 +10,20 @@ from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.optimizers import OPTIMIZERS
 from service.spec.sizes import Weight
-from service.spec.summary import LayerRow, Row, estimate, first_rows, in_words, layer_names, memory_of, refuse_impossible
+from service.spec.summary import (
+    LayerRow,
+    ModelLimits,
+    Row,
+    estimate,
+    first_rows,
+    in_words,
+    layer_names,
+    memory_of,
+    refuse_impossible,
+)
 
+LIMITS = ModelLimits(layers=10, parameters=200_000_000, activation_bytes=2**34)
+SMALL_LIMITS = ModelLimits(layers=10, parameters=1000, activation_bytes=2**20)
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "SGD": [{"momentum": 0.9}],
     "Adam": [{"amsgrad": True}],
@@ -108,11 +120,12 @@ def test_layers_without_a_name_have_that_of_keras() -> None:
         pytest.param([{"type": "LSTM", "units": 16_384}], {}, id="a long memory"),
         pytest.param([{"type": "Embedding", "input_dim": 10**8, "output_dim": 64}], {}, id="many words"),
         pytest.param([{"type": "Dense", "units": 1}], {"input_shape": [10**6] * 3}, id="a huge row"),
+        pytest.param([{"type": "Dense", "units": 1}] * 11, {}, id="many layers"),
     ],
 )
 def test_a_model_over_the_limits_is_refused_without_its_data(layers: list[dict[str, Any]], fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput) as refusal:
-        refuse_impossible(definition(*layers, **fields), max_parameters=200_000_000, max_activation_bytes=2**34)
+        refuse_impossible(definition(*layers, **fields), LIMITS)
 
     assert refusal.value.problems[0].pointer.startswith("/definition/layers")
 
@@ -120,13 +133,13 @@ def test_a_model_over_the_limits_is_refused_without_its_data(layers: list[dict[s
 def test_layers_that_do_not_meet_are_refused_where_that_is_known_without_the_data() -> None:
     filters = {"type": "Conv2D", "filters": 1, "kernel_size": 9}
     with pytest.raises(InvalidInput) as refusal:
-        refuse_impossible(definition(filters, input_shape=[4, 4, 1]), max_parameters=1000, max_activation_bytes=2**20)
+        refuse_impossible(definition(filters, input_shape=[4, 4, 1]), SMALL_LIMITS)
 
     assert refusal.value.problems[0].pointer == "/definition/layers/0"
-    refuse_impossible(definition(filters), max_parameters=1000, max_activation_bytes=2**20)
+    refuse_impossible(definition(filters), SMALL_LIMITS)
 
 
 def test_an_ordinary_model_is_not_refused() -> None:
     layers = definition({"type": "Dense", "units": 4096}, {"type": "Dense", "units": 4096}, {"type": "Dense", "units": 10})
 
-    refuse_impossible(layers, max_parameters=200_000_000, max_activation_bytes=2**34)
+    refuse_impossible(layers, LIMITS)

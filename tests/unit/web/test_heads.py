@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from service.web.heads import MAX_HEAD_BYTES, BoundedHeads
+from service.web.heads import BoundedHeads
 
 START = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx: "
 BLOCK = b"x" * 4096
@@ -35,6 +35,9 @@ async def ask(blocks: int) -> bytes:
     return answer
 
 
-@pytest.mark.parametrize(("blocks", "status"), [(1, 200), (MAX_HEAD_BYTES // 4096 - 1, 200), (MAX_HEAD_BYTES // 4096 + 1, 431)])
+MOST = BoundedHeads.max_head_bytes // len(BLOCK)
+
+
+@pytest.mark.parametrize(("blocks", "status"), [(1, 200), (MOST - 1, 200), (MOST + 1, 431)])
 def test_a_head_over_the_limit_is_refused(blocks: int, status: int) -> None:
     assert asyncio.run(ask(blocks)).startswith(b"HTTP/1.1 %d " % status)

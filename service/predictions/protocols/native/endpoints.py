@@ -8,7 +8,7 @@ from service.models.errors import ModelNotFound
 from service.predictions.errors import MethodNotAllowed
 from service.predictions.http import REMEMBERED_PATHS, Answer, Call, headers_for, is_resource_name, status_for
 from service.predictions.protocols.native.media import sent_type, wanted_type
-from service.predictions.protocols.native.reading import read_request
+from service.predictions.protocols.native.reading import RequestLimits, read_request
 from service.predictions.protocols.native.writing import WRITERS
 from service.predictions.service import PredictionService, Question
 from service.settings import Settings
@@ -25,7 +25,7 @@ class Native:
 
     def __init__(self, settings: Settings, service: PredictionService) -> None:
         self._max_body_bytes = settings.max_body_bytes
-        self._max_rows = settings.max_predict_rows
+        self._limits = RequestLimits(settings.max_predict_rows, settings.max_json_depth)
         self._service = service
 
     def owns(self, path: str) -> bool:
@@ -39,7 +39,7 @@ class Native:
         write = WRITERS[wanted_type(call.header(b"accept"), sent)]
         if call.is_coded:
             return None
-        read = partial(read_request, sent, body, call.query, self._max_rows)
+        read = partial(read_request, sent, body, call.query, self._limits)
         request = self._service.read_now(call.stages, read)
         found = self._service.recall(call.workspace_id, model, request.selector)
         if found is None:
@@ -55,7 +55,7 @@ class Native:
         write = WRITERS[wanted_type(call.header(b"accept"), sent)]
         _refuse_encoding(call)
         body = await call.read_body(self._max_body_bytes)
-        read = partial(read_request, sent, body, call.query, self._max_rows)
+        read = partial(read_request, sent, body, call.query, self._limits)
         request = await self._service.read(call.stages, read, len(body))
         call.servable = await self._service.find(call.workspace_id, model, request.selector)
         return await self._service.predict(call.stages, call.servable, Question(request.encode, request.rows, len(body)), write)

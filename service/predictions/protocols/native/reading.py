@@ -26,6 +26,13 @@ MAX_VERSION = 2**31 - 1
 MAX_QUERY_FIELDS = 10
 
 
+class RequestLimits(NamedTuple):
+    """Most rows of a request, and most brackets inside each other."""
+
+    rows: int
+    depth: int
+
+
 class NativeRequest(NamedTuple):
     """A request that was read; its rows are raw and not yet checked one by one."""
 
@@ -34,24 +41,24 @@ class NativeRequest(NamedTuple):
     selector: Selector
 
 
-def read_request(media_type: MediaType, body: bytes, query: bytes, max_rows: int) -> NativeRequest:
+def read_request(media_type: MediaType, body: bytes, query: bytes, limits: RequestLimits) -> NativeRequest:
     """The request in a body and a query. Raises MalformedInput, or InvalidInput with every mistake outside the rows."""
     if media_type == "application/json":
-        return _read_json(body, query, max_rows)
+        return _read_json(body, query, limits)
     selected = _selected(query)
     if media_type == "text/csv":
-        records = read_csv(body, max_rows)
+        records = read_csv(body, limits.rows)
         return NativeRequest(partial(encode_csv, records), len(records.records), _selector_of(selected))
-    rows = _read_lines(body, max_rows)
+    rows = _read_lines(body, limits)
     return NativeRequest(lambda encoder: encoder.encode_rows(rows), len(rows), _selector_of(selected))
 
 
-def _read_json(body: bytes, query: bytes, max_rows: int) -> NativeRequest:
-    document = parse_rows(body)
+def _read_json(body: bytes, query: bytes, limits: RequestLimits) -> NativeRequest:
+    document = parse_rows(body, limits.depth)
     if not isinstance(document, dict):
         problem = Problem("", "The body is no object.", problems.show(document), 'an object such as {"rows": [...]}')
         raise InvalidInput("The request cannot be used.", [problem])
-    found = [*_unknown_fields(document), *_rows_problems(document, max_rows), *_selector_problems(document, "/")]
+    found = [*_unknown_fields(document), *_rows_problems(document, limits.rows), *_selector_problems(document, "/")]
     selected = _selected(query) if query else {}
     if selected and not document.keys().isdisjoint(SELECTORS):
         found.append(Problem("?version", "The body names a version already.", fix="Name it in one of the two places."))
@@ -120,15 +127,15 @@ def _selected(query: bytes) -> dict[str, Any]:
     return selected
 
 
-def _read_lines(body: bytes, max_rows: int) -> list[Any]:
+def _read_lines(body: bytes, limits: RequestLimits) -> list[Any]:
     lines = [line for line in body.split(b"\n") if line.strip()]
     if not lines:
         raise InvalidInput("There are no rows to predict.", [Problem("line 1", "The body is empty.", None, "JSON Lines")])
-    if len(lines) > max_rows:
-        problem = Problem(f"line {max_rows + 1}", "There are too many rows.", None, f"at most {max_rows}")
+    if len(lines) > limits.rows:
+        problem = Problem(f"line {limits.rows + 1}", "There are too many rows.", None, f"at most {limits.rows}")
         raise InvalidInput("There are too many rows.", [problem])
     rows = [_parse_line(number, line) for number, line in enumerate(lines, start=1)]
-    parse_strict(b"[" + b",".join(lines) + b"]")  # also finds repeated keys and the like, at once for all
+    parse_strict(b"[" + b",".join(lines) + b"]", limits.depth + 1)  # also finds repeated keys and the like, at once for all
     return rows
 
 
