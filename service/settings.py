@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     """How long a cancelled trainer may take to stop and save before it is killed."""
     run_timeout_seconds: Annotated[float, Field(gt=0)] = 24 * 3600.0
     """Longest time that all attempts of a run may take when the request names none."""
+    max_run_timeout_seconds: Annotated[float, Field(gt=0, le=30 * 24 * 3600)] = 30 * 24 * 3600.0
+    """Longest such time that a request may name."""
     max_queued_runs: Annotated[int, Field(ge=1)] = 20_000
     """Runs of one workspace that may wait at the same time."""
     max_running_runs: Annotated[int, Field(ge=1)] = 1000

@@ -43,6 +43,8 @@ class Admission:
     """Runs of a workspace that may wait."""
     max_epochs: int
     """Epochs that a run may have."""
+    max_timeout_seconds: float
+    """Longest time that a run may ask for."""
 
 
 def create(session: Session, doorbell: Doorbell, admission: Admission, request: RunCreate) -> Run:
@@ -50,7 +52,7 @@ def create(session: Session, doorbell: Doorbell, admission: Admission, request: 
 
     Raises NotFound, InvalidInput, KeyInFlight, or TooManyRequests when ``max_queued`` runs wait already.
     """
-    _refuse_long(request, admission.max_epochs)
+    _refuse_many_epochs(request, admission.max_epochs)
     return _admit(session, doorbell, admission, request, lambda: _new_fit(session, admission.workspace_id, request))
 
 
@@ -65,6 +67,7 @@ def create_batch_prediction(session: Session, doorbell: Doorbell, admission: Adm
 
 
 def _admit(session: Session, doorbell: Doorbell, admission: Admission, request: Accepted, make: Callable[[], Run]) -> Run:
+    _refuse_long(request, admission.max_timeout_seconds)
     request_hash = _hash(request)
     if admission.key is not None:
         earlier = repository.find_by_key(session, admission.workspace_id, admission.key)
@@ -139,9 +142,15 @@ def _new_run(model: Model, dataset: Dataset, request: Accepted, **fields: Any) -
     )
 
 
-def _refuse_long(request: RunCreate, max_epochs: int) -> None:
+def _refuse_many_epochs(request: RunCreate, max_epochs: int) -> None:
     if request.fit.epochs > max_epochs:
         problem = Problem("/fit/epochs", "There are too many epochs.", str(request.fit.epochs), f"at most {max_epochs}")
+        raise InvalidInput("The run is too long.", [problem])
+
+
+def _refuse_long(request: Accepted, most: float) -> None:
+    if request.timeout_seconds is not None and request.timeout_seconds > most:
+        problem = Problem("/timeout_seconds", "The time is too long.", f"{request.timeout_seconds:g}", f"at most {most:g}")
         raise InvalidInput("The run is too long.", [problem])
 
 

@@ -77,7 +77,13 @@ CurrentSettings = Annotated[Settings, Depends(_settings_of)]
 
 
 def _admission(settings: CurrentSettings, workspace_id: CurrentWorkspace, idempotency_key: IdempotencyKey = None) -> Admission:
-    return Admission(workspace_id, idempotency_key, settings.max_queued_runs, settings.max_epochs)
+    return Admission(
+        workspace_id,
+        idempotency_key,
+        max_queued=settings.max_queued_runs,
+        max_epochs=settings.max_epochs,
+        max_timeout_seconds=settings.max_run_timeout_seconds,
+    )
 
 
 CurrentAdmission = Annotated[Admission, Depends(_admission)]

@@ -12,6 +12,7 @@ from service.settings import Settings
 
 SMALL: dict[str, Any] = {
     "max_epochs": 10,
+    "max_run_timeout_seconds": 60.0,
     "max_layers": 2,
     "max_json_depth": 16,
     "max_json_values": 1000,
@@ -19,6 +20,7 @@ SMALL: dict[str, Any] = {
     "sweep_seconds": 3600.0,
 }
 LAYER = {"type": "Dense", "units": 1}
+RUN: dict[str, Any] = {"model": "m", "dataset": "ds_1", "fit": {"epochs": 1}}
 COMPILE = {"optimizer": "sgd", "loss": "mse"}
 
 
@@ -46,13 +48,20 @@ def errors_of(answer: httpx.Response) -> list[dict[str, Any]]:
     ("path", "body", "pointer", "expected"),
     [
         ("/api/models", model(LAYER, LAYER, LAYER), "/definition/layers", "at most 2"),
-        ("/api/runs", {"model": "m", "dataset": "ds_1", "fit": {"epochs": 11}}, "/fit/epochs", "at most 10"),
+        ("/api/runs", RUN | {"fit": {"epochs": 11}}, "/fit/epochs", "at most 10"),
+        (
+            "/api/runs",
+            {"model": "m", "dataset": "ds_1", "fit": {"epochs": 1}, "timeout_seconds": 61},
+            "/timeout_seconds",
+            "at most 60",
+        ),
+        ("/api/evaluations", {"model": "m", "dataset": "ds_1", "timeout_seconds": 61}, "/timeout_seconds", "at most 60"),
         ("/api/models", {"name": nested(16)}, "", "a depth of at most 16"),
         ("/api/datasets", {"name": "d", "rows": [{"a": nested(16)}]}, "", "a depth of at most 16"),
         ("/api/models/m:predict", {"rows": nested(16)}, "", "a depth of at most 16"),
         ("/api/models", model(LAYER) | {"description": [0] * 1000}, "", "at most 1000"),
     ],
-    ids=["layers", "epochs", "depth", "depth of a dataset", "depth of a prediction", "values"],
+    ids=["layers", "epochs", "time", "time of an evaluation", "depth", "depth of a dataset", "depth of a prediction", "values"],
 )
 def test_a_body_over_a_limit_is_refused(http: httpx.Client, path: str, body: Any, pointer: str, expected: str) -> None:
     [error] = errors_of(http.post(path, json=body))
