@@ -185,7 +185,7 @@ def create_app(
     _surround(api, settings, gate)
     is_traced = tracer_provider is not None or are_traces_sent()
     answering = TracedPredictions(predictions, tracer_provider) if is_traced else predictions
-    origins = Origins(settings.host, _listed(settings.trusted_hosts), _listed(settings.cors_origins))
+    origins = Origins(_listed(settings.trusted_hosts), _listed(settings.cors_origins))
     return Application(api, answering, drain, hub.close, origins, _connection_limits(settings))
 
 

@@ -28,8 +28,8 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port that the API binds to; 0 takes a free one."""
     trusted_hosts: Annotated[str, Field(pattern=r"^((\*|(\*\.)?[A-Za-z0-9._-]+)(,(\*\.)?[A-Za-z0-9._-]+)*)?$")] = ""
-    """Names that requests may be for, e.g. ``models.example.com,*.example.net``, beside addresses and names without a dot; empty
-    means any while ``host`` is a loopback address, ``*`` any."""
+    """Names that requests may be for, e.g. ``models.example.com,*.example.net``, beside addresses and names without a dot,
+    which always are; ``*`` means any."""
     cors_origins: Annotated[str, Field(pattern=r"^(https?://[^\s,/*]+(,https?://[^\s,/*]+)*)?$")] = ""
     """Origins whose pages may ask from a browser, e.g. ``https://example.com,http://localhost:3000``; empty means none."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1

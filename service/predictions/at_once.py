@@ -13,7 +13,7 @@ from service.predictions.app import PredictionApp
 from service.predictions.http import headers_of
 from service.serving.workbench import INLINE_BYTES
 from service.web.connections import BoundedConnection
-from service.web.origins import OPEN, Origins
+from service.web.origins import CLOSED, Origins
 
 
 class PredictionProtocol(BoundedConnection):
@@ -101,6 +101,6 @@ class PredictionProtocol(BoundedConnection):
             super().on_body(part)
 
 
-def protocol_for(predictions: PredictionApp, origins: Origins = OPEN) -> type[PredictionProtocol]:
+def protocol_for(predictions: PredictionApp, origins: Origins = CLOSED) -> type[PredictionProtocol]:
     """The protocol of a server whose predictions are answered by this application, for requests from these origins."""
     return type("PredictionProtocol", (PredictionProtocol,), {"predictions": predictions, "origins": origins})

@@ -32,6 +32,7 @@ ACCEPTED_HEADERS = (
     "Last-Event-ID",
     "Prefer",
     "Range",
+    "X-API-Key",
     "X-Request-ID",
 )
 SHOWN_HEADERS = (
@@ -55,14 +56,14 @@ STRANGE_PAGE = "A page of another origin may not do this. Name its origin in FIT
 class Origins:
     """Stands before the whole application, and looks where a request is from and for which host it is."""
 
-    def __init__(self, bound_to: str, hosts: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
-        """``hosts``: names that are trusted, ``*.example.com`` for all below one, ``*`` for any; without them everything
-        that reaches a loopback address is. Addresses and names without a dot always are, since nobody else can hold them.
+    def __init__(self, hosts: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
+        """``hosts``: names that are trusted, ``*.example.com`` for all below one, ``*`` for any. Addresses and names without
+        a dot always are, since nobody can make them lead elsewhere.
 
         ``origins``: pages whose scripts may ask, e.g. ``https://example.com``.
         """
         self._hosts = [host.lower() for host in hosts]
-        self._takes_any_host = ANY in hosts or (not hosts and is_loopback(bound_to))
+        self._takes_any_host = ANY in hosts
         self._origins = frozenset(origins)
         self.trusts = lru_cache(REMEMBERED_HOSTS)(self._trusts)
 
@@ -151,5 +152,5 @@ async def _refuse(scope: Scope, send: Send, status: int, detail: str) -> None:
     log_answer(scope, "unknown", status, started)
 
 
-OPEN = Origins("127.0.0.1")
-"""What stands before an application that only this machine reaches."""
+CLOSED = Origins()
+"""What stands before an application that has no name and no page of others."""
