@@ -26,7 +26,7 @@ run: .venv/.installed ## Run the service on http://127.0.0.1:8000 until Ctrl-C
 	@$(BIN)/fitserve up
 
 test: .venv/.installed-dev ## Run all tests (ARGS="-k name" chooses)
-	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 fuzz: .venv/.installed-dev ## Send the parsers of uploads and predictions whatever bytes there are (MINUTES=10)
 	@end=$$(($$(date +%s) + 60 * $(or $(MINUTES),10))); while [ $$(date +%s) -lt $$end ]; do \

@@ -14,18 +14,19 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")  # how long an example takes says more of the machine than of the code
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
-SERVICES = ("acceptance", "chaos")
-"""Folders whose tests share running services."""
+STACKS = ("[embedded", "[servers")
+"""Begin the parameters of tests that share a running service."""
 settings.register_profile("fuzz", max_examples=1000, deadline=None, print_blob=True)
 
 
 class Together(LoadScopeScheduling):
-    """Spreads tests over processes: those of a file stay together, and so do all that share running services."""
+    """Spreads tests over processes: those of a file stay together, and so do all that share a service or its outages."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         folder = (ROOT / file).relative_to(TESTS).parts[0]
-        return folder if folder in SERVICES else file
+        shared = [stack for stack in STACKS if folder == "acceptance" and stack in nodeid]
+        return shared[0] if shared else folder if folder == "chaos" else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
