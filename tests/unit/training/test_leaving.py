@@ -14,6 +14,8 @@ from service.training.job import fit
 from service.training.wishes import Wishes
 from tests.unit.training.conftest import make_job
 
+RARELY = {"snapshot_seconds": 3600}
+
 # Keras saves and exports with calls at which NumPy 2 warns.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:In the future `np.object` will be defined:FutureWarning"),
@@ -75,7 +77,7 @@ def test_a_stop_before_the_fit_ends_the_job_at_the_next_phase(digits, tmp_path, 
 
 
 def test_a_stop_while_publishing_keeps_the_numbers_but_no_model(digits, tmp_path):
-    finished = Asked(phase("publishing"), stop="none").fit(make_job(tmp_path, digits, fit={"epochs": 2}))
+    finished = Asked(phase("publishing"), stop="none").fit(make_job(tmp_path, digits, fit={"epochs": 2}, **RARELY))
     assert (finished.outcome, finished.publication) == ("stopped", None)
     assert finished.metrics["loss"] > 0
     assert {file.name for file in finished.files} == {"history.json", "plan.json"} == files_in(tmp_path)
@@ -96,7 +98,7 @@ def test_a_model_that_keras_cannot_load_again_is_not_published_and_the_run_says_
 @pytest.mark.parametrize("keep", ["last", "best"])
 def test_a_stop_of_a_resumed_job_keeps_what_earlier_attempts_have_fitted(digits, tmp_path, keep):
     first = Asked(lambda frame: isinstance(frame, EpochEnded) and frame.epoch == 2)
-    first.fit(make_job(tmp_path / "first", digits))
+    first.fit(make_job(tmp_path / "first", digits, **RARELY))
     (taken,) = first.of(SnapshotTaken)
     second = Asked(phase("loading"), stop=keep)
     finished = second.fit(make_job(tmp_path / "second", digits, attempt=2, resume=[taken.path]))
