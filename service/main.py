@@ -38,8 +38,10 @@ from service.predictions.repository import DatabaseVersionSource
 from service.predictions.tracing import TracedPredictions
 from service.runs import endpoints as run_endpoints
 from service.runs.hub import RunHub
+from service.runs.storage import count_bytes
 from service.runs.sweeper import Sweeper
 from service.settings import Settings
+from service.usage import endpoints as usage_endpoints
 from service.web import docs, health
 from service.web.answer_log import PROBES
 from service.web.connections import BoundedConnection, ConnectionLimits, bounded
@@ -69,6 +71,7 @@ TAGS = [
     {"name": "runs", "description": "One `fit` each: state, metrics, events and files."},
     {"name": "predictions", "description": "Answers from a published version."},
     {"name": "workers", "description": "The processes that fit the runs."},
+    {"name": "usage", "description": "What this workspace uses, and what it may use."},
     {"name": "keys", "description": "Who may use this workspace, and for what."},
     {"name": "health", "description": "For monitors and orchestrators."},
 ]
@@ -140,7 +143,7 @@ def create_app(
     drain = Drain()
     hub = RunHub(database, settings.max_event_streams)
     sweeper = Sweeper(database, doorbell, artifacts, settings)
-    datasets = DatasetService(artifacts, settings)
+    datasets = DatasetService(artifacts, settings, count_bytes)
     gate = Gate(Authenticator(DatabaseKeySource(database, settings.require_keys)))
     checker = Checker(settings.check_seconds, settings.check_memory_bytes)
     readiness_checks: dict[str, health.Check] = {
@@ -218,6 +221,7 @@ def _make_api(lifespan: Callable[[FastAPI], Any] | None, telemetry: TelemetryCon
         model_endpoints.router,
         run_endpoints.router,
         run_endpoints.workers_router,
+        usage_endpoints.router,
         key_endpoints.router,
         health.router,
     ):

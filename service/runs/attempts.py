@@ -32,6 +32,7 @@ from service.spec.frames import (
     Resumed,
     RowsPlanned,
 )
+from service.workspaces.quotas import Quotas
 
 log = get_logger(__name__)
 
@@ -109,7 +110,7 @@ def claim(database: Database, settings: Settings, owner: str, devices: Sequence[
     """Take the best waiting run, or None when nothing waits that this worker can do."""
     lease_ms = int(settings.lease_seconds * 1000)
     with database.write() as session:
-        run = repository.claim_next(session, owner, devices, lease_ms, settings.max_running_runs)
+        run = repository.claim_next(session, owner, devices, lease_ms, Quotas.of(settings))
         return _claimed(run, owner) if run is not None else None
 
 

@@ -29,6 +29,7 @@ from service.settings import Settings
 from service.web.downloads import Download
 from service.web.routing import PageOf, ReadSession, WriteSession, database_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace, StillAdmitted
+from service.workspaces.quotas import Quotas
 
 router = make_router("runs")
 workers_router = make_router("workers")
@@ -77,7 +78,7 @@ CurrentSettings = Annotated[Settings, Depends(_settings_of)]
 
 
 def _admission(settings: CurrentSettings, workspace_id: CurrentWorkspace, idempotency_key: IdempotencyKey = None) -> Admission:
-    return Admission(workspace_id, idempotency_key, settings.max_queued_runs)
+    return Admission(workspace_id, idempotency_key, Quotas.of(settings))
 
 
 CurrentAdmission = Annotated[Admission, Depends(_admission)]
