@@ -26,6 +26,7 @@ from service.infra.database import Database, make_engine
 from service.infra.logging import get_logger
 from service.infra.migrations import check_schema
 from service.infra.queue import CeleryDoorbell, make_celery
+from service.infra.shared_counts import RedisCounts
 from service.infra.telemetry import are_traces_sent
 from service.models import check_endpoints
 from service.models import endpoints as model_endpoints
@@ -53,6 +54,8 @@ from service.web.routing import ProblemDocument
 from service.workspaces import endpoints as key_endpoints
 from service.workspaces.auth import OPERATORS_PATH, SECURITY_SCHEMES, Authentication, Gate
 from service.workspaces.authenticator import Authenticator
+from service.workspaces.quotas import Quotas
+from service.workspaces.rates import WINDOW_SECONDS, Rates
 from service.workspaces.service import DatabaseKeySource
 
 log = get_logger(__name__)
@@ -129,22 +132,28 @@ class Application:
 
 
 def create_app(
-    settings: Settings | None = None, metrics: PredictionMetrics | None = None, tracer_provider: TracerProvider | None = None
+    settings: Settings | None = None,
+    metrics: PredictionMetrics | None = None,
+    tracer_provider: TracerProvider | None = None,
+    processes: int = 1,
 ) -> Application:
     """The application with all its collaborators; connects to nothing until it is started.
 
     A process that makes a second one gives it ``metrics`` with a registry of their own. ``tracer_provider`` gets the spans
     of all requests; without one, the environment decides whether there are any (``service.infra.telemetry``).
+    ``processes``: how many of them answer at this address.
     """
     settings = settings or Settings()
     database = Database(make_engine(settings))
     artifacts = make_artifact_store(settings)
     doorbell = CeleryDoorbell(make_celery(settings))
     drain = Drain()
-    hub = RunHub(database, settings.max_event_streams)
+    hub = RunHub(database, settings.max_event_streams, settings.max_workspace_streams)
     sweeper = Sweeper(database, doorbell, artifacts, settings)
     datasets = DatasetService(artifacts, settings, count_bytes)
-    gate = Gate(Authenticator(DatabaseKeySource(database, settings.require_keys)))
+    shared_counts = RedisCounts(settings.broker_url, WINDOW_SECONDS) if settings.broker_url else None
+    rates = Rates(shared_counts, processes)
+    gate = Gate(Authenticator(DatabaseKeySource(database, settings.require_keys, Quotas.of(settings))), rates)
     checker = Checker(settings.check_seconds, settings.check_memory_bytes)
     readiness_checks: dict[str, health.Check] = {
         "process": drain.check,
@@ -168,6 +177,8 @@ def create_app(
         sweeper.start()
         yield
         await hub.stop()
+        if shared_counts is not None:
+            await shared_counts.close()
         await anyio.to_thread.run_sync(sweeper.stop)
         await anyio.to_thread.run_sync(doorbell.close)
         await anyio.to_thread.run_sync(checker.close)
@@ -183,6 +194,7 @@ def create_app(
     api.state.doorbell = doorbell
     api.state.checker = checker
     api.state.hub = hub
+    api.state.rates = rates
     api.state.readiness_checks = readiness_checks
     api.state.before_scrape = predictions.metrics.flush
     _surround(api, settings, gate)
@@ -270,7 +282,7 @@ def describe() -> dict[str, Any]:
 
 
 def _describe_keys(document: dict[str, Any]) -> None:
-    """How to send a key, which operations need none, and how the others refuse one."""
+    """How to send a key, which operations need none, and how the others refuse one, or too many requests."""
     document["components"]["securitySchemes"] = SECURITY_SCHEMES
     document["security"] = [{name: []} for name in SECURITY_SCHEMES]
     for path, operations in document["paths"].items():
@@ -278,7 +290,7 @@ def _describe_keys(document: dict[str, Any]) -> None:
             if path in (PROBES | OPEN_PATHS) - {OPERATORS_PATH}:
                 operation["security"] = []
             else:
-                operation["responses"] |= refusals_of(path)
+                operation["responses"] = refusals_of(path) | operation["responses"]
 
 
 def _join_lines(part: Any) -> None:

@@ -124,6 +124,8 @@ class Settings(BaseSettings):
     """Longest ``Prefer: wait`` of a request."""
     max_event_streams: Annotated[int, Field(ge=1)] = 200
     """Event streams and waiting requests that one API process holds open."""
+    max_workspace_streams: Annotated[int, Field(ge=1)] = 100
+    """How many of these one workspace may hold, so that it leaves some to the others."""
     predict_threads: Annotated[int, Field(ge=0, le=1024)] = 0
     """Threads for predictions that are too long for the event loop; 0 takes one for each core."""
     engine_threads: Annotated[int, Field(ge=1, le=1024)] = 1

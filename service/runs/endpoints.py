@@ -195,7 +195,7 @@ def _parse_wait(prefer: str | None) -> int:
 async def _wait_for_end(request: Request, workspace_id: str, run: RunRead, seconds: int) -> RunRead:
     hub: RunHub = request.app.state.hub
     deadline = asyncio.get_running_loop().time() + seconds
-    async with hub.watch(run.id) as news:
+    async with hub.watch(run.id, workspace_id) as news:
         while run.state not in TERMINAL and not hub.is_closing:
             left = deadline - asyncio.get_running_loop().time()
             try:
@@ -222,7 +222,7 @@ def read_run_metrics(session: ReadSession, workspace_id: CurrentWorkspace, run_i
 def _streamable_run(request: Request, session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> str:
     """The run's id, checked before the answer begins: a stream cannot turn into an error."""
     hub: RunHub = request.app.state.hub
-    hub.check_room()
+    hub.check_room(workspace_id)
     return repository.get(session, workspace_id, run_id).id
 
 
@@ -238,7 +238,7 @@ async def stream_run_events(
     hub: RunHub = request.app.state.hub
     position = int(last_event_id or 0)
     progress = None
-    async with hub.watch(run_id) as bell:
+    async with hub.watch(run_id, workspace_id) as bell:
         while not hub.is_closing and await is_still_admitted():
             bell.clear()
             news = await anyio.to_thread.run_sync(_read_news, request, workspace_id, run_id, position)

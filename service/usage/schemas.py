@@ -13,10 +13,11 @@ class QuotaRead(Spec):
 
     name: QuotaName
     """Name of the quota, as refusals have it."""
-    used: int
-    """How much is used."""
+    used: int | None
+    """How much is used; `null` where it is not counted, since there is no limit."""
     limit: int | None
-    """How much may be used; `null` means that there is no limit."""
+    """How much may be used; `null` means that there is no limit. Of requests it is the part of this process where several
+    processes answer that share no Redis, and `used` is what this one has counted."""
     unit: str
     """What is counted."""
     window_seconds: int | None = None
@@ -44,6 +45,14 @@ class UsageRead(Spec):
                             "unit": "epochs × rows",
                             "window_seconds": 86400,
                             "resets_at": "2026-11-25T09:30:00Z",
+                        },
+                        {
+                            "name": "requests_per_minute",
+                            "used": 14,
+                            "limit": 600,
+                            "unit": "requests",
+                            "window_seconds": 60,
+                            "resets_at": "2026-11-24T09:31:00Z",
                         },
                     ],
                 }

@@ -57,6 +57,16 @@ class OperatorsOnly(Forbidden):
         super().__init__("This tells of all workspaces. Use a key of the workspace 'default' with the scope 'admin'.")
 
 
+class WorkspaceNotFound(NotFound):
+    """No workspace of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is no workspace '{name[:80]}'. 'fitserve workspaces list' names them; "
+            "'fitserve keys create NAME --workspace WORKSPACE' makes one."
+        )
+
+
 class KeyNotFound(NotFound):
     """No key with this id."""
 

@@ -7,11 +7,24 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from service.infra.cursors import Order, Page, PageRequest, fetch_page
-from service.workspaces.errors import KeyNotFound
+from service.workspaces.errors import KeyNotFound, WorkspaceNotFound
 from service.workspaces.quotas import Quotas
 from service.workspaces.tables import ApiKey, Workspace
 
 KEY_ORDERS = {"created_at": Order((ApiKey.id,))}  # ids are UUIDv7, which sort by creation
+
+
+def list_workspaces(session: Session) -> Sequence[Workspace]:
+    """Every workspace, by name."""
+    return session.scalars(select(Workspace).order_by(Workspace.name)).all()
+
+
+def get_workspace_named(session: Session, name: str) -> Workspace:
+    """The workspace of this name. Raises WorkspaceNotFound."""
+    workspace = find_workspace(session, name)
+    if workspace is None:
+        raise WorkspaceNotFound(name)
+    return workspace
 
 
 def find_workspace(session: Session, name: str) -> Workspace | None:

@@ -25,9 +25,10 @@ from service.settings import Settings
 from service.spec.frames import EpochEnded, Finished, Progress
 from service.workspaces import service as workspaces
 from service.workspaces.errors import QuotaExceeded
+from tests.acceptance.running import wait_until
 from tests.factories import bearer, make_key, new_run, queue_run
 
-LIMITS = {"max_stored_bytes": 10_000, "max_epoch_rows": 1000, "max_queued_runs": 4}
+LIMITS = {"max_stored_bytes": 10_000, "max_epoch_rows": 1000, "max_queued_runs": 4, "max_workspace_streams": 1}
 WORKSPACE = "ws_default"
 ROWS = 20
 FINISHED = Finished(outcome="completed", metrics={}, files=[], publication=None, publish_reason=None)
@@ -97,6 +98,7 @@ def test_usage_names_the_workspace_and_every_quota(http: httpx.Client, dataset: 
         "queued_runs": (4, "runs"),
         "running_runs": (1000, "runs"),
         "epoch_rows": (1000, "epochs × rows"),
+        "requests_per_minute": (None, "requests"),
     }
     assert usage(http, "stored_bytes")["used"] == http.get(f"/api/datasets/{dataset}").json()["size_bytes"]
 
@@ -316,3 +318,44 @@ def test_its_own_number_of_running_runs_holds_at_the_claim(database: Database) -
         queue_run(database)
     claim(database)
     assert attempts.claim(database, Settings(), "wrk_1", ["cpu"]) is None
+
+
+def test_requests_are_counted_once_there_is_a_limit_and_refused_beyond_it(http: httpx.Client, database: Database) -> None:
+    assert usage(http, "requests_per_minute") == {
+        "name": "requests_per_minute",
+        "used": None,
+        "limit": None,
+        "unit": "requests",
+        "window_seconds": 60,
+        "resets_at": None,
+    }
+    own_numbers(database, requests_per_minute=4)
+    wait_until(lambda: usage(http, "requests_per_minute")["used"] == 2, 10, "two requests counted")
+    statuses = [http.get("/api/models").status_code, http.get("/v2/models/m").status_code, http.get("/livez").status_code]
+    assert statuses == [200, 404, 200]
+
+    refusal = http.get("/api/usage")
+
+    assert refusal.status_code == 429
+    assert 0 < int(refusal.headers["Retry-After"]) <= 60
+    assert refusal.json()["type"] == "urn:fitserve:problem:too-many-requests"
+    assert refusal.json()["detail"].startswith("Quota 'requests_per_minute' of this workspace: 4 of 4 requests are used")
+    assert refusal.headers["X-Request-ID"] == refusal.json()["request_id"]
+    assert http.get("/v1/models/m").json()["error"].startswith("Quota 'requests_per_minute' of this workspace")
+    assert http.get("/metrics").status_code == 200
+
+
+def test_a_workspace_holds_no_more_streams_than_its_part(http: httpx.Client, database: Database) -> None:
+    run_id, other = queue_run(database), bearer(make_key(database, "strangers"))
+    with database.read() as session:
+        strange = workspaces.workspace_named(session, "strangers").id
+    own, foreign = bearer(make_key(database, "default")), queue_run(database, workspace_id=strange)
+    with http.stream("GET", f"/api/runs/{run_id}/events", headers=own) as stream:
+        next(stream.iter_lines())
+        for refusal in (
+            http.get(f"/api/runs/{run_id}/events", headers=own),
+            http.get(f"/api/runs/{run_id}", headers=own | {"Prefer": "wait=1"}),
+        ):
+            assert (refusal.status_code, refusal.headers["Retry-After"]) == (429, "5")
+            assert "of this workspace are open" in refusal.json()["detail"]
+        assert http.get(f"/api/runs/{foreign}", headers=other | {"Prefer": "wait=1"}).status_code == 200
