@@ -1,4 +1,4 @@
-"""Quotas: a workspace's own numbers, and what the fits of a day have trained."""
+"""Quotas: a workspace's own numbers, the bytes that each run keeps, and what the fits of a day have trained."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,18 +12,32 @@ depends_on = None
 json_document = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 
 
+NUMBERS = {"rows": sa.BigInteger(), "stored_bytes": sa.BigInteger(), "counted_epochs": sa.Integer()}
+INDEXES = {
+    "stored": (["workspace_id", "stored_bytes"], "stored_bytes > 0"),
+    "volumes": (["workspace_id", "created_at", "counted_epochs", "rows"], "counted_epochs > 0"),
+}
+
+
 def upgrade() -> None:
-    """Apply. Runs that are there already count nothing: they were accepted without a limit."""
+    """Apply. The fits that are there already count no epochs: they were accepted without a limit."""
     with op.batch_alter_table("workspaces") as workspaces:
         workspaces.add_column(sa.Column("quotas", json_document, nullable=False, server_default="{}"))
     with op.batch_alter_table("runs") as runs:
-        runs.add_column(sa.Column("rows", sa.BigInteger(), nullable=False, server_default="0"))
-        runs.add_column(sa.Column("counted_epochs", sa.Integer(), nullable=False, server_default="0"))
+        for name, number in NUMBERS.items():
+            runs.add_column(sa.Column(name, number, nullable=False, server_default="0"))
+    op.execute(
+        "UPDATE runs SET stored_bytes = (SELECT SUM(size_bytes) FROM run_artifacts WHERE run_id = runs.id) "
+        "WHERE id IN (SELECT run_id FROM run_artifacts)"
+    )
     with op.batch_alter_table("workspaces") as workspaces:
         workspaces.alter_column("quotas", server_default=None)
     with op.batch_alter_table("runs") as runs:
-        runs.alter_column("rows", server_default=None)
-        runs.alter_column("counted_epochs", server_default=None)
+        for name in NUMBERS:
+            runs.alter_column(name, server_default=None)
+    for name, (columns, condition) in INDEXES.items():
+        only = {"postgresql_where": sa.text(condition), "sqlite_where": sa.text(condition)}
+        op.create_index(f"ix_runs_{name}", "runs", columns, **only)
     op.create_table(
         "spent_volumes",
         sa.Column("run_id", sa.String(length=40), nullable=False),
@@ -40,8 +54,10 @@ def downgrade() -> None:
     """Undo."""
     op.drop_index("ix_spent_volumes_workspace_id_created_at", "spent_volumes")
     op.drop_table("spent_volumes")
+    for name in INDEXES:
+        op.drop_index(f"ix_runs_{name}", "runs")
     with op.batch_alter_table("runs") as runs:
-        runs.drop_column("counted_epochs")
-        runs.drop_column("rows")
+        for name in NUMBERS:
+            runs.drop_column(name)
     with op.batch_alter_table("workspaces") as workspaces:
         workspaces.drop_column("quotas")

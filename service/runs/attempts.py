@@ -165,6 +165,7 @@ def _apply(session: Session, run: Run, observation: Observation) -> None:
             _add_epoch(session, run, observation)
         case StoredSnapshot():
             run.snapshots = [vars(observation).copy(), *run.snapshots][: KEPT_SNAPSHOTS[run.kind]]
+            run.stored_bytes = sum(snapshot["size_bytes"] for snapshot in run.snapshots)
         case LogLine(level=level, message=message):
             run.log(level, message)
 
@@ -219,6 +220,7 @@ def complete(database: Database, claim: Claim, finished: Finished, files: Sequen
             _publish(session, run, finished, files)
         run.end_attempt("cancelled" if is_cancelled else "completed")
         finish(session, run, "cancelled" if is_cancelled else "succeeded")
+        run.stored_bytes = sum(file.size_bytes for file in files)
         return Outcome(run.state, run.version, snapshots)
 
 

@@ -27,7 +27,7 @@ def finish(session: Session, run: Run, state: TerminalState) -> None:
     """End a run that this transaction has locked, and let go of its model, its dataset and its snapshots."""
     if state != "failed":
         run.failure = None  # it told of an earlier attempt
-    run.snapshots = []
+    run.snapshots, run.stored_bytes = [], 0
     volumes.settle(session, run)
     run.transition(state)
     run.emit("done", {"state": state, "version": run.version, "failure": run.failure})

@@ -8,8 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.datasets import repository as datasets
 from service.models.tables import Model, Version
-from service.runs.states import TERMINAL
-from service.runs.tables import Run, RunArtifact
+from service.runs.tables import Run
 
 
 def count_bytes(session: Session, workspace_id: str) -> int:
@@ -17,19 +16,13 @@ def count_bytes(session: Session, workspace_id: str) -> int:
     return (
         datasets.count_bytes(session, workspace_id)
         + _count_of_runs(session, workspace_id)
-        + _count_of_snapshots(session, workspace_id)
         + _count_of_left_versions(session, workspace_id)
     )
 
 
 def _count_of_runs(session: Session, workspace_id: str) -> int:
-    query = select(func.sum(RunArtifact.size_bytes)).join(Run, Run.id == RunArtifact.run_id)
-    return int(session.scalar(query.where(Run.workspace_id == workspace_id)) or 0)
-
-
-def _count_of_snapshots(session: Session, workspace_id: str) -> int:
-    active = select(Run.snapshots).where(Run.workspace_id == workspace_id, Run.state.not_in(TERMINAL), Run.attempt > 0)
-    return sum(snapshot["size_bytes"] for snapshots in session.scalars(active) for snapshot in snapshots)
+    query = select(func.sum(Run.stored_bytes)).where(Run.workspace_id == workspace_id, Run.stored_bytes > 0)
+    return int(session.scalar(query) or 0)
 
 
 def _count_of_left_versions(session: Session, workspace_id: str) -> int:

@@ -53,9 +53,11 @@ class Run(Base):
         Index(None, "workspace_id", "model", "id"),
         Index(None, "workspace_id", "dataset_id", "id"),
         Index(None, "workspace_id", "state", "id"),
-        # These hold only the few runs that are queued or running, or that have a key.
+        # These hold only the runs that are queued or running, that count towards a quota, or that have a key.
         Index("ix_runs_queue", column("priority").desc(), "id", **_only("state = 'queued'")),
         Index("ix_runs_leases", "lease_until", **_only("state = 'running'")),
+        Index("ix_runs_stored", "workspace_id", "stored_bytes", **_only("stored_bytes > 0")),
+        Index("ix_runs_volumes", "workspace_id", "created_at", "counted_epochs", "rows", **_only("counted_epochs > 0")),
         Index("ix_runs_keys", "created_at", **_only("idempotency_key IS NOT NULL")),
     )
 
@@ -108,6 +110,8 @@ class Run(Base):
     cancel_requested_at: Mapped[datetime | None]
     cancel_keep: Mapped[Keep | None] = mapped_column(String(4))
 
+    stored_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Of its snapshots, and from its end on of its files."""
     counted_epochs: Mapped[int] = mapped_column(default=0)
     """Epochs that count towards the quota of its workspace: those it asks for, and from its end on those it did."""
     last_event: Mapped[int] = mapped_column(default=0)

@@ -5,26 +5,20 @@ A fit counts the epochs that it asks for, and from its end on those that it did;
 
 from datetime import datetime, timedelta
 from math import ceil
-from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, select
+from sqlalchemy import ColumnElement, and_, delete, func, select
 from sqlalchemy.orm import Session
 
 from service.infra.database import now
-from service.infra.ids import first_id
 from service.runs.tables import Epoch, Run, SpentVolume
 
-Row = TypeVar("Row")
-
 WINDOW = timedelta(hours=24)
-CLOCK_DIFFERENCE = timedelta(minutes=1)
-"""An id is made a moment before its row, perhaps by another clock."""
 
 
 def count(session: Session, workspace_id: str) -> int:
     """Epochs times rows of the last 24 hours."""
     since = now() - WINDOW
-    of_runs = _in_window(select(func.sum(Run.counted_epochs * Run.rows)), workspace_id, since)
+    of_runs = select(func.sum(Run.counted_epochs * Run.rows)).where(_counts_since(workspace_id, since))
     of_deleted = select(func.sum(SpentVolume.epoch_rows)).where(_is_spent_since(workspace_id, since))
     return int(session.scalar(of_runs) or 0) + int(session.scalar(of_deleted) or 0)
 
@@ -32,7 +26,7 @@ def count(session: Session, workspace_id: str) -> int:
 def next_release(session: Session, workspace_id: str) -> datetime | None:
     """When the oldest of them stops counting; None where there is none."""
     since = now() - WINDOW
-    of_runs = _in_window(select(func.min(Run.created_at)).where(Run.counted_epochs > 0), workspace_id, since)
+    of_runs = select(func.min(Run.created_at)).where(_counts_since(workspace_id, since))
     of_deleted = select(func.min(SpentVolume.created_at)).where(_is_spent_since(workspace_id, since))
     moments = [moment for moment in (session.scalar(of_runs), session.scalar(of_deleted)) if moment is not None]
     return min(moments) + WINDOW if moments else None
@@ -44,9 +38,8 @@ def seconds_to_release(session: Session, workspace_id: str) -> int:
     return ceil((release - now() if release is not None else WINDOW).total_seconds())
 
 
-def _in_window(query: Select[Row], workspace_id: str, since: datetime) -> Select[Row]:
-    is_late = Run.id >= first_id("run", since - CLOCK_DIFFERENCE)  # ids sort by creation, and there is an index on them
-    return query.where(Run.workspace_id == workspace_id, is_late, Run.created_at >= since)
+def _counts_since(workspace_id: str, since: datetime) -> ColumnElement[bool]:
+    return and_(Run.workspace_id == workspace_id, Run.counted_epochs > 0, Run.created_at >= since)
 
 
 def _is_spent_since(workspace_id: str, since: datetime) -> ColumnElement[bool]:

@@ -20,13 +20,13 @@ from service.predictions.metrics import PredictionMetrics
 from service.runs import attempts
 from service.runs.attempts import StoredFile, StoredSnapshot
 from service.runs.storage import count_bytes
-from service.runs.tables import Run, RunArtifact, SpentVolume
+from service.runs.tables import Run, SpentVolume
 from service.settings import Settings
 from service.spec.frames import EpochEnded, Finished, Progress
 from service.workspaces import service as workspaces
 from service.workspaces.errors import QuotaExceeded
 from tests.acceptance.running import wait_until
-from tests.factories import bearer, make_key, new_run, queue_run
+from tests.factories import bearer, make_key, queue_run
 
 LIMITS = {"max_stored_bytes": 10_000, "max_epoch_rows": 1000, "max_queued_runs": 4, "max_workspace_streams": 1}
 WORKSPACE = "ws_default"
@@ -62,6 +62,12 @@ def dataset(http: httpx.Client) -> str:
 def usage(http: httpx.Client, name: str, **request: Any) -> dict[str, Any]:
     quotas = http.get("/api/usage", **request).raise_for_status().json()["quotas"]
     return next(quota for quota in quotas if quota["name"] == name)
+
+
+def ended_run(database: Database, **fields: Any) -> str:
+    """Commit a cancelled run; its id."""
+    times = {"finished_at": now(), "queued_at": None, "cancel_requested_at": now()}
+    return queue_run(database, state="cancelled", **times, **fields)
 
 
 def claim(database: Database) -> attempts.ClaimedRun:
@@ -165,15 +171,12 @@ def test_two_uploads_at_once_do_not_both_get_in(settings: Settings, database: Da
 def test_a_run_is_refused_where_the_workspace_stores_as_much_as_it_may(
     http: httpx.Client, database: Database, dataset: str
 ) -> None:
-    with database.write() as session:
-        run = new_run(session, state="cancelled", queued_at=None, cancel_requested_at=now(), finished_at=now())
-        session.flush()
-        session.add(RunArtifact(run_id=run.id, name="f", sha256="0" * 64, size_bytes=10_000, media_type="text/plain"))
+    run_id = ended_run(database, stored_bytes=10_000)
 
     refusal = ask(http, dataset, 1)
     assert (refusal.status_code, refusal.headers["Retry-After"]) == (429, "60")
     assert "Quota 'stored_bytes'" in refusal.json()["detail"]
-    http.delete(f"/api/runs/{run.id}").raise_for_status()
+    http.delete(f"/api/runs/{run_id}").raise_for_status()
     assert ask(http, dataset, 1).status_code == 202
 
 
@@ -187,6 +190,9 @@ def test_files_and_snapshots_of_runs_count_as_long_as_they_are_kept(database: Da
 
     attempts.record(database, claimed, [StoredSnapshot(str(number) * 64, 100, number, 0) for number in (1, 2, 3)])
     assert stored() == 200
+    attempts.release(database, claimed)
+    assert stored() == 200
+    claimed = claim(database).claim
     files = [StoredFile("model.keras", "a" * 64, 30, "application/zip"), StoredFile("log.txt", "b" * 64, 4, "text/plain")]
     attempts.complete(database, claimed, FINISHED, files)
     assert stored() == 34
@@ -194,18 +200,17 @@ def test_files_and_snapshots_of_runs_count_as_long_as_they_are_kept(database: Da
 
 def test_the_files_of_a_version_count_on_when_its_run_is_deleted(http: httpx.Client, database: Database) -> None:
     file = {"sha256": "c" * 64, "size_bytes": 70, "media_type": "application/zip"}
+    run_id = ended_run(database, stored_bytes=70)
     with database.write() as session:
-        run = new_run(session, state="cancelled", queued_at=None, cancel_requested_at=now(), finished_at=now())
         session.add(Model(id="mdl_1", workspace_id=WORKSPACE, name="kept"))
         session.flush()
-        session.add(RunArtifact(run_id=run.id, name="model.keras", **file))
         names = ("metrics", "parity", "plan", "example")
         empty: dict[str, Any] = {name: {} for name in names} | {"inputs": [], "outputs": []}
         session.add(
             Version(
                 model_id="mdl_1",
                 number=1,
-                run_id=run.id,
+                run_id=run_id,
                 revision=1,
                 engine="onnx",
                 parameters=1,
@@ -214,7 +219,7 @@ def test_the_files_of_a_version_count_on_when_its_run_is_deleted(http: httpx.Cli
             )
         )
     assert usage(http, "stored_bytes")["used"] == 70
-    http.delete(f"/api/runs/{run.id}").raise_for_status()
+    http.delete(f"/api/runs/{run_id}").raise_for_status()
     assert usage(http, "stored_bytes")["used"] == 70
 
 
@@ -262,8 +267,7 @@ def test_a_cancelled_run_that_never_began_counts_nothing(http: httpx.Client, dat
 
 
 def test_a_deleted_run_counts_for_the_rest_of_its_day(http: httpx.Client, database: Database) -> None:
-    times = {"finished_at": now(), "queued_at": None, "cancel_requested_at": now(), "state": "cancelled"}
-    run_id = queue_run(database, rows=10, counted_epochs=5, **times)
+    run_id = ended_run(database, rows=10, counted_epochs=5)
     with database.write() as session:
         old = {"workspace_id": WORKSPACE, "epoch_rows": 9, "created_at": now() - timedelta(hours=25)}
         session.add(SpentVolume(run_id="run_old", **old))
@@ -351,7 +355,8 @@ def test_a_workspace_holds_no_more_streams_than_its_part(http: httpx.Client, dat
         strange = workspaces.workspace_named(session, "strangers").id
     own, foreign = bearer(make_key(database, "default")), queue_run(database, workspace_id=strange)
     with http.stream("GET", f"/api/runs/{run_id}/events", headers=own) as stream:
-        next(stream.iter_lines())
+        lines = stream.iter_lines()
+        next(lines)
         for refusal in (
             http.get(f"/api/runs/{run_id}/events", headers=own),
             http.get(f"/api/runs/{run_id}", headers=own | {"Prefer": "wait=1"}),
