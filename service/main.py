@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 import orjson
@@ -26,7 +26,6 @@ from service.infra.database import Database, make_engine
 from service.infra.logging import get_logger
 from service.infra.migrations import check_schema
 from service.infra.queue import CeleryDoorbell, make_celery
-from service.infra.shared_counts import RedisCounts
 from service.infra.telemetry import are_traces_sent
 from service.models import check_endpoints
 from service.models import endpoints as model_endpoints
@@ -57,6 +56,9 @@ from service.workspaces.authenticator import Authenticator
 from service.workspaces.quotas import Quotas
 from service.workspaces.rates import WINDOW_SECONDS, Rates
 from service.workspaces.service import DatabaseKeySource
+
+if TYPE_CHECKING:
+    from service.infra.shared_counts import RedisCounts
 
 log = get_logger(__name__)
 
@@ -151,7 +153,7 @@ def create_app(
     hub = RunHub(database, settings.max_event_streams, settings.max_workspace_streams)
     sweeper = Sweeper(database, doorbell, artifacts, settings)
     datasets = DatasetService(artifacts, settings, count_bytes)
-    shared_counts = RedisCounts(settings.broker_url, WINDOW_SECONDS) if settings.broker_url else None
+    shared_counts = _make_shared_counts(settings)
     rates = Rates(shared_counts, processes)
     gate = Gate(Authenticator(DatabaseKeySource(database, settings.require_keys, Quotas.of(settings))), rates)
     checker = Checker(settings.check_seconds, settings.check_memory_bytes)
@@ -202,6 +204,15 @@ def create_app(
     answering = TracedPredictions(predictions, tracer_provider) if is_traced else predictions
     origins = Origins(settings.host, _listed(settings.trusted_hosts), _listed(settings.cors_origins))
     return Application(api, answering, drain, hub.close, origins, _connection_limits(settings))
+
+
+def _make_shared_counts(settings: Settings) -> "RedisCounts | None":
+    """Where all processes count requests together; None where they share no Redis."""
+    if not settings.broker_url:
+        return None
+    from service.infra.shared_counts import RedisCounts  # only here: the embedded stack can do without these 9 MB
+
+    return RedisCounts(settings.broker_url, WINDOW_SECONDS)
 
 
 def _telemetry(tracer_provider: TracerProvider | None) -> TelemetryConfig:
