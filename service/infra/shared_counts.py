@@ -14,7 +14,7 @@ from service.errors import Unavailable
 ANSWER_SECONDS = 0.5
 """How long a request may wait for Redis, since it is answered without it as well."""
 MAX_CONNECTIONS = 32
-KEY_PREFIX = "fitserve"
+KEY_PREFIX = "fitserve-counts"
 
 
 class RedisCounts:

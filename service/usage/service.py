@@ -39,5 +39,5 @@ def _requests(minute: Minute | None) -> QuotaRead:
         limit=minute.limit,
         unit=unit,
         window_seconds=WINDOW_SECONDS,
-        resets_at=datetime.fromtimestamp(minute.ends_at, UTC),
+        resets_at=datetime.fromtimestamp(minute.ends_at, UTC) if minute.count else None,
     )
