@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 import orjson
@@ -38,8 +38,10 @@ from service.predictions.repository import DatabaseVersionSource
 from service.predictions.tracing import TracedPredictions
 from service.runs import endpoints as run_endpoints
 from service.runs.hub import RunHub
+from service.runs.storage import count_bytes
 from service.runs.sweeper import Sweeper
 from service.settings import Settings
+from service.usage import endpoints as usage_endpoints
 from service.web import docs, health
 from service.web.answer_log import PROBES
 from service.web.connections import BoundedConnection, ConnectionLimits, bounded
@@ -51,7 +53,12 @@ from service.web.routing import ProblemDocument
 from service.workspaces import endpoints as key_endpoints
 from service.workspaces.auth import OPERATORS_PATH, SECURITY_SCHEMES, Authentication, Gate
 from service.workspaces.authenticator import Authenticator
+from service.workspaces.quotas import Quotas
+from service.workspaces.rates import WINDOW_SECONDS, Rates
 from service.workspaces.service import DatabaseKeySource
+
+if TYPE_CHECKING:
+    from service.infra.shared_counts import RedisCounts
 
 log = get_logger(__name__)
 
@@ -69,6 +76,7 @@ TAGS = [
     {"name": "runs", "description": "One `fit` each: state, metrics, events and files."},
     {"name": "predictions", "description": "Answers from a published version."},
     {"name": "workers", "description": "The processes that fit the runs."},
+    {"name": "usage", "description": "What this workspace uses, and what it may use."},
     {"name": "keys", "description": "Who may use this workspace, and for what."},
     {"name": "health", "description": "For monitors and orchestrators."},
 ]
@@ -126,22 +134,28 @@ class Application:
 
 
 def create_app(
-    settings: Settings | None = None, metrics: PredictionMetrics | None = None, tracer_provider: TracerProvider | None = None
+    settings: Settings | None = None,
+    metrics: PredictionMetrics | None = None,
+    tracer_provider: TracerProvider | None = None,
+    processes: int = 1,
 ) -> Application:
     """The application with all its collaborators; connects to nothing until it is started.
 
     A process that makes a second one gives it ``metrics`` with a registry of their own. ``tracer_provider`` gets the spans
     of all requests; without one, the environment decides whether there are any (``service.infra.telemetry``).
+    ``processes``: how many of them answer at this address.
     """
     settings = settings or Settings()
     database = Database(make_engine(settings))
     artifacts = make_artifact_store(settings)
     doorbell = CeleryDoorbell(make_celery(settings))
     drain = Drain()
-    hub = RunHub(database, settings.max_event_streams)
+    hub = RunHub(database, settings.max_event_streams, settings.max_workspace_streams)
     sweeper = Sweeper(database, doorbell, artifacts, settings)
-    datasets = DatasetService(artifacts, settings)
-    gate = Gate(Authenticator(DatabaseKeySource(database, settings.require_keys)))
+    datasets = DatasetService(artifacts, settings, count_bytes)
+    shared_counts = _make_shared_counts(settings)
+    rates = Rates(shared_counts, processes)
+    gate = Gate(Authenticator(DatabaseKeySource(database, settings.require_keys, Quotas.of(settings))), rates)
     checker = Checker(settings.check_seconds, settings.check_memory_bytes)
     readiness_checks: dict[str, health.Check] = {
         "process": drain.check,
@@ -165,6 +179,8 @@ def create_app(
         sweeper.start()
         yield
         await hub.stop()
+        if shared_counts is not None:
+            await shared_counts.close()
         await anyio.to_thread.run_sync(sweeper.stop)
         await anyio.to_thread.run_sync(doorbell.close)
         await anyio.to_thread.run_sync(checker.close)
@@ -180,6 +196,7 @@ def create_app(
     api.state.doorbell = doorbell
     api.state.checker = checker
     api.state.hub = hub
+    api.state.rates = rates
     api.state.readiness_checks = readiness_checks
     api.state.before_scrape = predictions.metrics.flush
     _surround(api, settings, gate)
@@ -187,6 +204,15 @@ def create_app(
     answering = TracedPredictions(predictions, tracer_provider) if is_traced else predictions
     origins = Origins(_listed(settings.trusted_hosts), _listed(settings.cors_origins))
     return Application(api, answering, drain, hub.close, origins, _connection_limits(settings))
+
+
+def _make_shared_counts(settings: Settings) -> "RedisCounts | None":
+    """Where all processes count requests together; None where they share no Redis."""
+    if not settings.broker_url:
+        return None
+    from service.infra.shared_counts import RedisCounts  # only here: the embedded stack can do without these 9 MB
+
+    return RedisCounts(settings.broker_url, WINDOW_SECONDS)
 
 
 def _telemetry(tracer_provider: TracerProvider | None) -> TelemetryConfig:
@@ -218,6 +244,7 @@ def _make_api(lifespan: Callable[[FastAPI], Any] | None, telemetry: TelemetryCon
         model_endpoints.router,
         run_endpoints.router,
         run_endpoints.workers_router,
+        usage_endpoints.router,
         key_endpoints.router,
         health.router,
     ):
@@ -270,7 +297,7 @@ def describe() -> dict[str, Any]:
 
 
 def _describe_keys(document: dict[str, Any]) -> None:
-    """How to send a key, which operations need none, and how the others refuse one."""
+    """How to send a key, which operations need none, and how the others refuse one, or too many requests."""
     document["components"]["securitySchemes"] = SECURITY_SCHEMES
     document["security"] = [{name: []} for name in SECURITY_SCHEMES]
     for path, operations in document["paths"].items():
@@ -278,7 +305,7 @@ def _describe_keys(document: dict[str, Any]) -> None:
             if path in (PROBES | OPEN_PATHS) - {OPERATORS_PATH}:
                 operation["security"] = []
             else:
-                operation["responses"] |= refusals_of(path)
+                operation["responses"] = refusals_of(path) | operation["responses"]
 
 
 def _join_lines(part: Any) -> None:

@@ -77,6 +77,12 @@ class Settings(BaseSettings):
     """Runs of one workspace that may wait at the same time."""
     max_running_runs: Annotated[int, Field(ge=1)] = 1000
     """Runs of one workspace that are fitted at the same time; more of them wait."""
+    max_stored_bytes: Annotated[int, Field(ge=0)] = 0
+    """Bytes that one workspace may keep in datasets, files of runs and versions, and snapshots; 0 leaves it to the disk."""
+    max_epoch_rows: Annotated[int, Field(ge=0)] = 0
+    """Epochs times rows of the fits that one workspace may have accepted within 24 hours; 0 is no limit."""
+    max_requests_per_minute: Annotated[int, Field(ge=0)] = 0
+    """Requests that one workspace may send in a minute, predictions included; 0 is no limit, and costs nothing."""
     gc_seconds: Annotated[float, Field(gt=0)] = 3600.0
     """How often every process looks for files that nothing refers to."""
     gc_age_seconds: Annotated[float, Field(gt=0)] = 24 * 3600.0
@@ -134,6 +140,8 @@ class Settings(BaseSettings):
     """Longest ``Prefer: wait`` of a request."""
     max_event_streams: Annotated[int, Field(ge=1)] = 200
     """Event streams and waiting requests that one API process holds open."""
+    max_workspace_streams: Annotated[int, Field(ge=1)] = 100
+    """How many of these one workspace may hold, so that it leaves some to the others."""
     predict_threads: Annotated[int, Field(ge=0, le=1024)] = 0
     """Threads for predictions that are too long for the event loop; 0 takes one for each core."""
     engine_threads: Annotated[int, Field(ge=1, le=1024)] = 1

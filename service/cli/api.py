@@ -48,7 +48,8 @@ def run_api(settings: Settings) -> int:
 
 
 def _serve(settings: Settings, listener: socket.socket) -> int:
-    application = create_app(settings)
+    siblings = inherited_siblings()
+    application = create_app(settings, processes=1 + len(siblings))
     config = uvicorn.Config(
         application,
         loop="uvloop",
@@ -62,7 +63,7 @@ def _serve(settings: Settings, listener: socket.socket) -> int:
         access_log=False,
         log_config=None,
     )
-    server = DrainingServer(config, application, settings.drain_seconds, inherited_siblings())
+    server = DrainingServer(config, application, settings.drain_seconds, siblings)
     log.info("api.starting", url=base_url(listener))
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import key_commands
+from service.cli import key_commands, workspace_commands
 from service.cli.lineage import follow_parent
 from service.cli.options import DataDir, Host, LogLevel, Port, Slots, Workers, environment_of, errors_in_one_line, read_settings
 from service.settings import Settings
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 
 app.add_typer(key_commands.app, name="keys")
+app.add_typer(workspace_commands.app, name="workspaces")
 
 
 @app.callback()

@@ -1,16 +1,15 @@
 """Making, listing and revoking keys from the command line, which needs the database and no running service."""
 
 import ipaddress
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import typer
 from pydantic import ValidationError
 
-from service.cli.preflight import prepare_data_dir, prepare_database
+from service.cli.preflight import open_database
+from service.cli.tables import print_table
 from service.errors import FitserveError
-from service.infra.database import Database, make_engine, now
+from service.infra.database import Database, now
 from service.settings import Settings
 from service.workspaces import repository, service
 from service.workspaces.schemas import KeyCreate
@@ -23,7 +22,7 @@ DEFAULT_WORKSPACE = "default"
 def run_create(settings: Settings, name: str, scopes: str, workspace: str, days: int | None) -> None:
     """Make a key and print it, alone on standard output, so that a script can take it."""
     request = _read_request(name, scopes, workspace, None if days is None else now() + timedelta(days=days))
-    with _database(settings) as database:
+    with open_database(settings) as database:
         made = _create(database, workspace, request)
     typer.echo(
         f"Key {made.row.id} of workspace '{workspace}' allows {', '.join(made.row.scopes)}, until {_until(made.row)}. "
@@ -54,10 +53,10 @@ def _until(key: ApiKey) -> str:
 
 def run_list(settings: Settings) -> None:
     """Print every key of every workspace, without its secret."""
-    with _database(settings) as database, database.read() as session:
+    with open_database(settings) as database, database.read() as session:
         rows = [_describe(key, workspace) for key, workspace in repository.list_all(session)]
     if rows:
-        _print_table([("ID", "BEGINS WITH", "NAME", "WORKSPACE", "SCOPES", "LAST USED", "ENDS"), *rows])
+        print_table([("ID", "BEGINS WITH", "NAME", "WORKSPACE", "SCOPES", "LAST USED", "ENDS"), *rows])
     else:
         typer.echo("There are no keys. 'fitserve keys create NAME' makes one.")
 
@@ -73,15 +72,9 @@ def _end_of(key: ApiKey) -> str:
     return "never" if key.expires_at is None else f"{key.expires_at:%Y-%m-%d %H:%M}"
 
 
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
 def run_revoke(settings: Settings, name: str) -> None:
     """Let the key with this id or beginning open nothing any more."""
-    with _database(settings) as database, database.write() as session:
+    with open_database(settings) as database, database.write() as session:
         key = repository.get_key_anywhere(session, name)
         service.revoke(key)
         typer.echo(f"Key {key.id} ('{key.name}') is revoked: within a second it opens nothing any more.")
@@ -89,7 +82,7 @@ def run_revoke(settings: Settings, name: str) -> None:
 
 def temporary_key(settings: Settings, name: str) -> str | None:
     """A key that ends by itself within the hour; None where the service asks for none."""
-    with _database(settings) as database:
+    with open_database(settings) as database:
         if not (settings.require_keys or _has_keys(database)):
             return None
         request = KeyCreate(name=name, scopes=["read", "train", "predict"], expires_at=now() + TEMPORARY)
@@ -103,7 +96,7 @@ def refuse_open_door(settings: Settings, address: str) -> None:
     """
     if settings.require_keys or ipaddress.ip_address(address).is_loopback:
         return
-    with _database(settings) as database:
+    with open_database(settings) as database:
         if _has_keys(database):
             return
     raise FitserveError(
@@ -115,15 +108,3 @@ def refuse_open_door(settings: Settings, address: str) -> None:
 def _has_keys(database: Database) -> bool:
     with database.read() as session:
         return repository.has_keys(session)
-
-
-@contextmanager
-def _database(settings: Settings) -> Iterator[Database]:
-    if settings.is_embedded:
-        prepare_data_dir(settings.data_dir)
-    prepare_database(settings)
-    database = Database(make_engine(settings))
-    try:
-        yield database
-    finally:
-        database.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from service.errors import FitserveError
 from service.infra.confinement import missing
+from service.infra.database import Database, make_engine
 from service.infra.logging import get_logger
 from service.infra.migrations import check_schema, current_revision, upgrade
 from service.settings import Settings
@@ -48,6 +49,19 @@ def prepare_database(settings: Settings) -> None:
             if current_revision(settings) is None:
                 upgrade(settings)
     check_schema(settings)
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """The database of a command that needs no running service; made where it is the embedded one and missing."""
+    if settings.is_embedded:
+        prepare_data_dir(settings.data_dir)
+    prepare_database(settings)
+    database = Database(make_engine(settings))
+    try:
+        yield database
+    finally:
+        database.close()
 
 
 @contextmanager

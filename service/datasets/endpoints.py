@@ -120,12 +120,13 @@ def _service_of(request: Request) -> DatasetService:
 @router.post(
     "/datasets",
     status_code=201,
-    responses=problems(400, 413, 415, 422, 503),
+    responses=problems(400, 413, 415, 422, 429, 503),
     openapi_extra={"requestBody": UPLOAD_BODY},
 )
 async def create_dataset(request: Request, response: Response, workspace_id: CurrentWorkspace) -> DatasetRead:
     """Upload a dataset: a file as multipart form, or rows or arrays as JSON."""
     datasets = _service_of(request)
+    await anyio.to_thread.run_sync(_check_room, request, datasets, workspace_id)
     try:
         with datasets.receiving_folder() as folder:
             upload = await receive_upload(request, folder, request.app.state.settings)
@@ -136,6 +137,13 @@ async def create_dataset(request: Request, response: Response, workspace_id: Cur
         raise Unavailable("There is no room left on the disk of the service.", retry_after_seconds=60) from error
     response.headers["Location"] = f"/api/datasets/{dataset.id}"
     return dataset
+
+
+def _check_room(request: Request, datasets: DatasetService, workspace_id: str) -> None:
+    """Refuse what is too much by its own account before it is read; what is stored in the end is looked at again."""
+    declared = request.headers.get("content-length", "")
+    with database_of(request).read() as session:
+        datasets.check_room(session, workspace_id, int(declared[:20]) if declared.isdigit() else 1)
 
 
 def _create(request: Request, datasets: DatasetService, workspace_id: str, upload: service.Upload) -> DatasetRead:

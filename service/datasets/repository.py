@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from service.datasets.errors import DatasetNotFound
@@ -28,6 +28,11 @@ def list_page(session: Session, workspace_id: str, request: PageRequest) -> Page
     """One page of a workspace's datasets, newest first by default."""
     query = select(Dataset).where(Dataset.workspace_id == workspace_id)
     return fetch_page(session, query, request, ORDERS, default="-created_at")
+
+
+def count_bytes(session: Session, workspace_id: str) -> int:
+    """Bytes of all datasets of a workspace."""
+    return int(session.scalar(select(func.sum(Dataset.size_bytes)).where(Dataset.workspace_id == workspace_id)) or 0)
 
 
 def hold(session: Session, dataset_id: str, holder: str) -> None:

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,11 @@ from service.infra.ids import new_id
 from service.infra.sandbox import Limits, SandboxFailed, run_sandboxed
 from service.infra.scratch import Scratch
 from service.settings import Settings
+from service.workspaces import repository as workspaces
+from service.workspaces.quotas import Quotas
 
+CountBytes = Callable[[Session, str], int]
+"""Tells how many bytes a workspace keeps, whatever they belong to."""
 PARSER = "service.datasets.parsing"
 READER = "service.datasets.reading"
 
@@ -57,9 +61,11 @@ class PreparedDataset:
 class DatasetService:
     """Parses uploads in a child process and keeps the result in the artifact store."""
 
-    def __init__(self, artifacts: ArtifactStore, settings: Settings) -> None:
+    def __init__(self, artifacts: ArtifactStore, settings: Settings, count_bytes: CountBytes) -> None:
         self._artifacts = artifacts
         self._settings = settings
+        self._quotas = Quotas.of(settings)
+        self._count_bytes = count_bytes
         self._limits = Limits(settings.parse_timeout_seconds, settings.parse_memory_bytes)
         self._scratch: Scratch | None = None
         self._lock = threading.Lock()
@@ -79,6 +85,13 @@ class DatasetService:
             if self._scratch is not None:
                 self._scratch.close()
                 self._scratch = None
+
+    def check_room(self, session: Session, workspace_id: str, needed_bytes: int) -> None:
+        """Raise QuotaExceeded where a workspace may not store so much more."""
+        self._require_room(session, workspace_id, workspaces.read_quotas(session, workspace_id, self._quotas), needed_bytes)
+
+    def _require_room(self, session: Session, workspace_id: str, quotas: Quotas, needed_bytes: int) -> None:
+        quotas.require("stored_bytes", lambda: self._count_bytes(session, workspace_id), needed_bytes)
 
     def prepare(self, upload: Upload) -> PreparedDataset:
         """Parse and store an upload, whose folder is gone then; needs no transaction.
@@ -118,13 +131,16 @@ class DatasetService:
         return _description_in(answer)
 
     def create(self, session: Session, workspace_id: str, prepared: PreparedDataset) -> Dataset:
-        """Make the dataset known."""
+        """Make the dataset known. Raises QuotaExceeded where the workspace may not store so much more."""
+        size_bytes = sum(file["size_bytes"] for file in prepared.files.values())
+        quotas = workspaces.lock_quotas(session, workspace_id, self._quotas)
+        self._require_room(session, workspace_id, quotas, size_bytes)
         dataset = Dataset(
             id=new_id("ds"),
             workspace_id=workspace_id,
             name=prepared.upload.name,
             files=prepared.files,
-            size_bytes=sum(file["size_bytes"] for file in prepared.files.values()),
+            size_bytes=size_bytes,
             **prepared.description,
         )
         session.add(dataset)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from service.datasets import repository as datasets
 from service.datasets.tables import Dataset
-from service.errors import InvalidInput, Problem, TooManyRequests
+from service.errors import InvalidInput, Problem
 from service.features.plan import FeaturePlan, read_plan
 from service.features.roles import as_written
 from service.infra.database import after_commit, now
@@ -20,16 +20,16 @@ from service.infra.ids import new_id
 from service.infra.queue import Doorbell
 from service.models import repository as models
 from service.models.tables import Model, Version
-from service.runs import repository
+from service.runs import repository, storage, volumes
 from service.runs.batch_checks import batch_problems
 from service.runs.checks import problems_of
 from service.runs.errors import KeyInFlight
 from service.runs.schemas import Accepted, BatchPredictionCreate, EvaluationCreate, OfVersion, RunCreate
-from service.runs.sources import dataset_document, dataset_source, seed_of, start_source, version_source
+from service.runs.sources import dataset_document, dataset_source, epochs_before, seed_of, start_source, version_source
 from service.runs.tables import Run, RunTag
 from service.spec.artifacts import EVALUATION, GRAPH, MODEL, PLAN
-
-ROOM_RETRY_SECONDS = 10
+from service.workspaces import repository as workspaces
+from service.workspaces.quotas import Quotas
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Admission:
     workspace_id: str
     key: str | None
     """The Idempotency-Key: the same one with the same request gives the same run again."""
-    max_queued: int
-    """Runs of a workspace that may wait."""
+    quotas: Quotas
+    """What a workspace may use that has no numbers of its own."""
     max_epochs: int
     """Epochs that a run may have."""
     max_timeout_seconds: float
@@ -50,7 +50,7 @@ class Admission:
 def create(session: Session, doorbell: Doorbell, admission: Admission, request: RunCreate) -> Run:
     """Accept a fit.
 
-    Raises NotFound, InvalidInput, KeyInFlight, or TooManyRequests when ``max_queued`` runs wait already.
+    Raises NotFound, InvalidInput, KeyInFlight, or QuotaExceeded where the workspace uses as much as it may.
     """
     _refuse_many_epochs(request, admission.max_epochs)
     return _admit(session, doorbell, admission, request, lambda: _new_fit(session, admission.workspace_id, request))
@@ -73,8 +73,9 @@ def _admit(session: Session, doorbell: Doorbell, admission: Admission, request: 
         earlier = repository.find_by_key(session, admission.workspace_id, admission.key)
         if earlier is not None:
             return _replay(earlier, request_hash)
-    _check_room(session, admission)
+    quotas = _check_room(session, admission)
     run = make()
+    _check_volume(session, quotas, run)
     run.idempotency_key, run.request_hash = admission.key, request_hash if admission.key is not None else None
     session.add(run)
     try:
@@ -96,13 +97,22 @@ def _hold(session: Session, run: Run) -> None:
         datasets.hold(session, dataset_id, run.id)
 
 
-def _check_room(session: Session, admission: Admission) -> None:
-    repository.lock_workspace(session, admission.workspace_id)
-    waiting = repository.count_in_state(session, admission.workspace_id, "queued")
-    if waiting >= admission.max_queued:
-        limit = f"no more than {admission.max_queued} may (FITSERVE_MAX_QUEUED_RUNS)"
-        message = f"{waiting} runs of this workspace wait already, and {limit}."
-        raise TooManyRequests(f"{message} Try again when some have begun, or cancel some.", ROOM_RETRY_SECONDS)
+def _check_room(session: Session, admission: Admission) -> Quotas:
+    """What the workspace may use, which nobody else uses more of until the transaction ends. Raises QuotaExceeded."""
+    workspace_id = admission.workspace_id
+    quotas = workspaces.lock_quotas(session, workspace_id, admission.quotas)
+    quotas.require("queued_runs", lambda: repository.count_in_state(session, workspace_id, "queued"))
+    quotas.require("stored_bytes", lambda: storage.count_bytes(session, workspace_id))
+    return quotas
+
+
+def _check_volume(session: Session, quotas: Quotas, run: Run) -> None:
+    quotas.require(
+        "epoch_rows",
+        lambda: volumes.count(session, run.workspace_id),
+        run.counted_epochs * run.rows,
+        lambda: volumes.seconds_to_release(session, run.workspace_id),
+    )
 
 
 def _hash(request: Accepted) -> str:
@@ -133,6 +143,7 @@ def _new_run(model: Model, dataset: Dataset, request: Accepted, **fields: Any) -
         last_event=0,
         model=model.name,
         dataset_id=dataset.id,
+        rows=dataset.rows,
         dataset_files=dataset_document(dataset),
         priority=request.priority,
         tags=[RunTag(tag=tag) for tag in sorted(set(request.tags))],
@@ -176,6 +187,7 @@ def _new_fit(session: Session, workspace_id: str, request: RunCreate) -> Run:
         target=request.target if request.target is not None else dataset.target,
         features=request.features.as_document(),
         fit=request.fit.as_document(),
+        counted_epochs=request.fit.epochs - max(request.fit.initial_epoch, epochs_before(session, start)),
         seed=_first_known(request.seed, seed_of(session, start), secrets.randbelow(2**31)),
         wants_version=request.publish,
     )

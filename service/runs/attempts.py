@@ -32,6 +32,7 @@ from service.spec.frames import (
     Resumed,
     RowsPlanned,
 )
+from service.workspaces.quotas import Quotas
 
 log = get_logger(__name__)
 
@@ -109,7 +110,7 @@ def claim(database: Database, settings: Settings, owner: str, devices: Sequence[
     """Take the best waiting run, or None when nothing waits that this worker can do."""
     lease_ms = int(settings.lease_seconds * 1000)
     with database.write() as session:
-        run = repository.claim_next(session, owner, devices, lease_ms, settings.max_running_runs)
+        run = repository.claim_next(session, owner, devices, lease_ms, Quotas.of(settings))
         return _claimed(run, owner) if run is not None else None
 
 
@@ -164,6 +165,7 @@ def _apply(session: Session, run: Run, observation: Observation) -> None:
             _add_epoch(session, run, observation)
         case StoredSnapshot():
             run.snapshots = [vars(observation).copy(), *run.snapshots][: KEPT_SNAPSHOTS[run.kind]]
+            run.stored_bytes = sum(snapshot["size_bytes"] for snapshot in run.snapshots)
         case LogLine(level=level, message=message):
             run.log(level, message)
 
@@ -218,6 +220,7 @@ def complete(database: Database, claim: Claim, finished: Finished, files: Sequen
             _publish(session, run, finished, files)
         run.end_attempt("cancelled" if is_cancelled else "completed")
         finish(session, run, "cancelled" if is_cancelled else "succeeded")
+        run.stored_bytes = sum(file.size_bytes for file in files)
         return Outcome(run.state, run.version, snapshots)
 
 

@@ -29,6 +29,7 @@ from service.settings import Settings
 from service.web.downloads import Download
 from service.web.routing import PageOf, ReadSession, WriteSession, database_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace, StillAdmitted
+from service.workspaces.quotas import Quotas
 
 router = make_router("runs")
 workers_router = make_router("workers")
@@ -80,7 +81,7 @@ def _admission(settings: CurrentSettings, workspace_id: CurrentWorkspace, idempo
     return Admission(
         workspace_id,
         idempotency_key,
-        max_queued=settings.max_queued_runs,
+        Quotas.of(settings),
         max_epochs=settings.max_epochs,
         max_timeout_seconds=settings.max_run_timeout_seconds,
     )
@@ -200,7 +201,7 @@ def _parse_wait(prefer: str | None) -> int:
 async def _wait_for_end(request: Request, workspace_id: str, run: RunRead, seconds: int) -> RunRead:
     hub: RunHub = request.app.state.hub
     deadline = asyncio.get_running_loop().time() + seconds
-    async with hub.watch(run.id) as news:
+    async with hub.watch(run.id, workspace_id) as news:
         while run.state not in TERMINAL and not hub.is_closing:
             left = deadline - asyncio.get_running_loop().time()
             try:
@@ -227,7 +228,7 @@ def read_run_metrics(session: ReadSession, workspace_id: CurrentWorkspace, run_i
 def _streamable_run(request: Request, session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> str:
     """The run's id, checked before the answer begins: a stream cannot turn into an error."""
     hub: RunHub = request.app.state.hub
-    hub.check_room()
+    hub.check_room(workspace_id)
     return repository.get(session, workspace_id, run_id).id
 
 
@@ -243,7 +244,7 @@ async def stream_run_events(
     hub: RunHub = request.app.state.hub
     position = int(last_event_id or 0)
     progress = None
-    async with hub.watch(run_id) as bell:
+    async with hub.watch(run_id, workspace_id) as bell:
         while not hub.is_closing and await is_still_admitted():
             bell.clear()
             news = await anyio.to_thread.run_sync(_read_news, request, workspace_id, run_id, position)

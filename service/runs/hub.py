@@ -1,6 +1,7 @@
 """Wakes everybody in this process who waits for news of a run: one poller, however many wait."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from service.runs.tables import Run
 log = get_logger(__name__)
 
 POLL_SECONDS = 0.05
+FULL_RETRY_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,11 @@ class Position:
 class RunHub:
     """Asks the database for all awaited runs at once, and only while somebody waits."""
 
-    def __init__(self, database: Database, max_waiters: int) -> None:
+    def __init__(self, database: Database, max_waiters: int, max_of_workspace: int) -> None:
         self._database = database
         self._max_waiters = max_waiters
+        self._max_of_workspace = max_of_workspace
+        self._of_workspace: Counter[str] = Counter()
         self._waiters: dict[str, set[asyncio.Event]] = {}
         self._seen: dict[str, Position] = {}
         self._task: asyncio.Task[None] | None = None
@@ -57,15 +61,20 @@ class RunHub:
         for waiters in self._waiters.values():
             _wake(waiters)
 
-    def check_room(self) -> None:
-        """Raise TooManyRequests when nobody else may wait."""
-        if sum(map(len, self._waiters.values())) >= self._max_waiters:
-            raise TooManyRequests("Too many clients wait for news already. Ask again without waiting.", 5)
+    def check_room(self, workspace_id: str) -> None:
+        """Raise TooManyRequests when nobody else of this workspace may wait, or nobody at all."""
+        waiting = self._of_workspace[workspace_id]
+        if waiting >= self._max_of_workspace:
+            message = f"{waiting} event streams and waiting requests of this workspace are open here, as many as may be."
+            raise TooManyRequests(f"{message} End some, or ask again without waiting.", FULL_RETRY_SECONDS)
+        if self._of_workspace.total() >= self._max_waiters:
+            raise TooManyRequests("Too many clients wait for news already. Ask again without waiting.", FULL_RETRY_SECONDS)
 
     @asynccontextmanager
-    async def watch(self, run_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set whenever something may have happened to the run. Raises TooManyRequests."""
-        self.check_room()
+    async def watch(self, run_id: str, workspace_id: str) -> AsyncIterator[asyncio.Event]:
+        """An event that is set whenever something may have happened to a run of the workspace. Raises TooManyRequests."""
+        self.check_room(workspace_id)
+        self._of_workspace[workspace_id] += 1
         news = asyncio.Event()
         news.set()  # whatever happened since the caller last read the run has woken the others only
         self._waiters.setdefault(run_id, set()).add(news)
@@ -73,6 +82,7 @@ class RunHub:
         try:
             yield news
         finally:
+            self._of_workspace[workspace_id] -= 1
             self._waiters[run_id].discard(news)
             if not self._waiters[run_id]:
                 del self._waiters[run_id]

@@ -8,6 +8,8 @@ from service.infra.database import database_moment
 from service.runs import repository, workers
 from service.runs.tables import Run
 from service.settings import Settings
+from service.workspaces import repository as workspaces
+from service.workspaces.quotas import Quotas
 
 
 class Queue:
@@ -15,9 +17,10 @@ class Queue:
 
     def __init__(self, session: Session, settings: Settings) -> None:
         self._moment = database_moment(session)
-        self._max_running = settings.max_running_runs
         self._workers = workers.list_living(session, settings.lease_seconds)
         self._devices = {device for worker in self._workers for device in worker.devices}
+        defaults = Quotas.of(settings)
+        self._max_running = cache(lambda workspace_id: workspaces.read_quotas(session, workspace_id, defaults).running_runs)
         self._count_running = cache(lambda workspace_id: repository.count_in_state(session, workspace_id, "running"))
 
     def why_waiting(self, run: Run) -> str | None:
@@ -30,6 +33,7 @@ class Queue:
             return f"No living worker has a {run.device}."
         if run.not_before > self._moment:
             return f"The next attempt begins in {(run.not_before - self._moment) / 1000:.0f} seconds."
-        if self._count_running(run.workspace_id) >= self._max_running:
-            return f"The workspace has {self._max_running} runs running, as many as it may (FITSERVE_MAX_RUNNING_RUNS)."
+        limit = self._max_running(run.workspace_id)
+        if limit and self._count_running(run.workspace_id) >= limit:
+            return f"The workspace has {limit} runs running, as many as it may (quota 'running_runs')."
         return None

@@ -14,7 +14,8 @@ from service.runs.errors import ArtifactNotFound, AttemptReplaced, RunNotFound
 from service.runs.states import Kind, State
 from service.runs.tables import Epoch, Run, RunArtifact, RunEvent, RunTag
 from service.spec.frames import Keep
-from service.workspaces.tables import Workspace
+from service.workspaces import repository as workspaces
+from service.workspaces.quotas import Quotas
 
 Row = TypeVar("Row")
 
@@ -112,15 +113,10 @@ def count_in_state(session: Session, workspace_id: str, state: State) -> int:
     return session.scalar(query) or 0
 
 
-def lock_workspace(session: Session, workspace_id: str) -> None:
-    """Let nobody else accept or claim runs of this workspace until the transaction ends, so that counts hold."""
-    session.execute(select(Workspace.id).where(Workspace.id == workspace_id).with_for_update(key_share=True))
-
-
-def claim_next(session: Session, owner: str, devices: Sequence[str], lease_ms: int, max_running: int) -> Run | None:
+def claim_next(session: Session, owner: str, devices: Sequence[str], lease_ms: int, quotas: Quotas) -> Run | None:
     """Make the best eligible queued run this worker's: highest priority first, then oldest.
 
-    Workspaces that have ``max_running`` runs already are passed over.
+    Workspaces that have as many runs running as they may are passed over; ``quotas`` are those without own numbers.
     """
     eligible = and_(_is_eligible(), Run.device.in_(["any", *devices]))
     passed_over: list[str] = []
@@ -129,7 +125,7 @@ def claim_next(session: Session, owner: str, devices: Sequence[str], lease_ms: i
         workspace_id = session.scalar(_in_queue_order(select(Run.workspace_id).where(candidates)))
         if workspace_id is None:
             return None
-        run = _best_of(session, workspace_id, eligible, max_running)
+        run = _best_of(session, workspace_id, eligible, quotas)
         if run is not None:
             run.begin_attempt(owner, database_moment(session) + lease_ms)
             session.flush()
@@ -137,9 +133,9 @@ def claim_next(session: Session, owner: str, devices: Sequence[str], lease_ms: i
         passed_over.append(workspace_id)
 
 
-def _best_of(session: Session, workspace_id: str, eligible: ColumnElement[bool], max_running: int) -> Run | None:
-    lock_workspace(session, workspace_id)
-    if count_in_state(session, workspace_id, "running") >= max_running:
+def _best_of(session: Session, workspace_id: str, eligible: ColumnElement[bool], quotas: Quotas) -> Run | None:
+    limit = workspaces.lock_quotas(session, workspace_id, quotas).running_runs
+    if limit and count_in_state(session, workspace_id, "running") >= limit:
         return None
     query = _in_queue_order(select(Run).where(eligible, Run.workspace_id == workspace_id))
     return session.scalar(query.with_for_update(skip_locked=True))

@@ -4,7 +4,7 @@ from sqlalchemy.orm import Session
 
 from service.datasets import repository as datasets
 from service.models import repository as models
-from service.runs import repository
+from service.runs import repository, volumes
 from service.runs.errors import RunIsActive, RunIsOver
 from service.runs.states import TerminalState
 from service.runs.tables import Run
@@ -27,7 +27,8 @@ def finish(session: Session, run: Run, state: TerminalState) -> None:
     """End a run that this transaction has locked, and let go of its model, its dataset and its snapshots."""
     if state != "failed":
         run.failure = None  # it told of an earlier attempt
-    run.snapshots = []
+    run.snapshots, run.stored_bytes = [], 0
+    volumes.settle(session, run)
     run.transition(state)
     run.emit("done", {"state": state, "version": run.version, "failure": run.failure})
     models.release(session, run.id)
@@ -39,4 +40,5 @@ def delete(session: Session, workspace_id: str, run_id: str) -> None:
     run = repository.get(session, workspace_id, run_id, lock=True)
     if not run.is_terminal:
         raise RunIsActive(run.id, run.state)
+    volumes.keep(session, run)
     session.delete(run)

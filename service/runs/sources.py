@@ -91,8 +91,19 @@ def _check_state(session: Session, model: Model, revision: Revision, request: Ru
 
 def seed_of(session: Session, source: dict[str, Any] | None) -> int | None:
     """The seed that a run has to have to go on exactly where another one has ended."""
-    earlier = session.get(Run, source["run"]) if source is not None and source["take"] == "state" else None
+    earlier = _taken_up(session, source)
     return earlier.seed if earlier is not None else None
+
+
+def epochs_before(session: Session, source: dict[str, Any] | None) -> int:
+    """Epochs that a run need not do since another one has done them, as far as that is known."""
+    earlier = _taken_up(session, source)
+    return earlier.epoch if earlier is not None else 0
+
+
+def _taken_up(session: Session, source: dict[str, Any] | None) -> Run | None:
+    """The run whose state is gone on from."""
+    return session.get(Run, source["run"]) if source is not None and source["take"] == "state" else None
 
 
 def _refused(pointer: str, message: str, fix: str) -> InvalidInput:

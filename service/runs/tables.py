@@ -53,9 +53,11 @@ class Run(Base):
         Index(None, "workspace_id", "model", "id"),
         Index(None, "workspace_id", "dataset_id", "id"),
         Index(None, "workspace_id", "state", "id"),
-        # These hold only the few runs that are queued or running, or that have a key.
+        # These hold only the runs that are queued or running, that count towards a quota, or that have a key.
         Index("ix_runs_queue", column("priority").desc(), "id", **_only("state = 'queued'")),
         Index("ix_runs_leases", "lease_until", **_only("state = 'running'")),
+        Index("ix_runs_stored", "workspace_id", "stored_bytes", **_only("stored_bytes > 0")),
+        Index("ix_runs_volumes", "workspace_id", "created_at", "counted_epochs", "rows", **_only("counted_epochs > 0")),
         Index("ix_runs_keys", "created_at", **_only("idempotency_key IS NOT NULL")),
     )
 
@@ -70,6 +72,8 @@ class Run(Base):
     definition: Mapped[dict[str, Any]]
     compile: Mapped[dict[str, Any]]
     dataset_id: Mapped[str] = mapped_column(String(40))
+    rows: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Of its dataset."""
     dataset_files: Mapped[dict[str, Any]]
     """``{"kind": …, "files": {name: sha256}, "classes": {array: names}}``"""
     sources: Mapped[dict[str, Any]] = mapped_column(default=dict)
@@ -106,6 +110,10 @@ class Run(Base):
     cancel_requested_at: Mapped[datetime | None]
     cancel_keep: Mapped[Keep | None] = mapped_column(String(4))
 
+    stored_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Of its snapshots, and from its end on of its files."""
+    counted_epochs: Mapped[int] = mapped_column(default=0)
+    """Epochs that count towards the quota of its workspace: those it asks for, and from its end on those it did."""
     last_event: Mapped[int] = mapped_column(default=0)
     plan: Mapped[dict[str, Any] | None]
     """What the trainer has planned, as the frame ``Planned`` has it."""
@@ -184,6 +192,19 @@ def _session_of(run: Run) -> Session:
     session = object_session(run)
     assert session is not None, "a run changes inside a session"
     return session
+
+
+class SpentVolume(Base):
+    """Epochs times rows of a deleted run, which count on for the rest of its day."""
+
+    __tablename__ = "spent_volumes"
+    __table_args__ = (Index(None, "workspace_id", "created_at"),)
+
+    run_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    workspace_id: Mapped[str] = mapped_column(ForeignKey(Workspace.id))
+    epoch_rows: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+    """When the run was accepted."""
 
 
 class RunAttempt(Base):

@@ -182,7 +182,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         415: "The body is of a type that this operation does not read.",
         416: "The file has no such part as `Range` names.",
         422: "The request was read, but something in it is wrong.",
-        429: "There are too many requests of this kind at once; try again later.",
+        429: "A quota of the workspace is used up, or there are too many such requests at once; try again later.",
         503: "Something that the answer needs is away; try again later.",
     }
     return {status: problem_answer(status, descriptions[status]) for status in (*statuses, 503)}

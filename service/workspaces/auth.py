@@ -11,6 +11,7 @@ from service.errors import FitserveError, Forbidden, Unauthenticated
 from service.web.problems import problem_answer_to
 from service.workspaces.authenticator import Authenticator
 from service.workspaces.errors import OperatorsOnly
+from service.workspaces.rates import Rates
 from service.workspaces.states import Caller, KeyScope
 from service.workspaces.tables import DEFAULT_WORKSPACE_ID
 
@@ -45,20 +46,34 @@ def needed_scope(method: str, path: str) -> KeyScope | None:
 
 
 class Gate:
-    """Lets requests in that come with a key for what they want."""
+    """Lets requests in that come with a key for what they want, as many as their workspace may send."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
+    def __init__(self, authenticator: Authenticator, rates: Rates) -> None:
         self._authenticator = authenticator
+        self._rates = rates
 
     def recall(self, scope: Scope, wanted: KeyScope) -> Caller | None:
-        """Who asks, where that is known without waiting. Raises MissingScope."""
+        """Who asks, where that is known without waiting. Raises MissingScope or QuotaExceeded."""
         caller = self._authenticator.recall(key_in(scope))
-        if caller is not None:
-            caller.require(wanted)
+        if caller is None:
+            return None
+        caller.require(wanted)
+        if caller.requests_per_minute:
+            if self._rates.is_shared:
+                return None
+            if _is_to_be_counted(scope):
+                self._rates.count_here(caller.workspace_id, caller.requests_per_minute)
         return caller
 
     async def admit(self, scope: Scope, wanted: KeyScope) -> Caller:
-        """Who asks. Raises NotIdentified, MissingScope or Unavailable."""
+        """Who asks. Raises NotIdentified, MissingScope, QuotaExceeded or Unavailable."""
+        caller = await self.identify(scope, wanted)
+        if caller.requests_per_minute and _is_to_be_counted(scope):
+            await self._rates.count(caller.workspace_id, caller.requests_per_minute)
+        return caller
+
+    async def identify(self, scope: Scope, wanted: KeyScope) -> Caller:
+        """Who asks, without counting the request. Raises NotIdentified, MissingScope or Unavailable."""
         caller = await self._authenticator.identify(key_in(scope))
         caller.require(wanted)
         return caller
@@ -66,10 +81,18 @@ class Gate:
     async def is_still_admitted(self, scope: Scope, wanted: KeyScope) -> bool:
         """Whether a request that was let in would be let in now. Raises Unavailable."""
         try:
-            await self.admit(scope, wanted)
+            await self.identify(scope, wanted)
         except (Unauthenticated, Forbidden):
             return False
         return True
+
+
+def _is_to_be_counted(scope: Scope) -> bool:
+    """True once for each request, which comes twice where it could not be answered at once."""
+    state = scope.setdefault("state", {})
+    is_first = "is_counted" not in state
+    state["is_counted"] = True
+    return is_first
 
 
 class Authentication:
@@ -85,15 +108,22 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         try:
-            caller = await self._gate.admit(scope, wanted)
-            if scope["path"] == OPERATORS_PATH and caller.workspace_id != DEFAULT_WORKSPACE_ID:
-                raise OperatorsOnly
+            caller = await self._let_in(scope, wanted)
         except FitserveError as error:
             await problem_answer_to(Request(scope), error)(scope, receive, send)
             return
         still_admitted = partial(self._gate.is_still_admitted, scope, wanted)
         scope.setdefault("state", {}).update(caller=caller, is_still_admitted=still_admitted)
         await self._app(scope, receive, send)
+
+    async def _let_in(self, scope: Scope, wanted: KeyScope) -> Caller:
+        """Who asks; what only operators ask is no work for a workspace, and not counted."""
+        if scope["path"] != OPERATORS_PATH:
+            return await self._gate.admit(scope, wanted)
+        caller = await self._gate.identify(scope, wanted)
+        if caller.workspace_id != DEFAULT_WORKSPACE_ID:
+            raise OperatorsOnly
+        return caller
 
 
 def _current_workspace(request: Request) -> str:

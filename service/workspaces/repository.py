@@ -7,15 +7,45 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from service.infra.cursors import Order, Page, PageRequest, fetch_page
-from service.workspaces.errors import KeyNotFound
+from service.workspaces.errors import KeyNotFound, WorkspaceNotFound
+from service.workspaces.quotas import Quotas
 from service.workspaces.tables import ApiKey, Workspace
 
 KEY_ORDERS = {"created_at": Order((ApiKey.id,))}  # ids are UUIDv7, which sort by creation
 
 
+def list_workspaces(session: Session) -> Sequence[Workspace]:
+    """Every workspace, by name."""
+    return session.scalars(select(Workspace).order_by(Workspace.name)).all()
+
+
+def get_workspace_named(session: Session, name: str) -> Workspace:
+    """The workspace of this name. Raises WorkspaceNotFound."""
+    workspace = find_workspace(session, name)
+    if workspace is None:
+        raise WorkspaceNotFound(name)
+    return workspace
+
+
 def find_workspace(session: Session, name: str) -> Workspace | None:
     """The workspace of this name, if there is one."""
     return session.scalar(select(Workspace).where(Workspace.name == name))
+
+
+def get_workspace(session: Session, workspace_id: str) -> Workspace:
+    """The workspace of a key."""
+    return session.get_one(Workspace, workspace_id)
+
+
+def read_quotas(session: Session, workspace_id: str, defaults: Quotas) -> Quotas:
+    """What a workspace may use."""
+    return defaults.with_own(session.scalars(select(Workspace.quotas).where(Workspace.id == workspace_id)).one())
+
+
+def lock_quotas(session: Session, workspace_id: str, defaults: Quotas) -> Quotas:
+    """What a workspace may use; until the transaction ends nobody else uses more of it, so that counts hold."""
+    query = select(Workspace.quotas).where(Workspace.id == workspace_id)
+    return defaults.with_own(session.scalars(query.with_for_update(key_share=True)).one())
 
 
 def find_key(session: Session, prefix: str) -> ApiKey | None:

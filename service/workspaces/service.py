@@ -1,6 +1,7 @@
 """Decides who somebody with a key is, and how keys come and go. Knows no HTTP."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
@@ -11,6 +12,7 @@ from service.infra.database import Database, now
 from service.infra.ids import new_id
 from service.workspaces import repository
 from service.workspaces.keys import digest_of, is_same, new_key, prefix_of
+from service.workspaces.quotas import Quotas
 from service.workspaces.schemas import KeyCreate
 from service.workspaces.states import Caller, KeyScope
 from service.workspaces.tables import DEFAULT_WORKSPACE_ID, ApiKey, Workspace
@@ -74,22 +76,38 @@ def workspace_named(session: Session, name: str) -> Workspace:
     return workspace
 
 
+def set_quotas(workspace: Workspace, own: Mapping[str, int], is_reset: bool) -> None:
+    """Give a workspace numbers of its own beside those that it has, or in their place; 0 is no limit.
+
+    Requests are counted by them within a second, everything else at once.
+    """
+    workspace.quotas = dict(own) if is_reset else {**workspace.quotas, **own}
+
+
 class DatabaseKeySource:
     """The keys of the ``workspaces`` tables."""
 
-    def __init__(self, database: Database, are_required: bool) -> None:
-        """``are_required``: whether keys are needed even before the first one exists."""
+    def __init__(self, database: Database, are_required: bool, quotas: Quotas) -> None:
+        """``are_required``: whether keys are needed even before the first one exists. ``quotas`` without own numbers."""
         self._database = database
         self._are_required = are_required
+        self._quotas = quotas
 
     def find(self, key: bytes) -> Caller | None:
         """Who has this key, which is empty for no key; None for nobody. Raises Unavailable."""
         with self._database.read() as session:
-            row = repository.find_key(session, prefix_of(key)) if key else None
-            if row is None:
-                return None if self._are_required or repository.has_keys(session) else ANYBODY
-            moment = now()
-            return _caller_of(row, moment) if is_same(key, row.sha256) and row.is_valid(moment) else None
+            caller = self._find_caller(session, key)
+            if caller is None:
+                return None
+            quotas = repository.read_quotas(session, caller.workspace_id, self._quotas)
+            return replace(caller, requests_per_minute=quotas.requests_per_minute)
+
+    def _find_caller(self, session: Session, key: bytes) -> Caller | None:
+        row = repository.find_key(session, prefix_of(key)) if key else None
+        if row is None:
+            return None if self._are_required or repository.has_keys(session) else ANYBODY
+        moment = now()
+        return _caller_of(row, moment) if is_same(key, row.sha256) and row.is_valid(moment) else None
 
     def note_use(self, key_id: str) -> None:
         """Remember that a key is in use. Raises Unavailable."""

@@ -22,6 +22,8 @@ class Caller:
     expires_at: datetime | None = None
     is_use_due: bool = False
     """Whether the time of the key's last use is old enough to be written anew."""
+    requests_per_minute: int = 0
+    """How many requests its workspace may send; 0 is no limit."""
 
     def require(self, scope: KeyScope) -> None:
         """Raises MissingScope unless this is allowed."""

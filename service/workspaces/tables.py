@@ -19,6 +19,8 @@ class Workspace(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     name: Mapped[str] = mapped_column(String(63), unique=True)
     created_at: Mapped[datetime] = mapped_column(default=now)
+    quotas: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Its own numbers in place of those of the settings, by names of ``quotas.Quotas``."""
 
 
 class ApiKey(Base):

@@ -234,6 +234,15 @@ def test_a_continued_run_takes_over_the_seed_and_keeps_the_files(http, database,
         assert "2" * 64 not in set(list_references(session))
 
 
+@pytest.mark.parametrize(("take", "epochs"), [("state", 3), ("weights", 8)])
+def test_a_continued_run_counts_the_epochs_that_it_has_to_do(http, database, dataset, take, epochs):
+    run_id = finished_run(database, "model.keras", "state.npz")
+    accepted = ask(http, dataset, continue_from={"run": run_id, "take": take}, fit={"epochs": 8}).json()
+    with database.read() as session:
+        run = session.get_one(Run, accepted["id"])
+        assert (run.counted_epochs, run.rows) == (epochs, 20)
+
+
 @pytest.mark.parametrize(
     ("files", "body", "pointer", "words"),
     [

@@ -27,9 +27,9 @@ async def next_news(news: asyncio.Event) -> None:
 def test_everybody_who_waits_for_a_run_hears_what_happens_to_it(database: Database) -> None:
     async def story() -> None:
         run_id = queue_run(database)
-        hub = RunHub(database, max_waiters=10)
+        hub = RunHub(database, max_waiters=10, max_of_workspace=10)
         hub.start()
-        async with hub.watch(run_id) as first, hub.watch(run_id) as second:
+        async with hub.watch(run_id, "ws_1") as first, hub.watch(run_id, "ws_1") as second:
             await next_news(first)
             await next_news(second)
             await asyncio.sleep(0.5)  # the poller has seen the run as it is
@@ -46,11 +46,11 @@ def test_everybody_who_waits_for_a_run_hears_what_happens_to_it(database: Databa
 def test_whoever_comes_late_reads_once_more(database: Database) -> None:
     async def story() -> None:
         run_id = queue_run(database)
-        hub = RunHub(database, max_waiters=10)
+        hub = RunHub(database, max_waiters=10, max_of_workspace=10)
         hub.start()
-        async with hub.watch(run_id):
+        async with hub.watch(run_id, "ws_1"):
             await asyncio.sleep(0.5)
-            async with hub.watch(run_id) as late:
+            async with hub.watch(run_id, "ws_1") as late:
                 assert late.is_set()
         await hub.stop()
 
@@ -59,13 +59,27 @@ def test_whoever_comes_late_reads_once_more(database: Database) -> None:
 
 def test_closing_sends_everybody_home_and_a_full_hub_takes_nobody(database: Database) -> None:
     async def story() -> None:
-        hub = RunHub(database, max_waiters=1)
-        async with hub.watch("run_1") as news:
+        hub = RunHub(database, max_waiters=1, max_of_workspace=1)
+        async with hub.watch("run_1", "ws_1") as news:
             with pytest.raises(TooManyRequests):
-                hub.check_room()
+                hub.check_room("ws_2")
             news.clear()
             hub.close()
             assert news.is_set()
-        hub.check_room()
+        hub.check_room("ws_1")
+
+    asyncio.run(story())
+
+
+def test_a_workspace_leaves_room_to_the_others(database: Database) -> None:
+    async def story() -> None:
+        hub = RunHub(database, max_waiters=3, max_of_workspace=2)
+        async with hub.watch("run_1", "ws_1"), hub.watch("run_2", "ws_1"):
+            with pytest.raises(TooManyRequests, match="2 event streams and waiting requests of this workspace"):
+                hub.check_room("ws_1")
+            async with hub.watch("run_3", "ws_2"):
+                with pytest.raises(TooManyRequests, match="Too many clients"):
+                    hub.check_room("ws_2")
+        hub.check_room("ws_1")
 
     asyncio.run(story())

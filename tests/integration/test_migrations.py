@@ -68,8 +68,16 @@ def test_an_upgrade_keeps_the_runs_of_an_older_version(empty_settings: Settings)
         connection.execute(
             text("INSERT INTO epochs (run_id, number, metrics, seconds, created_at) VALUES ('run_2', 1, '{}', 1, '2026-01-01')")
         )
+        connection.execute(
+            text(
+                "INSERT INTO run_artifacts (run_id, name, sha256, size_bytes, media_type) "
+                "VALUES ('run_2', 'a', 'b', 7, 'c'), ('run_2', 'd', 'e', 5, 'f')"
+            )
+        )
     upgrade(empty_settings)
     with engine.connect() as connection:
+        kept = connection.execute(text("SELECT id, stored_bytes, counted_epochs FROM runs ORDER BY id")).all()
+        assert kept == [("run_1", 0, 0), ("run_2", 12, 0)]
         queued = connection.execute(text("SELECT id, queued_at IS NOT NULL FROM runs ORDER BY id")).all()
         assert [(run_id, bool(waits)) for run_id, waits in queued] == [("run_1", True), ("run_2", False)]
         assert connection.execute(text("SELECT run_id, number FROM run_attempts")).all() == [("run_2", 1)]

@@ -26,6 +26,7 @@ ASKS_FOR_NOTHING_FOREIGN = {
     "GET /api/models",
     "POST /api/models",
     "GET /api/runs",
+    "GET /api/usage",
     "GET /api/workers",
     "GET /livez",
     "GET /readyz",

@@ -15,5 +15,6 @@ def add_prediction_paths(document: Json) -> None:
 
 
 def refusals_of(path: str) -> Json:
-    """The answers of an operation to a key that is missing or does not allow it, in the form of its protocol."""
-    return sentence_errors((401, 403)) if path.startswith(("/v1/", "/v2")) else problem_errors((401, 403))
+    """The answers of an operation to a key that is missing or does not allow it, or too often, in the form of its protocol."""
+    errors = sentence_errors if path.startswith(("/v1/", "/v2")) else problem_errors
+    return errors((401, 403, 429))

@@ -32,7 +32,7 @@ ERRORS = {
     404: "There is no such model or version.",
     413: "The body is over the limit.",
     415: "The body is of a type or encoding that this operation does not read.",
-    429: "Too many large predictions are waiting; try again after `Retry-After` seconds.",
+    429: "The workspace sends too much, or too many large predictions wait; try again after `Retry-After` seconds.",
     503: "The version cannot answer here, or not yet; the reason is given.",
     504: "The prediction took longer than it may.",
 }

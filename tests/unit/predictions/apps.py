@@ -13,6 +13,7 @@ from service.settings import Settings
 from service.web.drain import Drain
 from service.workspaces.auth import Gate
 from service.workspaces.authenticator import Authenticator
+from service.workspaces.rates import Rates
 from tests.fakes.keys import FakeKeys
 from tests.fakes.versions import WORKSPACE, FakeVersions
 
@@ -33,13 +34,14 @@ def app_of(
     sidecar: Sidecar | None = None,
     check_ready: Callable[[], None] = lambda: None,
     keys: FakeKeys | None = None,
+    rates: Rates | None = None,
 ) -> PredictionApp:
     """An application whose engines run in one of the ways of ``COSTS``; without ``keys`` it asks nobody for one."""
     return PredictionApp(
         settings or Settings(),
         versions,
         versions.artifacts,
-        gate=Gate(Authenticator(keys or FakeKeys(WORKSPACE))),
+        gate=Gate(Authenticator(keys or FakeKeys(WORKSPACE)), rates or Rates()),
         metrics=PredictionMetrics(registry or CollectorRegistry()),
         drain=Drain(),
         check_ready=check_ready,

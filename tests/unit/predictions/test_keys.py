@@ -7,7 +7,10 @@ import pytest
 
 from service.predictions.app import PredictionApp
 from service.workspaces.keys import new_key
+from service.workspaces.rates import Rates
 from service.workspaces.states import Caller
+from tests.fakes.clock import Clock
+from tests.fakes.counts import FakeCounts
 from tests.fakes.keys import FakeKeys
 from tests.fakes.versions import WORKSPACE, FakeVersions
 from tests.unit.predictions.apps import app_of, client_of
@@ -77,3 +80,45 @@ async def test_a_known_key_without_the_scope_is_refused_at_once(
     assert found is not None
     assert found[1].status == 403
     assert b"'predict'" in found[1].body
+
+
+def limited(versions: FakeVersions, keys: FakeKeys, rates: Rates | None = None) -> PredictionApp:
+    """An application whose only key belongs to a workspace of two requests a minute."""
+    keys.callers[KEY.encode()] = Caller(WORKSPACE, frozenset({"predict"}), "key_1", requests_per_minute=2)
+    versions.publish()
+    return app_of(versions, keys=keys, rates=rates)
+
+
+async def test_a_workspace_that_sends_too_much_is_refused_at_once(versions: FakeVersions, keys: FakeKeys) -> None:
+    app = limited(versions, keys)
+    assert app.answer_now(scope_with(KEY), BODY) is None
+    await client_of(app).post(PATH, content=BODY, headers={"X-API-Key": KEY})
+
+    answered = [app.answer_now(scope_with(KEY), BODY) for _ in range(2)]
+
+    assert [found[1].status for found in answered if found is not None] == [200, 429]
+    assert answered[1] is not None
+    refusal = answered[1][1]
+    assert b"Quota 'requests_per_minute'" in refusal.body
+    assert (b"retry-after", b"60") in refusal.headers
+
+
+@pytest.mark.parametrize("path", [PATH, "/v2/models/my_model/infer", "/api/models/my_model:predict", "/v1/models/my_model"])
+async def test_every_protocol_counts_and_refuses_in_its_own_form(versions: FakeVersions, keys: FakeKeys, path: str) -> None:
+    client = client_of(limited(versions, keys))
+    method = "GET" if path.endswith("my_model") else "POST"
+    answers = [await client.request(method, path, content=BODY, headers={"X-API-Key": KEY}) for _ in range(3)]
+
+    assert [answer.status_code == 429 for answer in answers] == [False, False, True]
+    assert answers[2].headers["Retry-After"] == "60"
+    body = answers[2].json()
+    assert "Quota 'requests_per_minute'" in (body["detail"] if path.startswith("/api") else body["error"])
+
+
+async def test_shared_rates_send_a_request_the_way_that_may_wait(versions: FakeVersions, keys: FakeKeys) -> None:
+    app = limited(versions, keys, Rates(FakeCounts(Clock()), clock=Clock()))
+    client = client_of(app)
+    statuses = [(await client.post(PATH, content=BODY, headers={"X-API-Key": KEY})).status_code for _ in range(3)]
+
+    assert statuses == [200, 200, 429]
+    assert app.answer_now(scope_with(KEY), BODY) is None

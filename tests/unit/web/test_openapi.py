@@ -18,6 +18,7 @@ from service.runs.result_schemas import RunMetrics
 from service.runs.schemas import BatchPredictionCreate, CancelRequest, RunCreate, RunRead
 from service.runs.weight_schemas import RunWeights
 from service.settings import Settings
+from service.usage.schemas import UsageRead
 from service.web.routing import ProblemDocument
 from service.workspaces.schemas import KeyCreate, KeyCreated, KeyRead
 
@@ -39,6 +40,7 @@ SCHEMAS_WITH_EXAMPLES = (
     RunMetrics,
     RunRead,
     RunWeights,
+    UsageRead,
     VersionRead,
 )
 VERBS = {"cancel", "check", "create", "delete", "download", "list", "predict", "read", "replace", "set", "stream"}

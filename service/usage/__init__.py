@@ -1,0 +1,1 @@
+"""What a workspace uses, and what it may use."""
