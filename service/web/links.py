@@ -73,7 +73,9 @@ LINKS: dict[str, tuple[Links, ...]] = {
     "replace_model": OF_MODEL,
     "set_alias": (
         Links("The `alias` of this `model`.", ("delete_alias", "predict"), {"name": MODEL, "alias": ALIAS}),
-        Links("The alias is the `label` of this `model`.", ("predict_tensorflow_serving_label",), {"name": MODEL, "label": ALIAS}),
+        Links(
+            "The alias is the `label` of this `model`.", ("predict_tensorflow_serving_label",), {"name": MODEL, "label": ALIAS}
+        ),
         Links("The alias points to this `version`.", ("read_version",), {"name": MODEL, "version": VERSION}),
     ),
     "create_run": OF_RUN,

@@ -18,6 +18,7 @@ from service.runs.result_schemas import RunMetrics
 from service.runs.schemas import BatchPredictionCreate, CancelRequest, RunCreate, RunRead
 from service.runs.weight_schemas import RunWeights
 from service.settings import Settings
+from service.spec.artifacts import MEDIA_TYPES
 from service.web.links import LINKS
 from service.web.routing import ProblemDocument
 from service.workspaces.schemas import KeyCreate, KeyCreated, KeyRead
@@ -298,3 +299,16 @@ def fields_of(document: dict[str, Any], schema: dict[str, Any]) -> list[set[str]
         return [fields for form in schema["anyOf"] for fields in fields_of(document, form)]
     named = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     return [set(named["properties"])]
+
+
+def test_every_operation_of_the_control_plane_may_refuse_an_address_and_may_be_unable_to_answer(document: dict[str, Any]) -> None:
+    for place, operation in operations(document):
+        if " /api/" in place:
+            assert {"400", "503"} <= operation["responses"].keys(), place
+
+
+def test_a_download_has_the_media_type_of_one_of_its_files_or_comes_in_parts(document: dict[str, Any]) -> None:
+    answers = document["paths"]["/api/runs/{run_id}/artifacts/{name}"]["get"]["responses"]
+
+    assert answers["200"]["content"].keys() == set(MEDIA_TYPES.values())
+    assert answers["206"]["content"].keys() == {*MEDIA_TYPES.values(), "multipart/byteranges"}
