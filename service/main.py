@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
 from sqlalchemy import text
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import service
 from service.datasets import endpoints as dataset_endpoints
@@ -25,6 +25,7 @@ from service.infra.artifacts import make_artifact_store
 from service.infra.database import Database, make_engine
 from service.infra.logging import get_logger
 from service.infra.migrations import check_schema
+from service.infra.overload import Crowd, Limit, Turns
 from service.infra.queue import CeleryDoorbell, make_celery
 from service.infra.telemetry import are_traces_sent
 from service.models import check_endpoints
@@ -41,6 +42,7 @@ from service.runs.hub import RunHub
 from service.runs.sweeper import Sweeper
 from service.settings import Settings
 from service.web import docs, health
+from service.web.admission import AT_WORK_UNDER_LOAD, BoundedRequests
 from service.web.answer_log import PROBES
 from service.web.connections import BoundedConnection, ConnectionLimits, bounded
 from service.web.context import BodyLimit, RequestContext
@@ -48,6 +50,7 @@ from service.web.drain import Drain
 from service.web.origins import Origins
 from service.web.problems import install_problem_handlers
 from service.web.routing import ProblemDocument
+from service.web.shedding import SheddingConnection, shedding
 from service.workspaces import endpoints as key_endpoints
 from service.workspaces.auth import OPERATORS_PATH, SECURITY_SCHEMES, Authentication, Gate
 from service.workspaces.authenticator import Authenticator
@@ -78,6 +81,30 @@ API_THREADS = 40
 Predictions = PredictionApp | TracedPredictions
 
 
+class Guards:
+    """What keeps clients from asking more of this process than it can do."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.crowd = Crowd()
+        self._settings = settings
+
+    def around(self, api: ASGIApp) -> ASGIApp:
+        """The control plane behind its limit."""
+        return BoundedRequests(api, Limit("control_plane", self._settings.max_api_requests, AT_WORK_UNDER_LOAD, self.crowd))
+
+    def of_connections(self, protocol: type[SheddingConnection]) -> type[BoundedConnection]:
+        """The protocol within its limits."""
+        settings = self._settings
+        limits = ConnectionLimits(
+            settings.head_timeout_seconds,
+            settings.body_timeout_seconds,
+            settings.answer_timeout_seconds,
+            settings.max_connections,
+        )
+        unread = Limit("event_loop", settings.max_waiting_predictions, 0, self.crowd)
+        return bounded(shedding(protocol, self.crowd, Turns(settings.overload_wait_seconds, unread)), limits)
+
+
 class Application:
     """The ASGI application: predictions go straight to their own callable, everything else to FastAPI."""
 
@@ -88,15 +115,15 @@ class Application:
         drain: Drain,
         end_streams: Callable[[], None],
         origins: Origins,
-        limits: ConnectionLimits,
+        guards: Guards,
     ) -> None:
         self.api = api
         self.predictions = predictions
         self._drain = drain
         self._end_streams = end_streams
         self._origins = origins
-        self._connection_limits = limits
-        self._answer_others = drain.around(api)
+        self._guards = guards
+        self._answer_others = drain.around(guards.around(api))
         self._answer = origins.around(self._dispatch)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,8 +139,8 @@ class Application:
     def http_protocol(self) -> type[BoundedConnection]:
         """What uvicorn shall speak HTTP with: traced predictions go its usual way."""
         predictions = self.predictions
-        protocol = protocol_for(predictions, self._origins) if isinstance(predictions, PredictionApp) else BoundedConnection
-        return bounded(protocol, self._connection_limits)
+        protocol = protocol_for(predictions, self._origins) if isinstance(predictions, PredictionApp) else SheddingConnection
+        return self._guards.of_connections(protocol)
 
     def begin_drain(self) -> None:
         """Let clients go elsewhere; every request is still answered."""
@@ -137,6 +164,7 @@ def create_app(
     database = Database(make_engine(settings))
     artifacts = make_artifact_store(settings)
     doorbell = CeleryDoorbell(make_celery(settings))
+    guards = Guards(settings)
     drain = Drain()
     hub = RunHub(database, settings.max_event_streams)
     sweeper = Sweeper(database, doorbell, artifacts, settings)
@@ -156,6 +184,7 @@ def create_app(
         metrics or PredictionMetrics(),
         drain,
         lambda: health.check_all(readiness_checks),
+        crowd=guards.crowd,
     )
 
     @asynccontextmanager
@@ -186,7 +215,7 @@ def create_app(
     is_traced = tracer_provider is not None or are_traces_sent()
     answering = TracedPredictions(predictions, tracer_provider) if is_traced else predictions
     origins = Origins(settings.host, _listed(settings.trusted_hosts), _listed(settings.cors_origins))
-    return Application(api, answering, drain, hub.close, origins, _connection_limits(settings))
+    return Application(api, answering, drain, hub.close, origins, guards)
 
 
 def _telemetry(tracer_provider: TracerProvider | None) -> TelemetryConfig:
