@@ -71,8 +71,8 @@ class Turns:
     """How long a request may have waited until the event loop has read it.
 
     In each turn the loop asks the system which connections have something to be read, and reads all of them. So what it reads
-    in one turn came after it has asked for the turn before, unless it had nothing to do in between. However many come, answers
-    get as much time as refusals. For one event loop.
+    in one turn came after it has asked for the turn before, unless it had nothing to do in between. However many come, the first
+    one of a turn is answered, and answers get as much time as refusals. For one event loop.
     """
 
     def __init__(self, longest_wait_seconds: float, limit: Limit, clock: Clock = time.perf_counter) -> None:
@@ -95,7 +95,7 @@ class Turns:
             self._note_time(now)
         else:
             self._begin(now)
-        is_answered = self._is_soon(now) or self._is_owed() or self._limit.takes(self._requests)
+        is_answered = self._is_soon(now) or not self._requests or self._is_owed() or self._limit.takes(self._requests)
         self._requests += 1
         self._last = now, is_answered
         return is_answered
