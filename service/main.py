@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
 from sqlalchemy import text
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import service
 from service.datasets import endpoints as dataset_endpoints
@@ -25,6 +25,7 @@ from service.infra.artifacts import make_artifact_store
 from service.infra.database import Database, make_engine
 from service.infra.logging import get_logger
 from service.infra.migrations import check_schema
+from service.infra.overload import Crowd, Limit, Turns
 from service.infra.queue import CeleryDoorbell, make_celery
 from service.infra.telemetry import are_traces_sent
 from service.models import check_endpoints
@@ -43,6 +44,7 @@ from service.runs.sweeper import Sweeper
 from service.settings import Settings
 from service.usage import endpoints as usage_endpoints
 from service.web import docs, health
+from service.web.admission import AT_WORK_UNDER_LOAD, BoundedRequests
 from service.web.answer_log import PROBES
 from service.web.connections import BoundedConnection, ConnectionLimits, bounded
 from service.web.context import BodyLimit, RequestContext
@@ -51,6 +53,7 @@ from service.web.links import add_links
 from service.web.origins import Origins
 from service.web.problems import install_problem_handlers
 from service.web.routing import ProblemDocument
+from service.web.shedding import SheddingConnection, shedding
 from service.workspaces import endpoints as key_endpoints
 from service.workspaces.auth import OPERATORS_PATH, SECURITY_SCHEMES, Authentication, Gate
 from service.workspaces.authenticator import Authenticator
@@ -87,6 +90,31 @@ API_THREADS = 40
 Predictions = PredictionApp | TracedPredictions
 
 
+class Guards:
+    """What keeps clients from asking more of this process than it can do."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.crowd = Crowd()
+        self._settings = settings
+
+    def around(self, api: ASGIApp) -> ASGIApp:
+        """The control plane behind its limit."""
+        return BoundedRequests(api, Limit("control_plane", self._settings.max_api_requests, AT_WORK_UNDER_LOAD, self.crowd))
+
+    def of_connections(self, protocol: type[SheddingConnection]) -> type[BoundedConnection]:
+        """The protocol within its limits."""
+        settings = self._settings
+        limits = ConnectionLimits(
+            head_seconds=settings.head_timeout_seconds,
+            body_seconds=settings.body_timeout_seconds,
+            answer_seconds=settings.answer_timeout_seconds,
+            head_bytes=settings.max_head_bytes,
+            connections=settings.max_connections,
+        )
+        unread = Limit("event_loop", settings.max_waiting_predictions, 0, self.crowd)
+        return bounded(shedding(protocol, self.crowd, Turns(settings.overload_wait_seconds, unread)), limits)
+
+
 class Application:
     """The ASGI application: predictions go straight to their own callable, everything else to FastAPI."""
 
@@ -97,15 +125,15 @@ class Application:
         drain: Drain,
         end_streams: Callable[[], None],
         origins: Origins,
-        limits: ConnectionLimits,
+        guards: Guards,
     ) -> None:
         self.api = api
         self.predictions = predictions
         self._drain = drain
         self._end_streams = end_streams
         self._origins = origins
-        self._connection_limits = limits
-        self._answer_others = drain.around(api)
+        self._guards = guards
+        self._answer_others = drain.around(guards.around(api))
         self._answer = origins.around(self._dispatch)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,8 +149,8 @@ class Application:
     def http_protocol(self) -> type[BoundedConnection]:
         """What uvicorn shall speak HTTP with: traced predictions go its usual way."""
         predictions = self.predictions
-        protocol = protocol_for(predictions, self._origins) if isinstance(predictions, PredictionApp) else BoundedConnection
-        return bounded(protocol, self._connection_limits)
+        protocol = protocol_for(predictions, self._origins) if isinstance(predictions, PredictionApp) else SheddingConnection
+        return self._guards.of_connections(protocol)
 
     def begin_drain(self) -> None:
         """Let clients go elsewhere; every request is still answered."""
@@ -150,6 +178,7 @@ def create_app(
     database = Database(make_engine(settings))
     artifacts = make_artifact_store(settings)
     doorbell = CeleryDoorbell(make_celery(settings))
+    guards = Guards(settings)
     drain = Drain()
     hub = RunHub(database, settings.max_event_streams, settings.max_workspace_streams)
     sweeper = Sweeper(database, doorbell, artifacts, settings)
@@ -171,6 +200,7 @@ def create_app(
         metrics or PredictionMetrics(),
         drain,
         lambda: health.check_all(readiness_checks),
+        crowd=guards.crowd,
     )
 
     @asynccontextmanager
@@ -204,7 +234,7 @@ def create_app(
     is_traced = tracer_provider is not None or are_traces_sent()
     answering = TracedPredictions(predictions, tracer_provider) if is_traced else predictions
     origins = Origins(_listed(settings.trusted_hosts), _listed(settings.cors_origins))
-    return Application(api, answering, drain, hub.close, origins, _connection_limits(settings))
+    return Application(api, answering, drain, hub.close, origins, guards)
 
 
 def _make_shared_counts(settings: Settings) -> "RedisCounts | None":
@@ -263,16 +293,6 @@ def _surround(api: FastAPI, settings: Settings, gate: Gate) -> None:
     api.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes)
     api.add_middleware(Authentication, gate=gate)
     api.add_middleware(RequestContext)
-
-
-def _connection_limits(settings: Settings) -> ConnectionLimits:
-    return ConnectionLimits(
-        head_seconds=settings.head_timeout_seconds,
-        body_seconds=settings.body_timeout_seconds,
-        answer_seconds=settings.answer_timeout_seconds,
-        head_bytes=settings.max_head_bytes,
-        connections=settings.max_connections,
-    )
 
 
 def _listed(names: str) -> list[str]:

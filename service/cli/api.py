@@ -14,6 +14,7 @@ from typing import cast
 import uvicorn
 from prometheus_client import Gauge
 
+from service.cli.accepting import Acceptor
 from service.cli.keys import refuse_open_door
 from service.cli.listening import base_url, inherited_siblings, open_listener
 from service.cli.preflight import check_role, tell_of_missing_confinement
@@ -88,6 +89,7 @@ class DrainingServer(uvicorn.Server):
         self._is_draining = False
         self._siblings = siblings
         self._standing_in: asyncio.Task[None] | None = None
+        self._acceptors: list[Acceptor] = []
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal."""
@@ -104,6 +106,7 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer from now on."""
         await super().startup(sockets)
+        self._acceptors = [Acceptor(listener, self._make_protocol) for listener in sockets or []]
         API_PROCESSES.set(1)
         if self._siblings:
             self._standing_in = asyncio.create_task(StandIn(self._siblings, self._make_protocol).run())
@@ -126,6 +129,8 @@ class DrainingServer(uvicorn.Server):
         uvicorn does the last at once, also to a connection whose first request is on its way.
         """
         self._leave_siblings()
+        for acceptor in self._acceptors:
+            acceptor.close()
         if self._is_draining:
             for server in self.servers:
                 server.close()

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.errors import FitserveError
 from service.infra.logging import get_logger
+from service.infra.overload import Crowd
 from service.predictions.engines import Engines
 from service.predictions.errors import ClientGone
 from service.predictions.http import REMEMBERED_PATHS, Answer, Call, send_answer
@@ -52,9 +53,10 @@ class PredictionApp:
         check_ready: Callable[[], None],
         measure_engine: Measure = measure,
         sidecar: Sidecar | None = None,
+        crowd: Crowd | None = None,
     ) -> None:
         """``check_ready`` may block; it raises where this process cannot do its work."""
-        workbench = Workbench(settings.predict_threads, settings.max_waiting_predictions, settings.predict_timeout_seconds)
+        workbench = Workbench(settings.predict_threads, settings.max_waiting_predictions, settings.predict_timeout_seconds, crowd)
         self._sidecar = sidecar or Sidecar(settings.keras_seconds, settings.keras_threads)
         self._engines = Engines(settings, artifacts, workbench, self._sidecar, measure_engine)
         self._service = PredictionService(Lookup(versions, self._engines), self._engines, workbench)
@@ -104,6 +106,10 @@ class PredictionApp:
         await send_answer(send, call, answer, self._drain.has_begun)
         scope["state"]["servable"] = call.servable
         self._note(scope, protocol, call, answer, started)
+
+    def has_room_for(self, body_bytes: int) -> bool:
+        """Whether the body of a prediction may be read; whoever hears no has to be refused."""
+        return self._service.has_room_for(body_bytes)
 
     def may_answer_now(self, scope: Scope) -> bool:
         """Whether ``answer_now`` is worth a try."""

@@ -9,14 +9,15 @@ from typing import cast
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from service.errors import FitserveError
 from service.predictions.app import PredictionApp
 from service.predictions.http import headers_of
-from service.serving.workbench import INLINE_BYTES
-from service.web.connections import BoundedConnection
+from service.serving.workbench import INLINE_BYTES, too_busy
 from service.web.origins import CLOSED, Origins
+from service.web.shedding import SheddingConnection
 
 
-class PredictionProtocol(BoundedConnection):
+class PredictionProtocol(SheddingConnection):
     """uvicorn's HTTP protocol for one connection; holds the parts of a request back until it is whole."""
 
     predictions: PredictionApp
@@ -24,13 +25,25 @@ class PredictionProtocol(BoundedConnection):
     """Both are set by the subclass that ``protocol_for`` makes."""
     _held: list[bytes] | None = None
 
-    def on_headers_complete(self) -> None:
-        """The head of a request has been read."""
+    def _take_head(self) -> None:
+        """Let the request in."""
         self._is_in_head = False
         if self._may_hold():
             self._held = []
         else:
-            super().on_headers_complete()
+            super()._take_head()
+
+    def _refusal(self) -> FitserveError | None:
+        """Why the request is not let in; also a long body that no thread would read."""
+        error = super()._refusal()
+        if error is None and self.parser.get_method() == b"POST" and self._is_refused_by_length():
+            return too_busy()
+        return error
+
+    def _is_refused_by_length(self) -> bool:
+        length = self._content_length() or 0
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        return length > INLINE_BYTES and self.predictions.handles(path) and not self.predictions.has_room_for(length)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body has been read."""
@@ -76,8 +89,13 @@ class PredictionProtocol(BoundedConnection):
         return True
 
     def _body_is_short(self) -> bool:
+        length = self._content_length()
+        return length is not None and length <= INLINE_BYTES
+
+    def _content_length(self) -> int | None:
+        """The declared length of the body; None where there is none."""
         length = next((value for name, value in self.headers if name == b"content-length"), b"")
-        return length.isdigit() and int(length[:20]) <= INLINE_BYTES
+        return int(length[:20]) if length.isdigit() else None
 
     def _answer(self, body: bytes) -> bool:
         answered = self.predictions.answer_now(cast(Scope, self.scope), body)
@@ -96,7 +114,7 @@ class PredictionProtocol(BoundedConnection):
     def _release(self) -> None:
         """Give uvicorn what was held back."""
         held, self._held = self._held or [], None
-        super().on_headers_complete()
+        super()._take_head()
         for part in held:
             super().on_body(part)
 

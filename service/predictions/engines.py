@@ -157,7 +157,8 @@ class Engines:
         is_batching = self._settings.batch_rows > 1 and cost.gains_from_batches
         log.info("engine.loaded", model=version.model, version=version.number, is_batching=is_batching, **vars(cost))
         if is_batching:
-            return LoadedEngine(engine, 0, Batcher(engine, names, cost, self._workbench, self._settings.batch_rows))
+            rows, wait = self._settings.batch_rows, self._settings.overload_wait_seconds
+            return LoadedEngine(engine, 0, Batcher(engine, names, cost, self._workbench, rows, wait))
         return LoadedEngine(engine, cost.rows_within(INLINE_SECONDS), None)
 
     def _engine(self, version: ServableVersion) -> Engine:

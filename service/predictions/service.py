@@ -57,6 +57,10 @@ class PredictionService:
         self._workbench.close()
         self._beside.close()
 
+    def has_room_for(self, body_bytes: int) -> bool:
+        """Whether a body of this size may be read; whoever hears no has to be refused."""
+        return body_bytes <= INLINE_BYTES or self._workbench.has_room()
+
     async def read(self, stages: Stages, parse: Callable[[], Result], body_bytes: int) -> Result:
         """``parse()``, which reads a body of this size. Raises TooManyRequests or DeadlineExceeded."""
         if body_bytes > INLINE_BYTES:
@@ -105,7 +109,7 @@ class PredictionService:
         if not engine.engine.runs_inline:
             return await self._beside.run(prediction.answer, stages)
         if question.body_bytes > INLINE_BYTES:
-            return await self._workbench.run(prediction.answer, stages)
+            return await self._workbench.run(prediction.answer, stages, goes_on=True)
         if question.rows <= engine.inline_rows:
             return prediction.answer()
         inputs, warnings = prediction.encode()

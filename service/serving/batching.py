@@ -13,8 +13,8 @@ from service.serving.measuring import Cost
 from service.serving.stages import Stages
 from service.serving.workbench import INLINE_SECONDS, Workbench, too_busy
 
-MAX_WAITING = 1024
-"""Requests that may wait for their batch."""
+SHORTEST_BATCH = 2
+"""A batch may take as many times what one row takes, however short waits shall be: the rows of larger models cost little more."""
 
 
 @dataclass
@@ -31,29 +31,45 @@ class _Waiting:
 class Batcher:
     """Collects requests while the engine is busy, or for one turn of the event loop; nobody waits longer for company.
 
-    For one event loop. All requests must ask for the same outputs.
+    For one event loop. All requests must ask for the same outputs. While more is asked than the engine can answer, both a batch
+    and what waits for it are kept short.
     """
 
-    def __init__(self, engine: Engine, names: Sequence[str], cost: Cost, workbench: Workbench, max_rows: int) -> None:
-        """``names``: the outputs. At most ``max_rows`` rows run together; a larger request runs by itself."""
+    def __init__(
+        self,
+        engine: Engine,
+        names: Sequence[str],
+        cost: Cost,
+        workbench: Workbench,
+        max_rows: int,
+        longest_wait_seconds: float,
+    ) -> None:
+        """``names``: the outputs. At most ``max_rows`` rows run together; a larger request runs by itself.
+
+        While more is asked than can be answered, nobody waits for more rows than are computed in ``longest_wait_seconds``.
+        """
         self._engine = engine
         self._names = list(names)
         self._cost = cost
         self._workbench = workbench
         self._max_rows = max_rows
+        self._limit = workbench.limit(overloaded=0)
+        self._longest_seconds = max(longest_wait_seconds, SHORTEST_BATCH * cost.first_seconds)
         self._waiting: deque[_Waiting] = deque()
+        self._waiting_rows = 0
         self._is_due = False
         self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, inputs: Mapping[str, Array], stages: Stages) -> list[Array]:
         """The outputs for these rows alone. Raises TooManyRequests, DeadlineExceeded, or what the engine raises."""
-        if len(self._waiting) >= MAX_WAITING:
+        if not (self._is_soon(self._waiting_rows) or self._limit.takes(len(self._waiting))):
             raise too_busy()
         loop = asyncio.get_running_loop()
         rows = len(next(iter(inputs.values())))
         waiting = _Waiting(inputs, rows, stages, time.perf_counter(), loop.create_future())
         self._waiting.append(waiting)
+        self._waiting_rows += rows
         if not self._is_due:
             self._is_due = True
             loop.call_soon(self._flush)
@@ -77,12 +93,22 @@ class Batcher:
         """The next requests that fit together, without those that nobody waits for any more."""
         batch: list[_Waiting] = []
         rows = 0
-        while self._waiting and (not batch or rows + self._waiting[0].rows <= self._max_rows):
+        while self._waiting and (not batch or self._fit_together(rows + self._waiting[0].rows)):
             waiting = self._waiting.popleft()
+            self._waiting_rows -= waiting.rows
             if not waiting.done.done():
                 batch.append(waiting)
                 rows += waiting.rows
         return batch, rows
+
+    def _fit_together(self, rows: int) -> bool:
+        return rows <= self._max_rows and (self._is_soon(rows) or not self._limit.is_overloaded)
+
+    def _is_soon(self, rows: int) -> bool:
+        """Whether so many rows are computed in so short a time that others may wait for them."""
+        batches, rest = divmod(rows, self._max_rows)
+        seconds = batches * self._cost.seconds(self._max_rows) + (self._cost.seconds(rest) if rest else 0.0)
+        return seconds <= self._longest_seconds
 
     async def _compute_in_thread(self, batch: list[_Waiting], rows: int) -> None:
         try:

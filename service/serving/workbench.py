@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from service.errors import DeadlineExceeded, TooManyRequests
+from service.infra.overload import Crowd, Limit
 from service.serving.stages import Stages
 
 Result = TypeVar("Result")
@@ -27,23 +28,38 @@ def usable_cores() -> int:
 
 
 class Workbench:
-    """Runs computations of one event loop, at most ``threads`` at once (0: one per core) and ``max_waiting`` in the queue."""
+    """Runs computations of one event loop, at most ``threads`` at once (0: one per core) and ``max_waiting`` in the queue.
 
-    def __init__(self, threads: int = 0, max_waiting: int = MAX_WAITING, timeout_seconds: float = 30.0) -> None:
+    While more is asked than it can do, as many wait as there are threads, so that those do not wait longer than they compute.
+    """
+
+    def __init__(
+        self,
+        threads: int = 0,
+        max_waiting: int = MAX_WAITING,
+        timeout_seconds: float = 30.0,
+        crowd: Crowd | None = None,
+    ) -> None:
         self.threads = threads or usable_cores()
         self.timeout_seconds = timeout_seconds
         """How long a computation may take, waiting included."""
         self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="prediction")
-        self._max_admitted = self.threads + max_waiting
+        self._max_waiting = max_waiting
+        self._crowd = crowd or Crowd()
+        self._limit = self.limit(self.threads)
         self._admitted = 0
         self._lock = threading.Lock()
 
-    async def run(self, work: Callable[[], Result], stages: Stages) -> Result:
+    async def run(self, work: Callable[[], Result], stages: Stages, goes_on: bool = False) -> Result:
         """The result of ``work()`` in a thread. Raises TooManyRequests when the queue is full, or DeadlineExceeded.
 
-        What has begun when its time is over goes on, and keeps its place until it ends.
+        What ``goes_on`` with a request that was let in before is never refused. What has begun when its time is over goes on,
+        and keeps its place until it ends.
         """
-        self._admit()
+        if not (goes_on or self.has_room()):
+            raise too_busy()
+        with self._lock:
+            self._admitted += 1
         submitted = time.perf_counter()
 
         def timed() -> Result:
@@ -53,6 +69,14 @@ class Workbench:
         future = self._executor.submit(timed)
         future.add_done_callback(self._leave)
         return await self.in_time(asyncio.wrap_future(future))
+
+    def limit(self, overloaded: int) -> Limit:
+        """A limit as that of its own queue, but for what may wait while more is asked than can be done."""
+        return Limit("predictions", self._max_waiting, overloaded, self._crowd)
+
+    def has_room(self) -> bool:
+        """Whether there is a place; who hears no has to be refused."""
+        return self._limit.takes(self._admitted - self.threads)
 
     async def in_time(self, future: "asyncio.Future[Result]") -> Result:
         """The result of a future. Raises DeadlineExceeded."""
@@ -67,12 +91,6 @@ class Workbench:
     def close(self) -> None:
         """Let the threads end; what waits is given up."""
         self._executor.shutdown(wait=False, cancel_futures=True)
-
-    def _admit(self) -> None:
-        with self._lock:
-            if self._admitted >= self._max_admitted:
-                raise too_busy()
-            self._admitted += 1
 
     def _leave(self, _: "Future[Result]") -> None:
         with self._lock:

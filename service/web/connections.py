@@ -120,9 +120,13 @@ class BoundedConnection(BoundedHeads):
             ENDED.labels("answer").inc()
             self.transport.abort()
 
+    @property
+    def _has_answer(self) -> bool:
+        """Whether the answer to what is being read has begun."""
+        return self._is_in_body and self.cycle.response_started
+
     def _end(self) -> None:
-        has_answer = self._is_in_body and self.cycle.response_started
-        if self.is_reading and not has_answer:
+        if self.is_reading and not self._has_answer:
             self._refuse(408, "The request did not come to its end in time.")
         else:
             self.transport.close()

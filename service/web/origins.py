@@ -5,20 +5,16 @@ reader's name: not by a name that leads here (DNS rebinding), and not by a form 
 """
 
 import re
-import time
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-import orjson
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.web.answer_log import log_answer
-from service.web.context import request_id_of
-from service.web.problems import MEDIA_TYPE, problem_body
+from service.web.refusals import refuse
 
 ANY = "*"
 READING = ("GET", "HEAD", "OPTIONS")
@@ -46,8 +42,6 @@ SHOWN_HEADERS = (
 )
 FROM_PAGES = (b"origin", b"sec-fetch-site")
 """Headers that only browsers send."""
-PREDICTION_PROTOCOLS = ("/v1", "/v2")
-"""Where errors have a form of their own."""
 REMEMBERED_HOSTS = 256
 STRANGE_HOST = "This service does not answer for the host that the request names. Name it in FITSERVE_TRUSTED_HOSTS if it should."
 STRANGE_PAGE = "A page of another origin may not do this. Name its origin in FITSERVE_CORS_ORIGINS if it should."
@@ -92,9 +86,9 @@ class Origins:
             if scope["type"] != "http" or self.lets_pass(scope):
                 await app(scope, receive, send)
             elif not all(self.trusts(value) for name, value in scope["headers"] if name == b"host"):
-                await _refuse(scope, send, 400, STRANGE_HOST)
+                await refuse(scope, send, 400, STRANGE_HOST)
             elif self._is_forged(scope):
-                await _refuse(scope, send, 403, STRANGE_PAGE)
+                await refuse(scope, send, 403, STRANGE_PAGE)
             else:
                 await app(scope, receive, send)
 
@@ -131,25 +125,6 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-async def _refuse(scope: Scope, send: Send, status: int, detail: str) -> None:
-    started = time.perf_counter()
-    request_id, path = request_id_of(scope), scope["path"]
-    if path.startswith(PREDICTION_PROTOCOLS):
-        media_type, body = "application/json", orjson.dumps({"error": detail})
-    else:
-        media_type, body = MEDIA_TYPE, problem_body(status, detail, path, request_id)
-    headers = [
-        (b"content-type", media_type.encode()),
-        (b"content-length", b"%d" % len(body)),
-        (b"x-request-id", request_id.encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"cache-control", b"no-store"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-    log_answer(scope, "unknown", status, started)
 
 
 CLOSED = Origins()

@@ -11,14 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import DeadlineExceeded, TooManyRequests
-from service.serving.batching import MAX_WAITING, Batcher
+from service.serving.batching import Batcher
 from service.serving.measuring import Cost
 from service.serving.stages import Stages
-from service.serving.workbench import Workbench
+from service.serving.workbench import MAX_WAITING, Workbench
 
 Array = np.ndarray[Any, Any]
 QUICK = Cost(first_seconds=1e-4, next_seconds=1e-7, has_equal_rows=True)
 SLOW = Cost(first_seconds=1.0, next_seconds=1e-7, has_equal_rows=True)
+LONGEST_WAIT = 0.005
 
 
 class Engine:
@@ -39,7 +40,7 @@ class Engine:
 
 
 def batcher_of(engine: Engine, cost: Cost = QUICK, max_rows: int = 8, **bench: Any) -> Batcher:
-    return Batcher(engine, ["double", "more"], cost, Workbench(**({"threads": 1} | bench)), max_rows)
+    return Batcher(engine, ["double", "more"], cost, Workbench(**({"threads": 1} | bench)), max_rows, LONGEST_WAIT)
 
 
 def rows_of(*values: float) -> dict[str, Array]:
@@ -193,7 +194,7 @@ def test_requests_whose_batch_finds_no_place_are_refused_together() -> None:
     async def scenario() -> None:
         opened = threading.Event()
         workbench = Workbench(threads=1, max_waiting=0)
-        batcher = Batcher(Engine(), ["double", "more"], SLOW, workbench, 8)
+        batcher = Batcher(Engine(), ["double", "more"], SLOW, workbench, 8, LONGEST_WAIT)
         busy = asyncio.create_task(workbench.run(lambda: opened.wait(10), Stages()))
         await asyncio.sleep(0)
         results = await asyncio.gather(*(ask(batcher, value) for value in (1, 2)), return_exceptions=True)

@@ -1,0 +1,132 @@
+"""Says when more is asked than can be answered, so that the rest is refused at once. Knows no HTTP.
+
+Every queue has two limits. The usual one is wide: what comes in a burst is answered soon. Once it was reached, a narrow one
+holds, so that what is accepted does not wait long, until nobody had to be refused for a second. A few clients that ask again
+as soon as they are answered fill no wide queue: where as few ask as it would hold, the narrow one never holds.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from prometheus_client import Counter
+
+CALM_SECONDS = 1.0
+"""A queue that has refused nobody for so long is a usual one again."""
+REMEMBERED_SECONDS = 0.1
+REFUSED = Counter("fitserve_requests_refused", "Requests that were refused under load, by what was full.", ["reason"])
+
+Clock = Callable[[], float]
+
+
+class Crowd:
+    """How many clients ask: those who have asked in this second or in the one before, whichever were more."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._second = self._now = self._before = 0
+
+    def note(self, last_second: int) -> int:
+        """Count a client, who was counted last in the second of that number; the number of this one, to be told next time."""
+        second = int(self._clock())
+        if second != self._second:
+            self._before = self._now if second == self._second + 1 else 0
+            self._second, self._now = second, 0
+        self._now += second != last_second
+        return second
+
+    @property
+    def size(self) -> int:
+        """How many they are."""
+        return max(self._now, self._before)
+
+
+class Limit:
+    """How much may wait in one queue."""
+
+    def __init__(self, reason: str, usual: int, overloaded: int, crowd: Crowd, clock: Clock = time.monotonic) -> None:
+        """``usual`` and ``overloaded``: how many may wait; ``reason`` is the label of those that may not in the metrics."""
+        self._usual = usual
+        self._overloaded = min(overloaded, usual)
+        self._crowd = crowd
+        self._clock = clock
+        self._refused_at = float("-inf")
+        self._refused = REFUSED.labels(reason)
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether more is asked than can be answered."""
+        return self._clock() - self._refused_at < CALM_SECONDS and self._crowd.size > self._usual
+
+    def takes(self, waiting: int) -> bool:
+        """Whether one more may wait beside so many; whoever hears no has to be refused."""
+        if waiting < self._overloaded or (waiting < self._usual and not self.is_overloaded):
+            return True
+        self._refused_at = self._clock()
+        self._refused.inc()
+        return False
+
+
+class Turns:
+    """How long a request may have waited until the event loop has read it.
+
+    In each turn the loop asks the system which connections have something to be read, and reads all of them. So what it reads
+    in one turn came after it has asked for the turn before, unless it had nothing to do in between. However many come, the first
+    one of a turn is answered, and answers get as much time as refusals. For one event loop.
+    """
+
+    def __init__(self, longest_wait_seconds: float, limit: Limit, clock: Clock = time.perf_counter) -> None:
+        """``limit``: how many requests of one turn may wait for longer."""
+        self._longest_wait_seconds = longest_wait_seconds
+        self._limit = limit
+        self._clock = clock
+        self._requests = 0
+        self._asked_at: float | None = None
+        self._since: float | None = None
+        """When the loop has asked for the turn before this one; None where it has had nothing to do since."""
+        self._spent = {True: 0.0, False: 0.0}
+        """Seconds that went by with answers, and with refusals; what is long past counts less."""
+        self._last = (0.0, True)
+
+    def take(self) -> bool:
+        """Count a request that has been read; whether it shall be answered."""
+        now = self._clock()
+        if self._requests:
+            self._note_time(now)
+        else:
+            self._begin(now)
+        is_answered = self._is_soon(now) or not self._requests or self._is_owed() or self._limit.takes(self._requests)
+        self._requests += 1
+        self._last = now, is_answered
+        return is_answered
+
+    def _is_soon(self, now: float) -> bool:
+        return self._since is None or now - self._since <= self._longest_wait_seconds
+
+    def _is_owed(self) -> bool:
+        return self._spent[True] < self._spent[False] and self._limit.is_overloaded
+
+    def _note_time(self, now: float) -> None:
+        """What has gone by since the last request was for that one."""
+        began, was_answered = self._last
+        self._spent[was_answered] += now - began
+
+    def _begin(self, now: float) -> None:
+        if self._since is None:
+            self._since = self._asked_at = now
+        asyncio.get_running_loop().call_soon(self._end)
+
+    def _end(self) -> None:
+        """The loop is about to ask for the next turn."""
+        now = self._clock()
+        self._note_time(now)
+        if sum(self._spent.values()) > REMEMBERED_SECONDS:
+            self._spent = {kind: seconds / 2 for kind, seconds in self._spent.items()}
+        self._requests = 0
+        self._since, self._asked_at = self._asked_at, now
+        asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        """The loop has asked, and what it has found has been read."""
+        if not self._requests:
+            self._since = self._asked_at = None

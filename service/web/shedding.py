@@ -1,0 +1,104 @@
+"""Refuses what cannot be answered soon as soon as its head has been read: a refusal must cost a small part of an answer.
+
+The rest of such a request is read and dropped, so that the connection can be used again and no client finds it reset.
+"""
+
+from typing import cast
+
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from service.errors import FitserveError, Unavailable
+from service.infra.overload import Crowd, Limit, Turns
+from service.web.answer_log import PROBES
+from service.web.connections import BoundedConnection
+from service.web.context import request_id_of
+from service.web.problems import headers_for, status_of
+from service.web.refusals import refusal_of
+
+NEVER_SHED = frozenset(path.encode() for path in (*PROBES, "/v2/health/live", "/v2/health/ready"))
+"""What operators and orchestrators ask, who want to know of an overload."""
+
+
+def overloaded() -> Unavailable:
+    """The error of a process that cannot read requests as fast as they come."""
+    return Unavailable("More is asked of this process than it can answer. Send the request again later.", retry_after_seconds=1)
+
+
+class SheddingConnection(BoundedConnection):
+    """uvicorn's HTTP protocol for one connection, whose requests are refused at once while too many come."""
+
+    crowd = Crowd()
+    turns = Turns(float("inf"), Limit("event_loop", 0, 0, crowd))
+    """Both are set by the subclass that ``shedding`` makes."""
+    _counted_in = -1
+    _is_shed = False
+
+    def on_headers_complete(self) -> None:
+        """The head of a request has been read."""
+        self._counted_in = self.crowd.note(self._counted_in)
+        error = self._refusal() if self._may_shed() else None
+        if error is None:
+            self._take_head()
+        else:
+            self._shed(error)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body has been read."""
+        if self._is_shed:
+            self._body_bytes += len(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The whole request has been read."""
+        if not self._is_shed:
+            super().on_message_complete()
+            return
+        self._is_shed = self.is_reading = False
+        if self.parser.should_keep_alive():
+            self.on_response_complete()
+        else:
+            self.transport.close()
+
+    def _take_head(self) -> None:
+        """Let the request in."""
+        super().on_headers_complete()
+
+    def _may_shed(self) -> bool:
+        """Whether an answer may go out now: nothing before it is unanswered, and the client does not wait to be asked."""
+        is_free = self.cycle is None or self.cycle.response_complete
+        return is_free and self.url not in NEVER_SHED and not (self.expect_100_continue or self.parser.should_upgrade())
+
+    def _refusal(self) -> FitserveError | None:
+        """Why the request is not let in; None where it is."""
+        return None if self.turns.take() else overloaded()
+
+    def _shed(self, error: FitserveError) -> None:
+        self._is_in_head, self._is_in_body, self._body_bytes = False, True, 0
+        self._is_shed = True
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        request_id, status = request_id_of(cast(Scope, self.scope)), status_of(error)
+        media_type, body = refusal_of(path, status, error.message, request_id)
+        headers = {
+            "content-type": media_type,
+            "content-length": str(len(body)),
+            "x-request-id": request_id,
+            "x-content-type-options": "nosniff",
+            "cache-control": "no-store",
+            **headers_for(error),
+        }
+        if not self.parser.should_keep_alive():
+            headers["connection"] = "close"
+        lines = [STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in self.server_state.default_headers)]
+        lines += (f"{name}: {value}\r\n".encode() for name, value in headers.items())
+        self.transport.write(b"".join([*lines, b"\r\n", b"" if self.parser.get_method() == b"HEAD" else body]))
+
+    @property
+    def _has_answer(self) -> bool:
+        return self._is_shed or super()._has_answer
+
+
+def shedding(protocol: type[SheddingConnection], crowd: Crowd, turns: Turns) -> type[SheddingConnection]:
+    """The protocol, which counts and refuses with these."""
+    return type(protocol.__name__, (protocol,), {"crowd": crowd, "turns": turns})
