@@ -43,13 +43,14 @@ check: .venv/.installed-dev ## Check style, types, the direction of imports, and
 	@$(BIN)/lint-imports
 	@BIN=$(BIN) .ci/audit
 
-bench: .venv/.installed-dev ## Measure how fast fits, uploads and predictions are, how soon a run shows its first epoch, and what durability costs
+bench: .venv/.installed-dev ## Measure how fast fits, uploads and predictions are, how soon a run shows its first epoch, and what overload and durability cost
 	@$(BIN)/python benchmarks/first_epoch.py
 	@$(BIN)/python benchmarks/fit.py
 	@PYTHONPATH=. $(BIN)/python benchmarks/durability.py
 	@PYTHONPATH=. $(BIN)/python benchmarks/imports.py
 	@PYTHONPATH=. $(BIN)/python benchmarks/model_check.py
 	@PYTHONPATH=. $(BIN)/python benchmarks/predict.py
+	@PYTHONPATH=. $(BIN)/python benchmarks/overload.py
 	@PYTHONPATH=. $(BIN)/python benchmarks/version_load.py
 
 clean: ## Remove .venv, caches and builds; data in .fitserve stays

@@ -14,6 +14,7 @@ from prometheus_client import Counter
 CALM_SECONDS = 1.0
 """A queue that has refused nobody for so long is a usual one again."""
 REMEMBERED_SECONDS = 0.1
+SMOOTHED_TURNS = 4
 REFUSED = Counter("fitserve_requests_refused", "Requests that were refused under load, by what was full.", ["reason"])
 
 Clock = Callable[[], float]
@@ -70,9 +71,9 @@ class Limit:
 class Turns:
     """How long a request may have waited until the event loop has read it.
 
-    In each turn the loop asks the system which connections have something to be read, and reads all of them. So what it reads
-    in one turn came after it has asked for the turn before, unless it had nothing to do in between. However many come, the first
-    one of a turn is answered, and answers get as much time as refusals. For one event loop.
+    In each turn the loop asks the system which connections have something to be read, reads all of them, and then runs the tasks
+    of what it has let in. So what it reads in one turn came after it has asked for the turn before, unless it had nothing to do in
+    between. However many come, the first one of a turn is answered, and answers get as much time as refusals. For one event loop.
     """
 
     def __init__(self, longest_wait_seconds: float, limit: Limit, clock: Clock = time.perf_counter) -> None:
@@ -80,7 +81,9 @@ class Turns:
         self._longest_wait_seconds = longest_wait_seconds
         self._limit = limit
         self._clock = clock
-        self._requests = 0
+        self._requests = self._answered = 0
+        self._task_seconds = 0.0
+        """What the tasks of one answer have taken lately."""
         self._asked_at: float | None = None
         self._since: float | None = None
         """When the loop has asked for the turn before this one; None where it has had nothing to do since."""
@@ -97,14 +100,18 @@ class Turns:
             self._begin(now)
         is_answered = self._is_soon(now) or not self._requests or self._is_owed() or self._limit.takes(self._requests)
         self._requests += 1
+        self._answered += is_answered
         self._last = now, is_answered
         return is_answered
 
     def _is_soon(self, now: float) -> bool:
-        return self._since is None or now - self._since <= self._longest_wait_seconds
+        if self._since is None:
+            return True
+        return now - self._since + self._answered * self._task_seconds <= self._longest_wait_seconds
 
     def _is_owed(self) -> bool:
-        return self._spent[True] < self._spent[False] and self._limit.is_overloaded
+        answers, refusals = self._spent[True] + self._answered * self._task_seconds, self._spent[False]
+        return answers < refusals and self._limit.is_overloaded
 
     def _note_time(self, now: float) -> None:
         """What has gone by since the last request was for that one."""
@@ -112,12 +119,13 @@ class Turns:
         self._spent[was_answered] += now - began
 
     def _begin(self, now: float) -> None:
+        self._note_tasks(now)
         if self._since is None:
             self._since = self._asked_at = now
         asyncio.get_running_loop().call_soon(self._end)
 
     def _end(self) -> None:
-        """The loop is about to ask for the next turn."""
+        """All has been read; the loop runs the tasks, and then asks for the next turn."""
         now = self._clock()
         self._note_time(now)
         if sum(self._spent.values()) > REMEMBERED_SECONDS:
@@ -129,4 +137,13 @@ class Turns:
     def _look(self) -> None:
         """The loop has asked, and what it has found has been read."""
         if not self._requests:
+            self._note_tasks(self._clock())
             self._since = self._asked_at = None
+
+    def _note_tasks(self, now: float) -> None:
+        """What has gone by since all had been read was for the tasks of those that were let in."""
+        if self._asked_at is not None and self._answered:
+            seconds = now - self._asked_at
+            self._spent[True] += seconds
+            self._task_seconds += (seconds / self._answered - self._task_seconds) / SMOOTHED_TURNS
+        self._answered = 0
