@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     answer_timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Longest time that a client may take nothing of an answer that is on its way."""
     max_head_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
-    """Largest address and headers of a request, together; what comes along in the first read of a connection is not counted."""
+    """Largest address and headers of a request, together; what comes along in one read is not counted."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * MEBIBYTE
     """Largest JSON body of a request."""
     max_json_depth: Annotated[int, Field(ge=16, le=500)] = 64

@@ -27,7 +27,6 @@ class PredictionProtocol(SheddingConnection):
 
     def _take_head(self) -> None:
         """Let the request in."""
-        self._is_in_head = False
         if self._may_hold():
             self._held = []
         else:

@@ -1,7 +1,8 @@
 """Bounds what connections may cost: how long a client may take to send a request or to take an answer, and how many there are.
 
 uvicorn only closes what is idle between two requests. A client that never sends its first byte, or the last one of a head or
-body, or takes no answer, would hold its connection for ever.
+body, or takes no answer, would hold its connection for ever. And its faster parser keeps a header, or what follows the last part
+of a body, for as long as it goes on.
 """
 
 from asyncio import Transport
@@ -10,9 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from prometheus_client import Counter
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-
-from service.web.heads import BoundedHeads
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 BODY_BYTES_PER_SECOND = 8 * 1024
 """A body may take a second longer for each of these that have come: large ones take their time on slow lines."""
@@ -35,7 +34,7 @@ class ConnectionLimits:
     connections: int = 800
 
 
-class BoundedConnection(BoundedHeads):
+class BoundedConnection(HttpToolsProtocol):
     """uvicorn's HTTP protocol for one connection, which is ended when its client lets it wait."""
 
     limits = ConnectionLimits()
@@ -45,6 +44,8 @@ class BoundedConnection(BoundedHeads):
     _is_in_body = False
     _requests = 0
     _body_bytes = 0
+    _endless_bytes = 0
+    """Bytes in a row that have brought the request no further: neither to the end of its head nor to more of its body."""
     _phase: Phase | None = None
     _waited_seconds = 0.0
     _unsent_bytes = 0
@@ -63,6 +64,11 @@ class BoundedConnection(BoundedHeads):
         self._requests += 1
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header has been read, or a trailer, of which nothing is kept (RFC 9110, 6.5.1)."""
+        if not self._is_in_body:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """The head of a request has been read."""
         self._is_in_body, self._body_bytes = True, 0
@@ -78,6 +84,17 @@ class BoundedConnection(BoundedHeads):
         self.is_reading = False
         super().on_message_complete()
 
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        place = self._place()
+        super().data_received(data)
+        self._endless_bytes = self._endless_bytes + len(data) if self._place() == place else 0
+        if self._endless_bytes > self.limits.head_bytes:
+            self._end(431, f"The address and the headers are over the limit of {self.limits.head_bytes} bytes.")
+
+    def _place(self) -> tuple[int, bool, int, bool]:
+        return self._requests, self._is_in_body, self._body_bytes, self.is_reading
+
     def look(self, seconds: float) -> None:
         """End this connection if its client is late; to be called again and again, ``seconds`` after the last time."""
         self._look_at_answer(seconds)
@@ -88,7 +105,7 @@ class BoundedConnection(BoundedHeads):
         self._phase = phase
         if self._waited_seconds >= self._allowed_seconds():
             ENDED.labels(phase[0]).inc()
-            self._end()
+            self._end(408, "The request did not come to its end in time.")
 
     @property
     def lateness(self) -> float:
@@ -125,9 +142,9 @@ class BoundedConnection(BoundedHeads):
         """Whether the answer to what is being read has begun."""
         return self._is_in_body and self.cycle.response_started
 
-    def _end(self) -> None:
+    def _end(self, status: int, message: str) -> None:
         if self.is_reading and not self._has_answer:
-            self._refuse(408, "The request did not come to its end in time.")
+            self._refuse(status, message)
         else:
             self.transport.close()
 
@@ -150,4 +167,4 @@ def _make_room(connections: Iterable[BoundedConnection], newcomer: BoundedConnec
 
 def bounded(protocol: type[BoundedConnection], limits: ConnectionLimits) -> type[BoundedConnection]:
     """The protocol with these limits."""
-    return type(protocol.__name__, (protocol,), {"limits": limits, "max_head_bytes": limits.head_bytes})
+    return type(protocol.__name__, (protocol,), {"limits": limits})

@@ -75,7 +75,7 @@ class SheddingConnection(BoundedConnection):
         return None if self.turns.take() else overloaded()
 
     def _shed(self, error: FitserveError) -> None:
-        self._is_in_head, self._is_in_body, self._body_bytes = False, True, 0
+        self._is_in_body, self._body_bytes = True, 0
         self._is_shed = True
         path = self.url.partition(b"?")[0].decode("latin-1")
         request_id, status = request_id_of(cast(Scope, self.scope)), status_of(error)
