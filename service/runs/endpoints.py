@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -30,8 +30,11 @@ from service.spec import artifacts
 from service.web.downloads import Download, file_answers
 from service.web.routing import PageOf, ReadSession, WriteSession, database_of, headers_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace, StillAdmitted
+from service.workspaces.errors import NotIdentified
 from service.workspaces.quotas import Quotas
 
+ADMISSION_SECONDS = 1.0
+"""How often whoever waits is asked for a key that still opens what was asked for."""
 ACCEPTED = {**problems(404, 409, 413, 415, 422, 429), **headers_of(202, "Location")}
 router = make_router("runs")
 workers_router = make_router("workers")
@@ -177,14 +180,22 @@ def list_runs(
 
 @router.get("/runs/{run_id}", name="read_run", responses={**problems(404, 422, 429), **headers_of(200, "Preference-Applied")})
 async def read_run_state(
-    request: Request, response: Response, workspace_id: CurrentWorkspace, run_id: RunId, prefer: Prefer = None
+    request: Request,
+    response: Response,
+    workspace_id: CurrentWorkspace,
+    run_id: RunId,
+    is_still_admitted: StillAdmitted,
+    prefer: Prefer = None,
 ) -> RunRead:
     """Read a run: state, progress, latest metrics, and why it failed if it did."""
     wait_seconds = min(_parse_wait(prefer), _settings_of(request).max_wait_seconds)
     run = await anyio.to_thread.run_sync(_read, request, workspace_id, run_id)
     if wait_seconds:
         response.headers["Preference-Applied"] = f"wait={wait_seconds}"
-        run = await _wait_for_end(request, workspace_id, run, wait_seconds)
+    if wait_seconds and run.state not in TERMINAL:
+        with anyio.move_on_after(wait_seconds):
+            await _wait_for_end(request, workspace_id, run, is_still_admitted)
+        run = await anyio.to_thread.run_sync(_read, request, workspace_id, run_id)
     return run
 
 
@@ -200,19 +211,22 @@ def _parse_wait(prefer: str | None) -> int:
     return 0
 
 
-async def _wait_for_end(request: Request, workspace_id: str, run: RunRead, seconds: int) -> RunRead:
+async def _wait_for_end(request: Request, workspace_id: str, run: RunRead, is_still_admitted: StillAdmitted) -> None:
     hub: RunHub = request.app.state.hub
-    deadline = asyncio.get_running_loop().time() + seconds
-    async with hub.watch(run.id, workspace_id) as news:
+    async with hub.watch(run.id, workspace_id) as bell:
         while run.state not in TERMINAL and not hub.is_closing:
-            left = deadline - asyncio.get_running_loop().time()
-            try:
-                await asyncio.wait_for(news.wait(), timeout=max(left, 0))
-            except TimeoutError:
-                break
-            news.clear()
+            await _next_news(bell, is_still_admitted)
+            if not await is_still_admitted():
+                raise NotIdentified
+            bell.clear()
             run = await anyio.to_thread.run_sync(_read, request, workspace_id, run.id)
-    return run
+
+
+async def _next_news(bell: asyncio.Event, is_still_admitted: StillAdmitted) -> None:
+    """Wait until something may have happened to the run, or the key that asks opens nothing any more."""
+    while not bell.is_set() and await is_still_admitted():
+        with anyio.move_on_after(ADMISSION_SECONDS):
+            await bell.wait()
 
 
 def _read(request: Request, workspace_id: str, run_id: str) -> RunRead:
@@ -227,18 +241,25 @@ def read_run_metrics(session: ReadSession, workspace_id: CurrentWorkspace, run_i
     return read_metrics(repository.list_epochs(session, run.id))
 
 
-def _streamable_run(request: Request, session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> str:
-    """The run's id, checked before the answer begins: a stream cannot turn into an error."""
-    hub: RunHub = request.app.state.hub
-    hub.check_room(workspace_id)
+def _existing_run(session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> str:
     return repository.get(session, workspace_id, run_id).id
+
+
+async def _watched_run(
+    request: Request, workspace_id: CurrentWorkspace, run_id: Annotated[str, Depends(_existing_run)]
+) -> AsyncIterator[asyncio.Event]:
+    """The bell of a run. Its place is taken before the answer begins: a stream cannot turn into an error."""
+    hub: RunHub = request.app.state.hub
+    async with hub.watch(run_id, workspace_id) as bell:
+        yield bell
 
 
 @router.get("/runs/{run_id}/events", response_class=EventSourceResponse, responses=problems(404, 422, 429))
 async def stream_run_events(
     request: Request,
     workspace_id: CurrentWorkspace,
-    run_id: Annotated[str, Depends(_streamable_run)],
+    run_id: RunId,
+    bell: Annotated[asyncio.Event, Depends(_watched_run)],
     is_still_admitted: StillAdmitted,
     last_event_id: LastEventId = None,
 ) -> AsyncIterable[ServerSentEvent]:
@@ -246,26 +267,27 @@ async def stream_run_events(
     hub: RunHub = request.app.state.hub
     position = int(last_event_id or 0)
     progress = None
-    async with hub.watch(run_id, workspace_id) as bell:
-        while not hub.is_closing and await is_still_admitted():
-            bell.clear()
-            news = await anyio.to_thread.run_sync(_read_news, request, workspace_id, run_id, position)
-            if news.progress != progress and not news.is_over:
-                progress = news.progress
-                # Progress has no number: a client that comes back needs the present one only.
-                yield ServerSentEvent(event="progress", data=progress)
-            for event in news.events:
-                position = event.number
-                yield ServerSentEvent(id=str(event.number), event=event.kind, data=event.data)
-            if news.is_over:
-                return
-            await bell.wait()
+    while not hub.is_closing and await is_still_admitted():
+        bell.clear()
+        news = await anyio.to_thread.run_sync(_read_news, request, workspace_id, run_id, position)
+        if news.progress != progress and not news.is_over:
+            progress = news.progress
+            # Progress has no number: a client that comes back needs the present one only.
+            yield ServerSentEvent(event="progress", data=progress)
+        for event in news.events:
+            position = event.number
+            yield ServerSentEvent(id=str(event.number), event=event.kind, data=event.data)
+        if news.is_over:
+            return
+        if not news.has_more:
+            await _next_news(bell, is_still_admitted)
 
 
 @dataclass(frozen=True)
 class _News:
     events: Sequence[RunEvent]
     progress: dict[str, float | None]
+    has_more: bool
     is_over: bool
 
 
@@ -275,7 +297,8 @@ def _read_news(request: Request, workspace_id: str, run_id: str, after: int) -> 
         events = repository.list_events_after(session, run_id, after)
         progress = read_progress(run).model_dump(exclude={"eta_seconds"})
         last = events[-1].number if events else after
-        return _News(events, progress, is_over=run.is_terminal and last >= run.last_event)
+        has_more = len(events) == repository.EVENTS_AT_ONCE
+        return _News(events, progress, has_more, is_over=run.is_terminal and last >= run.last_event)
 
 
 @router.post("/runs/{run_id}:cancel", status_code=202, responses=problems(404, 409, 413, 415, 422))

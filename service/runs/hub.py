@@ -61,7 +61,7 @@ class RunHub:
         for waiters in self._waiters.values():
             _wake(waiters)
 
-    def check_room(self, workspace_id: str) -> None:
+    def _check_room(self, workspace_id: str) -> None:
         """Raise TooManyRequests when nobody else of this workspace may wait, or nobody at all."""
         waiting = self._of_workspace[workspace_id]
         if waiting >= self._max_of_workspace:
@@ -73,7 +73,7 @@ class RunHub:
     @asynccontextmanager
     async def watch(self, run_id: str, workspace_id: str) -> AsyncIterator[asyncio.Event]:
         """An event that is set whenever something may have happened to a run of the workspace. Raises TooManyRequests."""
-        self.check_room(workspace_id)
+        self._check_room(workspace_id)
         self._of_workspace[workspace_id] += 1
         news = asyncio.Event()
         news.set()  # whatever happened since the caller last read the run has woken the others only

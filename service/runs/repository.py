@@ -27,6 +27,7 @@ ORDERS = {
     "priority": Order((Run.priority, Run.id)),
     "model": Order((Run.model, Run.id)),
 }
+EVENTS_AT_ONCE = 500
 LOG_ORDERS = {"number": Order((RunEvent.number,))}
 
 
@@ -214,10 +215,10 @@ def delete_epochs_after(session: Session, run_id: str, number: int) -> None:
     session.execute(delete(Epoch).where(Epoch.run_id == run_id, Epoch.number > number))
 
 
-def list_events_after(session: Session, run_id: str, number: int, limit: int = 500) -> Sequence[RunEvent]:
-    """The events that follow a number, in order."""
+def list_events_after(session: Session, run_id: str, number: int) -> Sequence[RunEvent]:
+    """The events that follow a number, in order; at most ``EVENTS_AT_ONCE`` of them."""
     query = select(RunEvent).where(RunEvent.run_id == run_id, RunEvent.number > number)
-    return session.scalars(query.order_by(RunEvent.number).limit(limit)).all()
+    return session.scalars(query.order_by(RunEvent.number).limit(EVENTS_AT_ONCE)).all()
 
 
 def list_logs(session: Session, run_id: str, request: PageRequest) -> Page[RunEvent]:

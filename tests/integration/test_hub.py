@@ -24,6 +24,11 @@ async def next_news(news: asyncio.Event) -> None:
     news.clear()
 
 
+async def enter(hub: RunHub, workspace_id: str) -> None:
+    async with hub.watch("run_9", workspace_id):
+        pass
+
+
 def test_everybody_who_waits_for_a_run_hears_what_happens_to_it(database: Database) -> None:
     async def story() -> None:
         run_id = queue_run(database)
@@ -62,11 +67,11 @@ def test_closing_sends_everybody_home_and_a_full_hub_takes_nobody(database: Data
         hub = RunHub(database, max_waiters=1, max_of_workspace=1)
         async with hub.watch("run_1", "ws_1") as news:
             with pytest.raises(TooManyRequests):
-                hub.check_room("ws_2")
+                await enter(hub, "ws_2")
             news.clear()
             hub.close()
             assert news.is_set()
-        hub.check_room("ws_1")
+        await enter(hub, "ws_1")
 
     asyncio.run(story())
 
@@ -76,10 +81,10 @@ def test_a_workspace_leaves_room_to_the_others(database: Database) -> None:
         hub = RunHub(database, max_waiters=3, max_of_workspace=2)
         async with hub.watch("run_1", "ws_1"), hub.watch("run_2", "ws_1"):
             with pytest.raises(TooManyRequests, match="2 event streams and waiting requests of this workspace"):
-                hub.check_room("ws_1")
+                await enter(hub, "ws_1")
             async with hub.watch("run_3", "ws_2"):
                 with pytest.raises(TooManyRequests, match="Too many clients"):
-                    hub.check_room("ws_2")
-        hub.check_room("ws_1")
+                    await enter(hub, "ws_2")
+        await enter(hub, "ws_1")
 
     asyncio.run(story())
