@@ -13,6 +13,8 @@ from prometheus_client import Counter
 
 CALM_SECONDS = 1.0
 """A queue that has refused nobody for so long is a usual one again."""
+BURST_OF_A_CROWD = 4
+"""Where more clients ask than the usual queue holds, it is full at this part of its length, for the rest would come at once."""
 REMEMBERED_SECONDS = 0.1
 SMOOTHED_TURNS = 4
 REFUSED = Counter("fitserve_requests_refused", "Requests that were refused under load, by what was full.", ["reason"])
@@ -61,11 +63,17 @@ class Limit:
 
     def takes(self, waiting: int) -> bool:
         """Whether one more may wait beside so many; whoever hears no has to be refused."""
-        if waiting < self._overloaded or (waiting < self._usual and not self.is_overloaded):
+        if waiting < self._most:
             return True
         self._refused_at = self._clock()
         self._refused.inc()
         return False
+
+    @property
+    def _most(self) -> int:
+        if self._crowd.size <= self._usual:
+            return self._usual
+        return self._overloaded if self.is_overloaded else max(-(-self._usual // BURST_OF_A_CROWD), self._overloaded)
 
 
 class Turns:
