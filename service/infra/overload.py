@@ -79,9 +79,10 @@ class Limit:
 class Turns:
     """How long a request may have waited until the event loop has read it.
 
-    In each turn the loop asks the system which connections have something to be read, reads all of them, and then runs the tasks
-    of what it has let in. So what it reads in one turn came after it has asked for the turn before, unless it had nothing to do in
-    between. However many come, the first one of a turn is answered, and answers get as much time as refusals. For one event loop.
+    In each turn the loop asks the system which connections have something to be read, reads all of them, and then runs the
+    tasks of what it has let in. So what it reads in one turn came after it has asked for the turn before, unless it had nothing
+    to do in between. However many come, the first one of a turn is answered, and answers get as much time as refusals. For one
+    event loop.
     """
 
     def __init__(self, longest_wait_seconds: float, limit: Limit, clock: Clock = time.perf_counter) -> None:
