@@ -106,8 +106,10 @@ def test_a_long_answer_takes_no_place_once_it_has_begun() -> None:
     async def story(api: Api) -> None:
         api.may_answer.set()
         api.may_end.clear()
-        streams = [api.ask() for _ in range(2 * MOST)]
-        await begun(*streams)
+        streams = []
+        for _ in range(2 * MOST):
+            streams.append(api.ask())
+            await begun(*streams)
         api.may_end.set()
         assert {(await stream)[0]["status"] for stream in streams} == {200}
 
