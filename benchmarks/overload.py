@@ -147,8 +147,8 @@ def heavy(url: str) -> Kind:
 
 def short(url: str) -> Kind:
     """A prediction in the event loop: rows of the small model, in the native protocol."""
-    rows = SMALL.rows(500).round(2).astype(float).tolist()
-    return Kind(f"{SMALL.title}, 500 rows", request_of("POST", f"/api/models/{SMALL.name}:predict", orjson.dumps({"rows": rows})))
+    body = orjson.dumps({"rows": SMALL.rows(1000).round(2).astype(float).tolist()})
+    return Kind(f"{SMALL.title}, 1,000 rows", request_of("POST", f"/api/models/{SMALL.name}:predict", body))
 
 
 def read(url: str) -> Kind:

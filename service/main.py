@@ -84,7 +84,9 @@ TAGS = [
     {"name": "keys", "description": "Who may use this workspace, and for what."},
     {"name": "health", "description": "For monitors and orchestrators."},
 ]
-API_THREADS = 40
+SPARE_THREADS = 8
+"""For probes and what has limits of its own. Requests that hold a lock or a connection of the database would wait for a thread
+for as long as those that wait for the lock have all of them."""
 
 
 Predictions = PredictionApp | TracedPredictions
@@ -205,7 +207,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = API_THREADS
+        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.max_api_requests + SPARE_THREADS
         hub.start()
         sweeper.start()
         yield

@@ -13,6 +13,8 @@ from prometheus_client import Counter
 
 CALM_SECONDS = 1.0
 """A queue that has refused nobody for so long is a usual one again."""
+BURST_OF_A_CROWD = 4
+"""Where more clients ask than the usual queue holds, it is full at this part of its length, for the rest would come at once."""
 REMEMBERED_SECONDS = 0.1
 SMOOTHED_TURNS = 4
 REFUSED = Counter("fitserve_requests_refused", "Requests that were refused under load, by what was full.", ["reason"])
@@ -61,19 +63,26 @@ class Limit:
 
     def takes(self, waiting: int) -> bool:
         """Whether one more may wait beside so many; whoever hears no has to be refused."""
-        if waiting < self._overloaded or (waiting < self._usual and not self.is_overloaded):
+        if waiting < self._most:
             return True
         self._refused_at = self._clock()
         self._refused.inc()
         return False
 
+    @property
+    def _most(self) -> int:
+        if self._crowd.size <= self._usual:
+            return self._usual
+        return self._overloaded if self.is_overloaded else max(-(-self._usual // BURST_OF_A_CROWD), self._overloaded)
+
 
 class Turns:
     """How long a request may have waited until the event loop has read it.
 
-    In each turn the loop asks the system which connections have something to be read, reads all of them, and then runs the tasks
-    of what it has let in. So what it reads in one turn came after it has asked for the turn before, unless it had nothing to do in
-    between. However many come, the first one of a turn is answered, and answers get as much time as refusals. For one event loop.
+    In each turn the loop asks the system which connections have something to be read, reads all of them, and then runs the
+    tasks of what it has let in. So what it reads in one turn came after it has asked for the turn before, unless it had nothing
+    to do in between. However many come, the first one of a turn is answered, and answers get as much time as refusals. For one
+    event loop.
     """
 
     def __init__(self, longest_wait_seconds: float, limit: Limit, clock: Clock = time.perf_counter) -> None:

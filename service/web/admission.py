@@ -9,7 +9,7 @@ from service.web.answer_log import PROBES
 from service.web.problems import headers_for, status_of
 from service.web.refusals import refuse
 
-AT_WORK_UNDER_LOAD = 8
+AT_WORK_UNDER_LOAD = 4
 """While more is asked than can be answered: enough to keep the database busy, and few enough to be answered soon."""
 UPLOADS = "/api/datasets"
 
@@ -22,7 +22,8 @@ def busy() -> Unavailable:
 class BoundedRequests:
     """Lets requests in while there is room; a request takes it from its last byte to the first one of its answer.
 
-    So clients that are slow to send or to take something need none, nor do event streams. Uploads and those that wait for a
+    Where there is none when its head comes, nothing of it is read by anybody: an application refuses at a much higher price.
+    Clients that are slow to send or to take something need none, nor do event streams. Uploads and those that wait for a
     run (``Prefer: wait``) have limits of their own, and probes are always let in.
     """
 
@@ -36,7 +37,7 @@ class BoundedRequests:
             await self._app(scope, receive, send)
             return
         room = _Room(self)
-        if not _has_body(scope) and not room.take():
+        if not (self.has_room() if _has_body(scope) else room.take()):
             error = busy()
             await refuse(scope, send, status_of(error), error.message, headers_for(error))
             return
@@ -56,9 +57,13 @@ class BoundedRequests:
         finally:
             room.leave()
 
+    def has_room(self) -> bool:
+        """Whether one more may be worked on; whoever hears no has to be refused."""
+        return self._limit.takes(self._at_work)
+
     def enter(self) -> bool:
-        """Whether one more may be worked on."""
-        is_let_in = self._limit.takes(self._at_work)
+        """Let one more in, where there is room; whether there was."""
+        is_let_in = self.has_room()
         self._at_work += is_let_in
         return is_let_in
 

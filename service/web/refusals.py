@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import orjson
 from starlette.types import Scope, Send
 
-from service.web.answer_log import log_answer
+from service.web.answer_log import UNDER_LOAD, log_answer
 from service.web.context import request_id_of
 from service.web.problems import MEDIA_TYPE, problem_body
 
@@ -22,7 +22,7 @@ def refusal_of(path: str, status: int, detail: str, request_id: str) -> tuple[st
 
 
 async def refuse(scope: Scope, send: Send, status: int, detail: str, more_headers: Mapping[str, str] | None = None) -> None:
-    """Answer a request with a refusal."""
+    """Answer a request with a refusal; a line in the log tells of it, unless it is one of too much load."""
     started = time.perf_counter()
     request_id = request_id_of(scope)
     media_type, body = refusal_of(scope["path"], status, detail, request_id)
@@ -37,4 +37,5 @@ async def refuse(scope: Scope, send: Send, status: int, detail: str, more_header
     lines = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": body})
-    log_answer(scope, "unknown", status, started)
+    if status not in UNDER_LOAD:
+        log_answer(scope, "unknown", status, started)

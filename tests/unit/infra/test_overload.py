@@ -52,10 +52,18 @@ def test_a_crowd_is_remembered_for_the_next_second_and_then_forgotten(clock: Clo
     assert crowd.size == 1
 
 
-def test_the_usual_limit_holds_a_burst(clock: Clock) -> None:
-    limit = Limit("test", 64, 2, crowd_of(500, clock), clock)
+def test_the_usual_limit_holds_a_burst_of_as_many_clients(clock: Clock) -> None:
+    limit = Limit("test", 64, 2, crowd_of(64, clock), clock)
 
     assert all(limit.takes(waiting) for waiting in range(64))
+    assert not limit.takes(64)
+
+
+def test_of_a_larger_crowd_a_smaller_burst_is_held(clock: Clock) -> None:
+    limit = Limit("test", 64, 2, crowd_of(65, clock), clock)
+
+    assert all(limit.takes(waiting) for waiting in range(16))
+    assert not limit.takes(16)
 
 
 def test_a_queue_that_was_full_is_kept_short_until_nobody_is_refused_any_more(clock: Clock) -> None:
@@ -107,7 +115,7 @@ def test_refusals_are_counted_by_their_reason(clock: Clock) -> None:
 class Loop:
     """Turns of an event loop whose requests take as long as a test says."""
 
-    def __init__(self, clock: Clock, clients: int, usual: int = 4) -> None:
+    def __init__(self, clock: Clock, clients: int, usual: int = 16) -> None:
         self.clock = clock
         self.turns = Turns(LONGEST_WAIT, Limit("test", usual, 0, crowd_of(clients, clock), clock), clock)
 
@@ -138,9 +146,9 @@ def test_what_waits_for_a_short_time_is_answered_however_many_come(clock: Clock)
 
 def test_a_few_clients_are_answered_however_long_they_wait(clock: Clock) -> None:
     async def story() -> None:
-        loop = Loop(clock, clients=4)
+        loop = Loop(clock, clients=16)
         for _ in range(5):
-            assert all(loop.read(4, answer_seconds=1))
+            assert all(loop.read(16, answer_seconds=1))
             await asyncio.sleep(0)
 
     in_a_loop(story)

@@ -34,9 +34,9 @@ class Api:
         await send({"type": "http.response.body", "body": b""})
 
     def ask(
-        self, path: str = "/api/runs", method: str = "GET", parts: list[bytes] | None = None, **headers: str
+        self, path: str = "/api/runs", method: str = "GET", parts: list[bytes] | None = None, after: float = 0, **headers: str
     ) -> "asyncio.Task[list[Any]]":
-        """The messages of an answer; ``parts`` of the body come as fast as they are read, and an empty list never comes."""
+        """The messages of an answer; the ``parts`` of the body come ``after`` so many seconds, and an empty list never comes."""
         fields = [(name.encode(), value.encode()) for name, value in headers.items()]
         fields += [(b"transfer-encoding", b"chunked")] if parts is not None else []
         scope = {"type": "http", "method": method, "path": path, "headers": fields}
@@ -46,6 +46,7 @@ class Api:
         async def receive() -> Any:
             if not left:
                 await asyncio.Event().wait()
+            await asyncio.sleep(after)
             return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
 
         async def send(message: Any) -> None:
@@ -105,8 +106,10 @@ def test_a_long_answer_takes_no_place_once_it_has_begun() -> None:
     async def story(api: Api) -> None:
         api.may_answer.set()
         api.may_end.clear()
-        streams = [api.ask() for _ in range(2 * MOST)]
-        await begun(*streams)
+        streams = []
+        for _ in range(2 * MOST):
+            streams.append(api.ask())
+            await begun(*streams)
         api.may_end.set()
         assert {(await stream)[0]["status"] for stream in streams} == {200}
 
@@ -125,11 +128,14 @@ def test_clients_that_do_not_send_their_bodies_take_no_place() -> None:
     told(story)
 
 
-def test_a_whole_body_is_refused_by_the_application_where_there_is_no_place() -> None:
+def test_a_body_that_was_begun_is_refused_by_the_application_where_there_is_no_place_any_more() -> None:
     async def story(api: Api) -> None:
-        await begun(*(api.ask() for _ in range(MOST)))
+        late = api.ask(method="POST", parts=[b"a", b"b"], after=0.05)
+        await begun(late, *(api.ask() for _ in range(MOST)))
         with pytest.raises(Unavailable):
-            await api.ask(method="POST", parts=[b"a", b"b"])
+            await late
+        start, _ = await api.ask(method="POST", parts=[b"a", b"b"])
+        assert start["status"] == 503, "of another one nothing is read"
 
     told(story)
 
