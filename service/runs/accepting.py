@@ -264,6 +264,7 @@ class _Use:
             target=as_written(self.targets),
             features={},
             seed=0,
+            counted_epochs=0,
             wants_version=False,
             **fields,
         )

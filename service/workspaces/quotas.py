@@ -42,12 +42,12 @@ class Quotas:
     def require(
         self, name: QuotaName, count_used: Callable[[], int], needed: int = 1, retry_after: Callable[[], int] | None = None
     ) -> None:
-        """Raise QuotaExceeded where so much more would be too much; counts what is used only where there is a limit.
+        """Raise QuotaExceeded where so much more would be too much; counts what is used only where that matters.
 
         ``retry_after`` tells in how many seconds that may be otherwise.
         """
         limit = self.limit_of(name)
-        if not limit:
+        if not limit or not needed:
             return
         used = count_used()
         if used + needed > limit:

@@ -13,6 +13,7 @@ import httpx
 import psutil
 import redis
 
+from tests.acceptance.client import Fitserve, accepted
 from tests.acceptance.running import environment, running_api, wait_until
 from tests.servers import redis_server
 
@@ -101,3 +102,24 @@ def test_numbers_that_an_operator_sets_hold_within_a_second(tmp_path: Path) -> N
         refusal = http.post("/api/datasets", json={"name": "d", "x": [[0], [1]], "y": [0, 1]})
         assert (refusal.status_code, refusal.headers["Retry-After"]) == (429, "60")
         assert "Quota 'stored_bytes' of this workspace: 0 of 10 bytes are used" in refusal.json()["detail"]
+
+
+def used(fitserve: Fitserve, name: str) -> int:
+    quotas = accepted(fitserve.http.get("/api/usage"))["quotas"]
+    return int(next(quota["used"] for quota in quotas if quota["name"] == name))
+
+
+def test_a_real_fit_counts_its_epochs_times_rows_and_the_bytes_of_its_files(fitserve: Fitserve) -> None:
+    dataset = fitserve.upload_digits()
+    rows = accepted(fitserve.http.get(f"/api/datasets/{dataset}"))["rows"]
+    stored, trained = used(fitserve, "stored_bytes"), used(fitserve, "epoch_rows")
+    stop_early = {"type": "EarlyStopping", "monitor": "loss", "min_delta": 1000.0, "patience": 1}
+    run_id = fitserve.start(fitserve.create_model(), dataset, {"epochs": 1000, "callbacks": [stop_early]})
+    assert used(fitserve, "epoch_rows") == trained + 1000 * rows
+
+    epochs = len(fitserve.metrics(fitserve.succeeded(run_id)["id"])["epoch"])
+
+    assert 1 <= epochs < 10
+    assert used(fitserve, "epoch_rows") == trained + epochs * rows
+    files = accepted(fitserve.http.get(f"/api/runs/{run_id}/artifacts"))["items"]
+    assert used(fitserve, "stored_bytes") == stored + sum(file["size_bytes"] for file in files)

@@ -24,6 +24,10 @@ def test_what_has_no_limit_is_not_even_counted() -> None:
     quotas().require("epoch_rows", never, 10**15)
 
 
+def test_what_needs_nothing_is_let_in_though_everything_is_used_up() -> None:
+    quotas(epoch_rows=1).require("epoch_rows", never, 0)
+
+
 def test_a_quota_may_be_used_up_to_its_limit() -> None:
     quotas(stored_bytes=100).require("stored_bytes", lambda: 60, 40)
     with pytest.raises(QuotaExceeded, match="60 of 100 bytes are used, and this needs 41 more"):
