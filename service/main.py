@@ -45,6 +45,7 @@ from service.web.answer_log import PROBES
 from service.web.connections import BoundedConnection, ConnectionLimits, bounded
 from service.web.context import BodyLimit, RequestContext
 from service.web.drain import Drain
+from service.web.links import add_links
 from service.web.origins import Origins
 from service.web.problems import install_problem_handlers
 from service.web.routing import ProblemDocument
@@ -262,6 +263,7 @@ def describe() -> dict[str, Any]:
     _write_summaries_as_sentences(document)
     add_prediction_paths(document)
     _describe_keys(document)
+    add_links(document)
     return document
 
 

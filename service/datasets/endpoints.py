@@ -20,15 +20,15 @@ from service.datasets.schemas import (
     FileFormat,
     RowsPage,
 )
-from service.datasets.service import DatasetService
+from service.datasets.service import ARRAYS_TYPE, TABLE_TYPE, DatasetService
 from service.datasets.tables import Dataset
 from service.datasets.uploads import receive_upload
 from service.errors import InvalidInput, Problem, Unavailable
 from service.infra.cursors import map_page
 from service.infra.disk import is_full_disk
-from service.web.downloads import Download
+from service.web.downloads import Download, file_answers
 from service.web.parameters import PageSize
-from service.web.routing import PageOf, ReadSession, WriteSession, database_of, make_router, problems
+from service.web.routing import PageOf, ReadSession, WriteSession, database_of, headers_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace
 
 router = make_router("datasets")
@@ -121,7 +121,7 @@ def _service_of(request: Request) -> DatasetService:
 @router.post(
     "/datasets",
     status_code=201,
-    responses=problems(400, 413, 415, 422, 503),
+    responses={**problems(413, 415, 422), **headers_of(201, "Location")},
     openapi_extra={"requestBody": UPLOAD_BODY},
 )
 async def create_dataset(request: Request, response: Response, workspace_id: CurrentWorkspace) -> DatasetRead:
@@ -184,7 +184,7 @@ def list_dataset_rows(
     response_class=Download,
     responses={
         **problems(404, 416),
-        200: {"description": "Parquet for a table, NPZ for arrays.", "content": {"application/octet-stream": {}}},
+        **file_answers("Parquet for a table, NPZ for arrays.", TABLE_TYPE, ARRAYS_TYPE),
     },
 )
 def download_dataset(request: Request, session: ReadSession, workspace_id: CurrentWorkspace, dataset_id: DatasetId) -> Download:

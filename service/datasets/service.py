@@ -28,6 +28,8 @@ from service.settings import Settings
 
 PARSER = "service.datasets.parsing"
 READER = "service.datasets.reading"
+TABLE_TYPE = "application/vnd.apache.parquet"
+ARRAYS_TYPE = "application/x-npz"
 
 
 @dataclass(frozen=True)
@@ -150,14 +152,14 @@ class DatasetService:
         """A local file with the whole dataset, its media type and a safe name for the download."""
         stem = re.sub(r"[^A-Za-z0-9._-]+", "_", dataset.name).strip("._")[:80] or dataset.id
         if dataset.kind == "table":
-            yield self._path(dataset, "table"), "application/vnd.apache.parquet", f"{stem}.parquet"
+            yield self._path(dataset, "table"), TABLE_TYPE, f"{stem}.parquet"
             return
         with tempfile.TemporaryDirectory(prefix="fitserve-") as folder:
             path = Path(folder, "arrays.npz")
             with zipfile.ZipFile(path, "w") as archive:
                 for name in dataset.files:
                     archive.write(self._path(dataset, name), f"{name}.npy")
-            yield path, "application/x-npz", f"{stem}.npz"
+            yield path, ARRAYS_TYPE, f"{stem}.npz"
 
     def _path(self, dataset: Dataset, name: str) -> Path:
         return self._artifacts.local_path(dataset.files[name]["sha256"])

@@ -47,7 +47,7 @@ Checked = Annotated[
 ]
 
 
-@router.post("/models:check", responses=problems(400, 404, 413, 415, 422, 429))
+@router.post("/models:check", responses=problems(404, 413, 415, 422, 429))
 def check_model(http: Request, workspace_id: CurrentWorkspace, request: Checked) -> ModelCheckRead:
     """Check a model without storing it: layers, parameters, memory, mistakes, advice, and the Keras script.
 

@@ -26,7 +26,7 @@ from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.model_script import keras_script
 from service.web.parameters import NAME_PATTERN, ModelName
-from service.web.routing import PageOf, ReadSession, WriteSession, make_router, problems
+from service.web.routing import PageOf, ReadSession, WriteSession, headers_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace
 
 router = make_router("models")
@@ -74,7 +74,7 @@ IfMatch = Annotated[
 ]
 
 
-@router.post("/models", status_code=201, responses=problems(400, 409, 413, 415, 422))
+@router.post("/models", status_code=201, responses={**problems(409, 413, 415, 422), **headers_of(201, "Location", "ETag")})
 def create_model(
     http: Request, session: WriteSession, workspace_id: CurrentWorkspace, request: NewModel, response: Response
 ) -> ModelRead:
@@ -91,13 +91,13 @@ def list_models(session: ReadSession, workspace_id: CurrentWorkspace, page: Page
     return ModelPage(**map_page(models, lambda model: _read(session, model)))
 
 
-@router.get("/models/{name}", responses=problems(404))
+@router.get("/models/{name}", responses={**problems(404), **headers_of(200, "ETag")})
 def read_model(session: ReadSession, workspace_id: CurrentWorkspace, name: ModelName, response: Response) -> ModelRead:
     """Read a model's latest revision; its `ETag` serves for `If-Match`."""
     return _respond(session, repository.get(session, workspace_id, name), response)
 
 
-@router.put("/models/{name}", responses=problems(400, 404, 412, 413, 415, 422))
+@router.put("/models/{name}", responses={**problems(404, 412, 413, 415, 422), **headers_of(200, "ETag")})
 def replace_model(
     http: Request,
     session: WriteSession,
@@ -155,7 +155,7 @@ def delete_version(session: WriteSession, workspace_id: CurrentWorkspace, name: 
     service.delete_version(session, workspace_id, name, version)
 
 
-@router.put("/models/{name}/aliases/{alias}", responses=problems(400, 404, 415, 422))
+@router.put("/models/{name}/aliases/{alias}", responses=problems(404, 413, 415, 422))
 def set_alias(
     session: WriteSession, workspace_id: CurrentWorkspace, name: ModelName, alias: AliasName, request: AliasWrite
 ) -> AliasRead:

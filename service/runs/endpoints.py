@@ -26,10 +26,12 @@ from service.runs.tables import RunEvent
 from service.runs.weight_schemas import RunWeights
 from service.runs.worker_schemas import WorkerList
 from service.settings import Settings
-from service.web.downloads import Download
-from service.web.routing import PageOf, ReadSession, WriteSession, database_of, make_router, problems
+from service.spec import artifacts
+from service.web.downloads import Download, file_answers
+from service.web.routing import PageOf, ReadSession, WriteSession, database_of, headers_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace, StillAdmitted
 
+ACCEPTED = {**problems(404, 409, 413, 415, 422, 429), **headers_of(202, "Location")}
 router = make_router("runs")
 workers_router = make_router("workers")
 
@@ -83,7 +85,7 @@ def _admission(settings: CurrentSettings, workspace_id: CurrentWorkspace, idempo
 CurrentAdmission = Annotated[Admission, Depends(_admission)]
 
 
-@router.post("/runs", status_code=202, responses=problems(400, 404, 409, 413, 415, 422, 429))
+@router.post("/runs", status_code=202, responses=ACCEPTED)
 def create_run(
     http: Request,
     session: WriteSession,
@@ -98,7 +100,7 @@ def create_run(
     return read_run(session, settings, run)
 
 
-@router.post("/evaluations", status_code=202, responses=problems(400, 404, 409, 413, 415, 422, 429))
+@router.post("/evaluations", status_code=202, responses=ACCEPTED)
 def create_evaluation(
     http: Request,
     session: WriteSession,
@@ -113,7 +115,7 @@ def create_evaluation(
     return read_run(session, settings, run)
 
 
-@router.post("/batch-predictions", status_code=202, responses=problems(400, 404, 409, 413, 415, 422, 429))
+@router.post("/batch-predictions", status_code=202, responses=ACCEPTED)
 def create_batch_prediction(
     http: Request,
     session: WriteSession,
@@ -133,10 +135,10 @@ def create_batch_prediction(
     response_class=Download,
     responses={
         **problems(404, 409, 416),
-        200: {
-            "description": "Parquet or CSV, as it was asked for: a row for each row of the dataset, in its order.",
-            "content": {"application/vnd.apache.parquet": {}, "text/csv": {}},
-        },
+        **file_answers(
+            "Parquet or CSV, as it was asked for: a row for each row of the dataset, in its order.",
+            *(artifacts.MEDIA_TYPES[name] for name in artifacts.PREDICTIONS.values()),
+        ),
     },
 )
 def download_batch_prediction(http: Request, session: ReadSession, workspace_id: CurrentWorkspace, run_id: RunId) -> Download:
@@ -166,7 +168,7 @@ def list_runs(
     return read_page(session, settings, repository.list_page(session, workspace_id, wanted, page))
 
 
-@router.get("/runs/{run_id}", name="read_run", responses=problems(404, 422, 429))
+@router.get("/runs/{run_id}", name="read_run", responses={**problems(404, 422, 429), **headers_of(200, "Preference-Applied")})
 async def read_run_state(
     request: Request, response: Response, workspace_id: CurrentWorkspace, run_id: RunId, prefer: Prefer = None
 ) -> RunRead:
@@ -269,7 +271,7 @@ def _read_news(request: Request, workspace_id: str, run_id: str, after: int) -> 
         return _News(events, progress, is_over=run.is_terminal and last >= run.last_event)
 
 
-@router.post("/runs/{run_id}:cancel", status_code=202, responses=problems(400, 404, 409, 415, 422))
+@router.post("/runs/{run_id}:cancel", status_code=202, responses=problems(404, 409, 413, 415, 422))
 def cancel_run(
     session: WriteSession,
     settings: CurrentSettings,
@@ -336,7 +338,7 @@ def list_run_artifacts(session: ReadSession, workspace_id: CurrentWorkspace, run
 @router.get(
     "/runs/{run_id}/artifacts/{name}",
     response_class=Download,
-    responses={**problems(404, 416), 200: {"description": "The file.", "content": {"application/octet-stream": {}}}},
+    responses={**problems(404, 416), **file_answers("The file.", *artifacts.MEDIA_TYPES.values())},
 )
 def download_run_artifact(
     http: Request,

@@ -1,5 +1,7 @@
 """What a run leaves as files: their names, by which the trainer writes them and everybody else finds them."""
 
+from service.spec.weights import WEIGHTS_MEDIA_TYPE
+
 MODEL = "model.keras"
 """What was learnt, as Keras saves it."""
 WEIGHTS = "weights.npz"
@@ -22,6 +24,21 @@ TENSORBOARD = "tensorboard.zip"
 """Logs for TensorBoard, where they were asked for."""
 PREDICTIONS = {"parquet": "predictions.parquet", "csv": "predictions.csv"}
 """The answers to all rows of a dataset, by format."""
+MEDIA_TYPES = {
+    MODEL: "application/vnd.keras",
+    WEIGHTS: WEIGHTS_MEDIA_TYPE,
+    GRAPH: "application/onnx",
+    PLAN: "application/json",
+    HISTORY: "application/json",
+    EVALUATION: "application/json",
+    ENCODED: "application/zip",
+    STATE: "application/zip",
+    BEST: "application/vnd.keras",
+    TENSORBOARD: "application/zip",
+    PREDICTIONS["parquet"]: "application/vnd.apache.parquet",
+    PREDICTIONS["csv"]: "text/csv",
+}
+"""What each of them is."""
 
 
 def numbered(name: str, count: int) -> list[str]:

@@ -14,16 +14,13 @@ from service.spec.artifacts import (
     ENCODED,
     EVALUATION,
     GRAPH,
-    HISTORY,
+    MEDIA_TYPES,
     MODEL,
-    PLAN,
-    PREDICTIONS,
     STATE,
     TENSORBOARD,
     WEIGHTS,
 )
 from service.spec.frames import EpochEnded, OutputFile
-from service.spec.weights import WEIGHTS_MEDIA_TYPE
 from service.training.examples import TRAINING, VALIDATION, Array, Examples, array_names
 from service.training.fitting import Fitted
 from service.training.keras_callbacks import Best
@@ -34,20 +31,6 @@ LOGS = "tensorboard"
 """Folder that the logs for TensorBoard are written into."""
 BLOCK_BYTES = 4 * 1024 * 1024
 """Encoded rows that are copied at a time."""
-MEDIA_TYPES = {
-    MODEL: "application/vnd.keras",
-    WEIGHTS: WEIGHTS_MEDIA_TYPE,
-    GRAPH: "application/onnx",
-    PLAN: "application/json",
-    HISTORY: "application/json",
-    EVALUATION: "application/json",
-    ENCODED: "application/zip",
-    STATE: "application/zip",
-    BEST: "application/vnd.keras",
-    TENSORBOARD: "application/zip",
-    PREDICTIONS["parquet"]: "application/vnd.apache.parquet",
-    PREDICTIONS["csv"]: "text/csv",
-}
 
 
 def save(model: keras.Model, directory: Path) -> None:

@@ -1,6 +1,7 @@
 """Files as answers, whole or in parts (RFC 9110, 14); a wrong wish for parts is a problem document like every error."""
 
 import re
+from typing import Any
 
 from fastapi.responses import FileResponse
 from starlette.types import Receive, Scope, Send
@@ -9,6 +10,16 @@ from service.errors import RangeNotSatisfiable
 
 MAX_RANGES = 100
 _RANGE = re.compile(r"[ \t]*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))[ \t]*")
+
+
+def file_answers(description: str, *media_types: str) -> dict[int | str, dict[str, Any]]:
+    """The answers with a file, whole or in parts, for the OpenAPI entry of a download."""
+    content: dict[str, Any] = {media_type: {} for media_type in sorted(set(media_types))}
+    parts = content | {"multipart/byteranges": {}}
+    return {
+        200: {"description": description, "content": content},
+        206: {"description": "The parts of the file that `Range` has named.", "content": parts},
+    }
 
 
 class Download(FileResponse):

@@ -9,6 +9,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from service import errors
 from service.infra.logging import get_logger
@@ -18,6 +19,7 @@ from service.web.context import request_id_of
 log = get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 MAX_PROBLEMS = 20
 MAX_RECEIVED = 100
 MAX_INSTANCE = 255
@@ -128,13 +130,26 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def on_http_error(request: Request, error: HTTPException) -> Response:
-        details = {404: "There is nothing at this address.", 405: f"This address does not take {request.method}."}
-        return answer(request, error.status_code, details.get(error.status_code, str(error.detail)), headers=error.headers)
+        if error.status_code == 405:
+            headers = {"Allow": ", ".join(_methods_of(request))}
+            return answer(request, 405, f"This address does not take {request.method}.", headers=headers)
+        detail = "There is nothing at this address." if error.status_code == 404 else str(error.detail)
+        return answer(request, error.status_code, detail, headers=error.headers)
 
     @app.exception_handler(Exception)
     def on_unexpected_error(request: Request, error: Exception) -> Response:
         log.error("request.failed", path=request.scope["path"], trace="".join(traceback.format_exception(error)))
         return answer(request, 500, "Something went wrong here, not in the request. The request id finds it in the log.")
+
+
+def _methods_of(request: Request) -> list[str]:
+    """The methods that an address takes; the router's own list has those of the first of its operations alone."""
+
+    def takes(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in METHODS if takes(method)]
 
 
 def let_go(error: Exception) -> None:

@@ -9,6 +9,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import ConfigDict
 from sqlalchemy.orm import Session
+from starlette.routing import Match
+from starlette.types import Scope
 
 from service.errors import MalformedInput, UnsupportedMediaType
 from service.infra.cursors import PageRequest
@@ -36,6 +38,13 @@ class StrictRequest(Request):
 
 class StrictRoute(APIRoute):
     """Reads a JSON body before FastAPI does, since FastAPI turns every reading error into one vague 400."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether this is the route of a request. No id or name holds a colon: ``/runs/{run_id}:cancel`` is no run."""
+        match, found = super().matches(scope)
+        if any(":" in str(value) for value in found.get("path_params", {}).values()):
+            return Match.NONE, {}
+        return match, found
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler of this route."""
@@ -161,7 +170,7 @@ class ProblemDocument(Spec):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of an operation, for its OpenAPI entry."""
+    """The error answers of an operation, for its OpenAPI entry. Every one may answer 400, for its address, and 503."""
     descriptions = {
         400: "The request cannot be read at all.",
         404: "There is nothing of that name or id.",
@@ -174,7 +183,18 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         429: "There are too many requests of this kind at once; try again later.",
         503: "Something that the answer needs is away; try again later.",
     }
-    return {status: problem_answer(status, descriptions[status]) for status in (*statuses, 503)}
+    return {status: problem_answer(status, descriptions[status]) for status in (400, *statuses, 503)}
+
+
+def headers_of(status: int, *names: str) -> dict[int | str, dict[str, Any]]:
+    """The headers of an operation's success, for its OpenAPI entry."""
+    known = {
+        "ETag": ("Names this state of the model, for `If-Match`.", '"1-660fbef52d83d"'),
+        "Location": ("Address of what has been made.", "/api/runs/run_01a20b40052676958af2ee9e1501afa3"),
+        "Preference-Applied": ("How long the answer has waited at most, where `Prefer` asked for that.", "wait=10"),
+    }
+    headers = {name: {"description": known[name][0], "schema": {"type": "string"}, "example": known[name][1]} for name in names}
+    return {status: {"headers": headers}}
 
 
 def problem_answer(status: int, description: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Path, Response
 
 from service.infra.cursors import map_page
-from service.web.routing import PageOf, ReadSession, WriteSession, make_router, problems
+from service.web.routing import PageOf, ReadSession, WriteSession, headers_of, make_router, problems
 from service.workspaces import repository, service
 from service.workspaces.auth import CurrentWorkspace
 from service.workspaces.schemas import KeyCreate, KeyCreated, KeyPage, KeyRead
@@ -15,7 +15,7 @@ router = make_router("keys")
 KeyId = Annotated[str, Path(max_length=80, description="Id of the key.", examples=["key_01a20b40052676958af2ee9e1501afa3"])]
 
 
-@router.post("/keys", status_code=201, responses=problems(400, 413, 415, 422))
+@router.post("/keys", status_code=201, responses={**problems(413, 415, 422), **headers_of(201, "Location")})
 def create_key(session: WriteSession, workspace_id: CurrentWorkspace, request: KeyCreate, response: Response) -> KeyCreated:
     """Make a key for this workspace; its secret is in this answer and is never shown again."""
     made = service.create(session, workspace_id, request)

@@ -18,6 +18,8 @@ from service.runs.result_schemas import RunMetrics
 from service.runs.schemas import BatchPredictionCreate, CancelRequest, RunCreate, RunRead
 from service.runs.weight_schemas import RunWeights
 from service.settings import Settings
+from service.spec.artifacts import MEDIA_TYPES
+from service.web.links import LINKS
 from service.web.routing import ProblemDocument
 from service.workspaces.schemas import KeyCreate, KeyCreated, KeyRead
 
@@ -234,3 +236,79 @@ def test_every_operation_tells_how_it_refuses_a_key_or_that_it_needs_none(docume
     assert open_to_all == {"GET /livez", "GET /readyz", "GET /v2/health/live", "GET /v2/health/ready"}
     for place, operation in operations(document):
         assert ({"401", "403"} <= operation["responses"].keys()) == (place not in open_to_all), place
+
+
+def links(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Where each link is, the answer that has it, and the link."""
+    for place, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            for name, link in answer.get("links", {}).items():
+                yield f"{place} {status} {name}", answer, link
+
+
+def test_what_is_made_has_links_to_what_can_be_done_with_it(document: dict[str, Any]) -> None:
+    linked = {operation["operationId"] for _, operation in operations(document) if links_of(operation)}
+    makers = {
+        operation["operationId"] for place, operation in operations(document) if place.startswith("POST") and made(operation)
+    }
+
+    assert makers <= linked
+    assert all(name in linked for name in LINKS)
+
+
+def made(operation: dict[str, Any]) -> bool:
+    return bool({"201", "202"} & operation["responses"].keys())
+
+
+def links_of(operation: dict[str, Any]) -> list[str]:
+    return [name for answer in operation["responses"].values() for name in answer.get("links", {})]
+
+
+def test_every_link_leads_to_an_operation_and_gives_what_that_takes(document: dict[str, Any]) -> None:
+    by_id = {operation["operationId"]: operation for _, operation in operations(document)}
+
+    for place, _, link in links(document):
+        target = by_id[link["operationId"]]
+        names = {parameter["name"] for parameter in target["parameters"]} if "parameters" in target else set()
+        assert set(link.get("parameters", {})) <= names, place
+        if "requestBody" in link:
+            body = target["requestBody"]["content"]["application/json"]["schema"]
+            assert all(set(link["requestBody"]) <= fields for fields in fields_of(document, body)), place
+
+
+def test_no_operation_is_linked_twice_from_one_answer() -> None:
+    for name, groups in LINKS.items():
+        targets = [operation for group in groups for operation in group.operations]
+        assert len(set(targets)) == len(targets), name
+
+
+def test_every_link_takes_what_the_answer_has(document: dict[str, Any]) -> None:
+    for place, answer, link in links(document):
+        schema = answer["content"]["application/json"]["schema"]
+        for expression in {**link.get("parameters", {}), **link.get("requestBody", {})}.values():
+            if expression.startswith("$response.body#/"):
+                field = expression.removeprefix("$response.body#/").split("/")[0]
+                assert all(field in fields for fields in fields_of(document, schema)), place
+            if expression.startswith("$response.header."):
+                assert expression.removeprefix("$response.header.") in answer["headers"], place
+
+
+def fields_of(document: dict[str, Any], schema: dict[str, Any]) -> list[set[str]]:
+    """The fields of each form that a schema allows."""
+    if "anyOf" in schema:
+        return [fields for form in schema["anyOf"] for fields in fields_of(document, form)]
+    named = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return [set(named["properties"])]
+
+
+def test_every_operation_of_the_control_plane_may_refuse_an_address_and_may_be_unable_to_answer(document: dict[str, Any]) -> None:
+    for place, operation in operations(document):
+        if " /api/" in place:
+            assert {"400", "503"} <= operation["responses"].keys(), place
+
+
+def test_a_download_has_the_media_type_of_one_of_its_files_or_comes_in_parts(document: dict[str, Any]) -> None:
+    answers = document["paths"]["/api/runs/{run_id}/artifacts/{name}"]["get"]["responses"]
+
+    assert answers["200"]["content"].keys() == set(MEDIA_TYPES.values())
+    assert answers["206"]["content"].keys() == {*MEDIA_TYPES.values(), "multipart/byteranges"}
