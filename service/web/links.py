@@ -22,20 +22,17 @@ class Links:
 
 
 ID, NAME, MODEL, VERSION, ALIAS = (f"$response.body#/{part}" for part in ("id", "name", "model", "version", "alias"))
-RUN_READS = (
-    "read_run",
-    "read_run_metrics",
-    "stream_run_events",
-    "list_run_logs",
-    "read_run_weights",
-    "read_run_evaluation",
-    "read_run_code",
-    "list_run_artifacts",
-)
-OF_RUN = (
-    Links("The `id` of the run is their `run_id`.", (*RUN_READS, "cancel_run", "delete_run"), {"run_id": ID}),
-    Links("The run's `model` is their `name`.", ("read_model", "list_versions"), {"name": MODEL}),
-)
+RUN_READS = ("read_run", "read_run_metrics", "stream_run_events", "list_run_logs", "list_run_artifacts")
+FIT_READS = ("read_run_weights", "read_run_evaluation", "read_run_code")
+
+
+def _run_made(*more: str) -> tuple[Links, ...]:
+    return (
+        Links("The `id` of the run is their `run_id`.", (*RUN_READS, *more, "delete_run"), {"run_id": ID}),
+        Links("The run's `model` is their `name`.", ("read_model", "list_versions"), {"name": MODEL}),
+    )
+
+
 OF_MODEL = (
     Links(
         "The `name` of the model is theirs.",
@@ -78,13 +75,10 @@ LINKS: dict[str, tuple[Links, ...]] = {
         ),
         Links("The alias points to this `version`.", ("read_version",), {"name": MODEL, "version": VERSION}),
     ),
-    "create_run": OF_RUN,
-    "create_evaluation": OF_RUN,
-    "create_batch_prediction": (
-        *OF_RUN,
-        Links("The `id`, once the run has succeeded.", ("download_batch_prediction",), {"run_id": ID}),
-    ),
-    "cancel_run": OF_RUN,
+    "create_run": _run_made(*FIT_READS, "cancel_run"),
+    "create_evaluation": _run_made("read_run_evaluation", "cancel_run"),
+    "create_batch_prediction": _run_made("download_batch_prediction", "cancel_run"),
+    "cancel_run": _run_made(),
     "read_run": (
         Links("The run's `version`, where it has published one.", ("read_version",), {"name": MODEL, "version": VERSION}),
     ),
@@ -98,7 +92,7 @@ LINKS: dict[str, tuple[Links, ...]] = {
     "read_version": (
         Links("The same version.", ("predict", "delete_version"), {"name": MODEL, "version": VERSION}),
         Links("The version is what the alias shall point to.", ("set_alias",), {"name": MODEL}, {"version": VERSION}),
-        Links("The run that it comes from.", RUN_READS, {"run_id": "$response.body#/run"}),
+        Links("The run that it comes from.", ("read_run", *FIT_READS), {"run_id": "$response.body#/run"}),
     ),
     "create_key": (Links("The `id` of the key is their `key_id`.", ("read_key", "delete_key"), {"key_id": ID}),),
 }

@@ -1,0 +1,53 @@
+"""The OpenAPI document as Schemathesis gets it: small enough for a test, or with bodies that are accepted."""
+
+import copy
+import random
+from collections.abc import Mapping
+from typing import Any
+
+Json = dict[str, Any]
+MANY = 8
+"""A union of more classes is a family of Keras's: layers, losses, metrics, optimizers, initializers."""
+
+
+def with_few_classes(document: Json, seed: int) -> Json:
+    """Leave one class of every family, another one for another seed.
+
+    With all of them a body can be varied in millions of ways, since layers hold layers; every class is posted by itself in
+    the tests of the catalogue.
+    """
+    chosen = random.Random(seed)
+    thinned = copy.deepcopy(document)
+    for schema in thinned["components"]["schemas"].values():
+        for union in [schema, *schema.get("anyOf", [])]:
+            if len(union.get("oneOf", [])) > MANY:
+                union["oneOf"] = [chosen.choice(union["oneOf"])]
+                del union["discriminator"]
+    return thinned
+
+
+def with_bodies(document: Json, bodies: Mapping[str, Json]) -> Json:
+    """Say of every operation that takes a body that it takes this one alone, but for a new model's name."""
+    fixed = copy.deepcopy(document)
+    for methods in fixed["paths"].values():
+        for operation in methods.values():
+            if "requestBody" in operation:
+                content = {"application/json": {"schema": _schema_of(operation["operationId"], bodies)}}
+                operation["requestBody"] = {"required": True, "content": content}
+    return fixed
+
+
+def _schema_of(operation_id: str, bodies: Mapping[str, Json]) -> Json:
+    parts = {name: {"const": value} for name, value in bodies[operation_id].items()}
+    if operation_id == "create_model":
+        parts["name"] = {"type": "string", "pattern": "^[a-z]{12,20}$"}
+    return {"type": "object", "required": list(parts), "additionalProperties": False, "properties": parts}
+
+
+def only(document: Json, operation_ids: set[str]) -> Json:
+    """Leave out all other operations."""
+    chosen = copy.deepcopy(document)
+    for path, methods in document["paths"].items():
+        kept = {method: chosen["paths"][path][method] for method, one in methods.items() if one["operationId"] in operation_ids}
+        chosen["paths"][path] = kept
+    return chosen

@@ -1,0 +1,116 @@
+"""The service keeps to its OpenAPI document, whatever is sent, and the document's links lead on."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.web.links import LINKS
+from tests.acceptance.client import Document, Fitserve, accepted
+from tests.acceptance.contract.documents import only, with_bodies, with_few_classes
+from tests.acceptance.contract.link_story import MODEL, Fitted, LinkStory, accepted_bodies, fit
+from tests.acceptance.contract.linked import Linked
+from tests.acceptance.contract.schemathesis_run import count_linked_successes, run_schemathesis
+from tests.acceptance.running import SHORT_TIMES, RunningService
+
+SEED = int(os.environ.get("CONTRACT_SEED", "1"))
+EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "8"))
+"""Requests that are made up for each operation, beside those that follow from the document."""
+WALKS = int(os.environ.get("CONTRACT_WALKS", "25"))
+"""Sequences of linked requests."""
+TARGETS = {operation for groups in LINKS.values() for links in groups for operation in links.operations}
+SETTINGS = SHORT_TIMES | {
+    "FITSERVE_MAX_WAIT_SECONDS": "2",  # an answer waits no longer, whatever `Prefer` asks for
+    "FITSERVE_RUN_TIMEOUT_SECONDS": "10",  # nor does a stream of events
+}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A service that takes what Schemathesis sends, on the embedded stack."""
+    service = RunningService(tmp_path_factory.mktemp("contract") / "data", SETTINGS)
+    try:
+        service.wait_until_ready()
+        yield service
+    finally:
+        service.stop()
+
+
+@pytest.fixture(scope="module")
+def key(service: RunningService) -> str:
+    """A key that may do everything; the client of the service sends it from now on."""
+    secret = str(accepted(service.http.post("/api/keys", json={"name": "contract", "scopes": ["admin"]}), 201)["key"])
+    service.http.headers["Authorization"] = f"Bearer {secret}"
+    return secret
+
+
+@pytest.fixture(scope="module")
+def fitserve(service: RunningService, key: str) -> Fitserve:
+    return Fitserve(service.http)
+
+
+@pytest.fixture(scope="module")
+def document(fitserve: Fitserve) -> Document:
+    return accepted(fitserve.http.get("/openapi.json"))
+
+
+@pytest.fixture(scope="module")
+def table(document: Document) -> Document:
+    """The document's own example of a table."""
+    content = document["paths"]["/api/datasets"]["post"]["requestBody"]["content"]["application/json"]
+    rows: Document = content["examples"]["rows"]["value"]
+    return rows
+
+
+@pytest.fixture(scope="module")
+def fitted(fitserve: Fitserve, table: Document) -> Fitted:
+    """A model of the name that the document's examples have."""
+    accepted(fitserve.http.post("/api/models", json={"name": "my_model", **MODEL}), 201)
+    return fit(fitserve, "my_model", table)
+
+
+@pytest.fixture(scope="module")
+def variables(key: str, fitted: Fitted) -> dict[str, str]:
+    """Those of Schemathesis's configuration."""
+    return {"CONTRACT_KEY": key, "CONTRACT_MODEL": fitted.model, "CONTRACT_DATASET": fitted.dataset}
+
+
+@pytest.mark.parametrize("source", LINKS)
+def test_every_link_leads_to_an_operation_that_succeeds(
+    fitserve: Fitserve, document: Document, table: Document, fitted: Fitted, source: str
+) -> None:
+    LinkStory(fitserve, Linked(fitserve.http, document), source, table, fitted).follow_all()
+
+
+def test_sequences_of_linked_requests_keep_to_the_document(
+    service: RunningService, document: Document, table: Document, fitted: Fitted, variables: dict[str, str], tmp_path: Path
+) -> None:
+    linked = with_bodies(only(document, LINKS.keys() | TARGETS), accepted_bodies(fitted, table))
+    options = [
+        "--phases",
+        "stateful",
+        "--mode",
+        "positive",
+        "--exclude-checks",
+        "negative_data_rejection",
+        "--seed",
+        str(SEED),
+        "--max-examples",
+        str(WALKS),
+    ]
+
+    run_schemathesis(tmp_path, linked, service.url, variables, *options)
+
+    reached = count_linked_successes(tmp_path)
+    assert len(reached) >= len(TARGETS) / 3, f"links have led to successes of these operations alone: {reached}"
+
+
+def test_every_operation_keeps_to_the_document(
+    service: RunningService, document: Document, variables: dict[str, str], tmp_path: Path
+) -> None:
+    options = ["--phases", "examples,coverage,fuzzing,stateful", "--seed", str(SEED), "--max-examples", str(EXAMPLES)]
+
+    run_schemathesis(tmp_path, with_few_classes(document, SEED), service.url, variables, *options)
+
+    assert service.is_ready()
