@@ -28,9 +28,10 @@ run: .venv/.installed ## Run the service on http://127.0.0.1:8000 until Ctrl-C
 test: .venv/.installed-dev ## Run all tests (ARGS="-k name" chooses)
 	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
-fuzz: .venv/.installed-dev ## Send the parsers of uploads and predictions whatever bytes there are (MINUTES=10)
+fuzz: .venv/.installed-dev ## Send the parsers whatever bytes there are, and every operation whatever its schema allows (MINUTES=10)
 	@end=$$(($$(date +%s) + 60 * $(or $(MINUTES),10))); while [ $$(date +%s) -lt $$end ]; do \
-		$(BIN)/python -m pytest -n 2 --quiet --hypothesis-profile fuzz $(wildcard tests/unit/*/test_*fuzz.py) $(ARGS) || exit; done
+		CONTRACT_SEED=$$(date +%s) CONTRACT_EXAMPLES=100 CONTRACT_WALKS=200 $(BIN)/python -m pytest -n 2 --quiet --hypothesis-profile fuzz \
+		$(wildcard tests/unit/*/test_*fuzz.py) tests/acceptance/test_openapi_contract.py $(ARGS) || exit; done
 
 chaos: .venv/.installed-dev ## Kill, freeze and empty everything while runs go on (RUNS=1000, SEED=7)
 	@CHAOS_RUNS=$(or $(RUNS),1000) CHAOS_SEED=$(or $(SEED),7) $(BIN)/python -m pytest tests/chaos $(ARGS)

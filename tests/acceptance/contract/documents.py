@@ -1,13 +1,30 @@
 """The OpenAPI document as Schemathesis gets it: small enough for a test, or with bodies that are accepted."""
 
 import copy
+import json
 import random
 from collections.abc import Mapping
 from typing import Any
 
+from tests.acceptance.contract.link_story import Fitted
+
 Json = dict[str, Any]
 MANY = 8
 """A union of more classes is a family of Keras's: layers, losses, metrics, optimizers, initializers."""
+
+
+EXAMPLES = {"dataset": "ds_01a20b40037677bf83159b06b0d2da20", "run": "run_01a20b40052676958af2ee9e1501afa3"}
+"""Ids that the document's examples have, each of a field of what was fitted."""
+
+
+def about(fitted: Fitted, document: Json) -> Json:
+    """Let the examples be about a run that there is, and about its dataset."""
+    written = json.dumps(document)
+    for field, example in EXAMPLES.items():
+        assert example in written, example
+        written = written.replace(example, getattr(fitted, field))
+    real: Json = json.loads(written)
+    return real
 
 
 def with_few_classes(document: Json, seed: int) -> Json:
@@ -51,3 +68,8 @@ def only(document: Json, operation_ids: set[str]) -> Json:
         kept = {method: chosen["paths"][path][method] for method, one in methods.items() if one["operationId"] in operation_ids}
         chosen["paths"][path] = kept
     return chosen
+
+
+def labels_of(document: Json) -> set[str]:
+    """Method and path of every operation."""
+    return {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
