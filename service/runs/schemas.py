@@ -136,7 +136,7 @@ class BatchPredictionCreate(OfVersion):
                     "model": "my_model",
                     "alias": "production",
                     "dataset": "ds_01a20b40037677bf83159b06b0d2da20",
-                    "columns": ["flower_id"],
+                    "columns": ["species"],
                     "format": "csv",
                 }
             ]

@@ -27,6 +27,16 @@ def about(fitted: Fitted, document: Json) -> Json:
     return real
 
 
+def without_options(document: Json) -> Json:
+    """Leave out parameters that need not be given: the examples of all of them together contradict each other."""
+    plain = copy.deepcopy(document)
+    for methods in plain["paths"].values():
+        for operation in methods.values():
+            parameters = operation.get("parameters", [])
+            operation["parameters"] = [parameter for parameter in parameters if parameter["required"]]
+    return plain
+
+
 def with_few_classes(document: Json, seed: int) -> Json:
     """Leave one class of every family, another one for another seed.
 
@@ -71,5 +81,10 @@ def only(document: Json, operation_ids: set[str]) -> Json:
 
 
 def labels_of(document: Json) -> set[str]:
-    """Method and path of every operation."""
-    return {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
+    """Method and path of every operation that is to be told something."""
+    return {
+        f"{method.upper()} {path}"
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if operation.get("parameters") or "requestBody" in operation
+    }

@@ -14,7 +14,7 @@ MODEL: dict[str, Document] = {
     "definition": {"layers": [{"type": "Dense", "units": 2, "activation": "softmax"}]},
     "compile": {"optimizer": "adam", "loss": "SparseCategoricalCrossentropy"},
 }
-ALIAS = "linked"
+ALIAS = "production"
 FIT = {"epochs": 1}
 DELETED = ("replace_model", "read_version")
 """Operations from which links lead to the end of a model or version that exists, which is then one of their own."""
