@@ -15,7 +15,7 @@ from tests.acceptance.contract.schemathesis_run import Trial, count_successes, r
 from tests.acceptance.running import SHORT_TIMES, RunningService
 
 SEED = int(os.environ.get("CONTRACT_SEED", "1"))
-EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "5"))
 """Requests that are made up for each operation, beside those that follow from the document."""
 WALKS = int(os.environ.get("CONTRACT_WALKS", "15"))
 """Sequences of linked requests."""
@@ -64,7 +64,7 @@ def fitserve(service: RunningService, key: Document) -> Fitserve:
 
 @pytest.fixture(scope="module")
 def document(fitserve: Fitserve) -> Document:
-    return accepted(fitserve.http.get("/openapi.json"))
+    return accepted(fitserve.http.get("/openapi.json", timeout=120))  # a process has to write it first
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +77,12 @@ def table(document: Document) -> Document:
 
 @pytest.fixture(scope="module")
 def fitted(fitserve: Fitserve, table: Document) -> Fitted:
-    return fit_my_model(fitserve, table)
+    """A model, its dataset and its run, from which links lead on."""
+    return fit(fitserve, fitserve.define_model(*MODEL.values()), table)
 
 
 def fit_my_model(fitserve: Fitserve, table: Document) -> Fitted:
-    """Fit a model of the name that the document's examples have, which an earlier test may have left or deleted."""
+    """Fit a model of the name that the document's examples have, which an earlier test may have left behind."""
     answer = fitserve.http.post("/api/models", json={"name": "my_model", **MODEL})
     assert answer.status_code in (201, 409), answer.text
     return fit(fitserve, "my_model", table)
@@ -95,9 +96,8 @@ def test_every_link_leads_to_an_operation_that_succeeds(
 
 
 def test_sequences_of_linked_requests_keep_to_the_document(
-    service: RunningService, fitserve: Fitserve, key: Document, document: Document, table: Document, tmp_path: Path
+    service: RunningService, key: Document, document: Document, table: Document, fitted: Fitted, tmp_path: Path
 ) -> None:
-    fitted = fit(fitserve, fitserve.define_model(*MODEL.values()), table)
     linked = with_bodies(only(document, LINKS.keys() | TARGETS), accepted_bodies(fitted, table))
 
     run_schemathesis(Trial(linked, service.url, key, fitted), tmp_path, *WALKING, "--max-examples", str(WALKS))
@@ -107,8 +107,9 @@ def test_sequences_of_linked_requests_keep_to_the_document(
 
 
 def test_the_examples_of_the_document_are_accepted(
-    service: RunningService, key: Document, document: Document, fitted: Fitted, tmp_path: Path
+    service: RunningService, fitserve: Fitserve, key: Document, document: Document, table: Document, tmp_path: Path
 ) -> None:
+    fitted = fit_my_model(fitserve, table)
     shown = without_options(about(fitted, document))
 
     run_schemathesis(Trial(shown, service.url, key, fitted), tmp_path, *SHOWING)
