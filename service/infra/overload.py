@@ -29,14 +29,18 @@ class Crowd:
         self._clock = clock
         self._second = self._now = self._before = 0
 
-    def note(self, last_second: int) -> int:
-        """Count a client, who was counted last in the second of that number; the number of this one, to be told next time."""
+    def look(self) -> None:
+        """Look at the clock; whoever notes clients does so again and again."""
         second = int(self._clock())
         if second != self._second:
             self._before = self._now if second == self._second + 1 else 0
             self._second, self._now = second, 0
-        self._now += second != last_second
-        return second
+
+    def note(self, last_second: int) -> int:
+        """Count a client, who was counted last in the second of that number; the number of this one, to be told next time."""
+        if last_second != self._second:
+            self._now += 1
+        return self._second
 
     @property
     def size(self) -> int:
@@ -55,6 +59,10 @@ class Limit:
         self._clock = clock
         self._refused_at = float("-inf")
         self._refused = REFUSED.labels(reason)
+
+    def look(self) -> None:
+        """Look at the clock for the crowd."""
+        self._crowd.look()
 
     @property
     def is_overloaded(self) -> bool:
@@ -96,21 +104,25 @@ class Turns:
         self._asked_at: float | None = None
         self._since: float | None = None
         """When the loop has asked for the turn before this one; None where it has had nothing to do since."""
-        self._spent = {True: 0.0, False: 0.0}
-        """Seconds that went by with answers, and with refusals; what is long past counts less."""
-        self._last = (0.0, True)
+        self._began_at = 0.0
+        self._seconds = self._refusal_seconds = 0.0
+        """What has gone by with requests, and of that with refusals; what is long past counts less."""
+        self._refused_at: float | None = None
+        """When the last request was refused; None where it was answered."""
 
     def take(self) -> bool:
         """Count a request that has been read; whether it shall be answered."""
         now = self._clock()
-        if self._requests:
-            self._note_time(now)
-        else:
+        if not self._requests:
             self._begin(now)
-        is_answered = self._is_soon(now) or not self._requests or self._is_owed() or self._limit.takes(self._requests)
+        elif self._refused_at is not None:
+            self._note_refusal(now)
+        is_answered = self._is_soon(now) or not self._requests or self._is_owed(now) or self._limit.takes(self._requests)
         self._requests += 1
-        self._answered += is_answered
-        self._last = now, is_answered
+        if is_answered:
+            self._answered += 1
+        else:
+            self._refused_at = now
         return is_answered
 
     def _is_soon(self, now: float) -> bool:
@@ -118,17 +130,20 @@ class Turns:
             return True
         return now - self._since + self._answered * self._task_seconds <= self._longest_wait_seconds
 
-    def _is_owed(self) -> bool:
-        answers, refusals = self._spent[True] + self._answered * self._task_seconds, self._spent[False]
-        return answers < refusals and self._limit.is_overloaded
+    def _is_owed(self, now: float) -> bool:
+        seconds = self._seconds + now - self._began_at + self._answered * self._task_seconds
+        return seconds < 2 * self._refusal_seconds and self._limit.is_overloaded
 
-    def _note_time(self, now: float) -> None:
-        """What has gone by since the last request was for that one."""
-        began, was_answered = self._last
-        self._spent[was_answered] += now - began
+    def _note_refusal(self, now: float) -> None:
+        """What has gone by since the last request was for its refusal."""
+        if self._refused_at is not None:
+            self._refusal_seconds += now - self._refused_at
+            self._refused_at = None
 
     def _begin(self, now: float) -> None:
         self._note_tasks(now)
+        self._limit.look()
+        self._began_at = now
         if self._since is None:
             self._since = self._asked_at = now
         asyncio.get_running_loop().call_soon(self._end)
@@ -136,9 +151,10 @@ class Turns:
     def _end(self) -> None:
         """All has been read; the loop runs the tasks, and then asks for the next turn."""
         now = self._clock()
-        self._note_time(now)
-        if sum(self._spent.values()) > REMEMBERED_SECONDS:
-            self._spent = {kind: seconds / 2 for kind, seconds in self._spent.items()}
+        self._note_refusal(now)
+        self._seconds += now - self._began_at
+        if self._seconds > REMEMBERED_SECONDS:
+            self._seconds, self._refusal_seconds = self._seconds / 2, self._refusal_seconds / 2
         self._requests = 0
         self._since, self._asked_at = self._asked_at, now
         asyncio.get_running_loop().call_soon(self._look)
@@ -153,6 +169,6 @@ class Turns:
         """What has gone by since all had been read was for the tasks of those that were let in."""
         if self._asked_at is not None and self._answered:
             seconds = now - self._asked_at
-            self._spent[True] += seconds
+            self._seconds += seconds
             self._task_seconds += (seconds / self._answered - self._task_seconds) / SMOOTHED_TURNS
         self._answered = 0

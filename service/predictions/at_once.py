@@ -41,8 +41,10 @@ class PredictionProtocol(SheddingConnection):
 
     def _is_refused_by_length(self) -> bool:
         length = self._content_length() or 0
+        if length <= INLINE_BYTES:
+            return False
         path = self.url.partition(b"?")[0].decode("latin-1")
-        return length > INLINE_BYTES and self.predictions.handles(path) and not self.predictions.has_room_for(length)
+        return self.predictions.handles(path) and not self.predictions.has_room_for(length)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body has been read."""
@@ -93,8 +95,10 @@ class PredictionProtocol(SheddingConnection):
 
     def _content_length(self) -> int | None:
         """The declared length of the body; None where there is none."""
-        length = next((value for name, value in self.headers if name == b"content-length"), b"")
-        return int(length[:20]) if length.isdigit() else None
+        for name, value in self.headers:
+            if name == b"content-length":
+                return int(value[:20]) if value.isdigit() else None
+        return None
 
     def _answer(self, body: bytes) -> bool:
         answered = self.predictions.answer_now(cast(Scope, self.scope), body)

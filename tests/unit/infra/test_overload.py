@@ -26,6 +26,7 @@ def clock() -> Clock:
 
 def crowd_of(clients: int, clock: Clock) -> Crowd:
     crowd = Crowd(clock)
+    crowd.look()
     for _ in range(clients):
         crowd.note(-1)
     return crowd
@@ -33,6 +34,7 @@ def crowd_of(clients: int, clock: Clock) -> Crowd:
 
 def test_a_client_that_asks_often_is_counted_once_a_second(clock: Clock) -> None:
     crowd = Crowd(clock)
+    crowd.look()
     busy = crowd.note(-1)
     for _ in range(10):
         busy = crowd.note(busy)
@@ -44,10 +46,12 @@ def test_a_client_that_asks_often_is_counted_once_a_second(clock: Clock) -> None
 def test_a_crowd_is_remembered_for_the_next_second_and_then_forgotten(clock: Clock) -> None:
     crowd = crowd_of(5, clock)
     clock.now += 1
+    crowd.look()
     crowd.note(-1)
     assert crowd.size == 5
 
     clock.now += 2
+    crowd.look()
     crowd.note(-1)
     assert crowd.size == 1
 
@@ -77,6 +81,7 @@ def test_a_queue_that_was_full_is_kept_short_until_nobody_is_refused_any_more(cl
     assert not limit.takes(2), "the last refusal is what counts"
 
     clock.now += CALM_SECONDS
+    crowd.look()
     for _ in range(500):
         crowd.note(-1)
     assert limit.takes(2), "as many clients as before, but none was refused for a while"
@@ -89,6 +94,7 @@ def test_clients_that_fit_into_the_queue_are_never_held_off_however_often_they_a
     seen, refused = [-1] * 64, []
     for _ in range(8):  # in half a second each, those ask again at once who were refused
         refused.append(0)
+        crowd.look()
         for waiting in range(64):
             seen[waiting] = crowd.note(seen[waiting])
             refused[-1] += not limit.takes(waiting)
