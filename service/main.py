@@ -44,7 +44,7 @@ from service.runs.sweeper import Sweeper
 from service.settings import Settings
 from service.usage import endpoints as usage_endpoints
 from service.web import docs, health
-from service.web.admission import AT_WORK_UNDER_LOAD, BoundedRequests
+from service.web.admission import AT_WORK, LET_IN_UNDER_LOAD, BoundedRequests
 from service.web.answer_log import PROBES
 from service.web.connections import BoundedConnection, ConnectionLimits, bounded
 from service.web.context import BodyLimit, RequestContext
@@ -101,7 +101,7 @@ class Guards:
 
     def around(self, api: ASGIApp) -> ASGIApp:
         """The control plane behind its limit."""
-        return BoundedRequests(api, Limit("control_plane", self._settings.max_api_requests, AT_WORK_UNDER_LOAD, self.crowd))
+        return BoundedRequests(api, Limit("control_plane", self._settings.max_api_requests, LET_IN_UNDER_LOAD, self.crowd))
 
     def of_connections(self, protocol: type[SheddingConnection]) -> type[BoundedConnection]:
         """The protocol within its limits."""
@@ -207,7 +207,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.max_api_requests + SPARE_THREADS
+        anyio.to_thread.current_default_thread_limiter().total_tokens = AT_WORK + SPARE_THREADS
         hub.start()
         sweeper.start()
         yield

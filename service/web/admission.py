@@ -1,4 +1,6 @@
-"""Bounds how many requests of the control plane are worked on at once, so that those that are let in are answered soon."""
+"""Bounds how many requests of the control plane are let in and worked on, so that those that are let in are answered soon."""
+
+import asyncio
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,14 +11,17 @@ from service.web.answer_log import PROBES
 from service.web.problems import headers_for, status_of
 from service.web.refusals import refuse
 
-AT_WORK_UNDER_LOAD = 4
+AT_WORK = 32
+"""Requests that are worked on at once, each in a thread; the others that are let in wait for their turn."""
+LET_IN_UNDER_LOAD = 4
 """While more is asked than can be answered: enough to keep the database busy, and few enough to be answered soon."""
+RUNS = "/api/runs/"
 UPLOADS = "/api/datasets"
 
 
 def busy() -> Unavailable:
     """The error of a process that works on as much as it can."""
-    return Unavailable("This process works on as many requests as it can. Send the request again later.", retry_after_seconds=1)
+    return Unavailable("As many requests wait here as may. Send the request again later.", retry_after_seconds=1)
 
 
 class BoundedRequests:
@@ -30,21 +35,18 @@ class BoundedRequests:
     def __init__(self, app: ASGIApp, limit: Limit) -> None:
         self._app = app
         self._limit = limit
-        self._at_work = 0
+        self._let_in = 0
+        self.places = asyncio.Semaphore(AT_WORK)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or _has_limit_of_its_own(scope):
             await self._app(scope, receive, send)
             return
         room = _Room(self)
-        if not (self.has_room() if _has_body(scope) else room.take()):
-            error = busy()
-            await refuse(scope, send, status_of(error), error.message, headers_for(error))
-            return
 
         async def receive_within_limit() -> Message:
             message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body") and not room.take():
+            if message["type"] == "http.request" and not message.get("more_body") and not await room.take():
                 raise busy()
             return message
 
@@ -53,23 +55,27 @@ class BoundedRequests:
             await send(message)
 
         try:
-            await self._app(scope, receive_within_limit, send_and_leave)
+            if self.has_room() if _has_body(scope) else await room.take():
+                await self._app(scope, receive_within_limit, send_and_leave)
+            else:
+                error = busy()
+                await refuse(scope, send, status_of(error), error.message, headers_for(error))
         finally:
             room.leave()
 
     def has_room(self) -> bool:
-        """Whether one more may be worked on; whoever hears no has to be refused."""
-        return self._limit.takes(self._at_work)
+        """Whether one more may be let in; whoever hears no has to be refused."""
+        return self._limit.takes(self._let_in)
 
     def enter(self) -> bool:
         """Let one more in, where there is room; whether there was."""
         is_let_in = self.has_room()
-        self._at_work += is_let_in
+        self._let_in += is_let_in
         return is_let_in
 
     def leave(self) -> None:
-        """One is no more worked on."""
-        self._at_work -= 1
+        """One is answered."""
+        self._let_in -= 1
 
 
 class _Room:
@@ -77,27 +83,32 @@ class _Room:
 
     def __init__(self, requests: BoundedRequests) -> None:
         self._requests = requests
-        self._is_asked_for = self._is_held = False
+        self._is_asked_for = self._is_let_in = self._is_at_work = False
 
-    def take(self) -> bool:
-        """Whether there is room, or there was when it was first asked for."""
+    async def take(self) -> bool:
+        """Wait for a turn, where there is room, or there was when it was first asked for; whether there was."""
         if self._is_asked_for:
             return True
         self._is_asked_for = True
-        self._is_held = self._requests.enter()
-        return self._is_held
+        self._is_let_in = self._requests.enter()
+        if self._is_let_in:
+            self._is_at_work = await self._requests.places.acquire()
+        return self._is_let_in
 
     def leave(self) -> None:
         """Give it back."""
-        if self._is_held:
+        if self._is_at_work:
+            self._requests.places.release()
+        if self._is_let_in:
             self._requests.leave()
-        self._is_held = False
+        self._is_let_in = self._is_at_work = False
 
 
 def _has_limit_of_its_own(scope: Scope) -> bool:
     path = scope["path"]
     is_upload = path == UPLOADS and scope["method"] == "POST"
-    return path in PROBES or is_upload or "prefer" in Headers(scope=scope)
+    may_wait = path.startswith(RUNS) and scope["method"] == "GET" and "prefer" in Headers(scope=scope)
+    return path in PROBES or is_upload or may_wait
 
 
 def _has_body(scope: Scope) -> bool:

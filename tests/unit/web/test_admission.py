@@ -9,7 +9,7 @@ import pytest
 
 from service.errors import Unavailable
 from service.infra.overload import Crowd, Limit
-from service.web.admission import BoundedRequests
+from service.web.admission import AT_WORK, BoundedRequests
 
 MOST = 2
 
@@ -17,15 +17,17 @@ MOST = 2
 class Api:
     """An application behind its limit that reads a whole request, waits until it may answer, and answers in two parts."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        self.at_work = 0
         self.may_answer = asyncio.Event()
         self.may_end = asyncio.Event()
         self.may_end.set()
-        self._bounded = BoundedRequests(self._answer, Limit("test", MOST, 1, Crowd()))
+        self._bounded = BoundedRequests(self._answer, Limit("test", most, 1, Crowd()))
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         while (await receive()).get("more_body"):
             pass
+        self.at_work += 1
         await self.may_answer.wait()
         if scope["path"] == "/fails":
             raise ZeroDivisionError
@@ -59,9 +61,9 @@ class Api:
         return asyncio.create_task(run())
 
 
-def told(story: Callable[[Api], Coroutine[Any, Any, None]]) -> None:
+def told(story: Callable[[Api], Coroutine[Any, Any, None]], most: int = MOST) -> None:
     async def run() -> None:
-        await story(Api())
+        await story(Api(most))
 
     asyncio.run(run())
 
@@ -80,6 +82,20 @@ def test_what_is_beyond_the_limit_is_refused_at_once_and_says_when_to_come_back(
         assert json.loads(body["body"])["instance"] == "/api/runs"
 
     told(story)
+
+
+@pytest.mark.parametrize("body", [None, [b"a"]], ids=["without a body", "with one"])
+def test_those_that_are_let_in_wait_for_their_turn(body: list[bytes] | None) -> None:
+    async def story(api: Api) -> None:
+        asked = [api.ask(method="POST", parts=body) for _ in range(AT_WORK + 3)]
+        await begun(*asked)
+        assert api.at_work == AT_WORK
+        asked.pop().cancel()
+        api.may_answer.set()
+        assert {(await task)[0]["status"] for task in asked} == {200}
+        assert api.at_work == AT_WORK + 2
+
+    told(story, most=2 * AT_WORK)
 
 
 def test_an_answered_request_leaves_its_place_to_the_next_one() -> None:
