@@ -113,7 +113,7 @@ class Guards:
             head_bytes=settings.max_head_bytes,
             connections=settings.max_connections,
         )
-        unread = Limit("event_loop", settings.max_waiting_predictions, 0, self.crowd)
+        unread = Limit("event_loop", settings.max_waiting_requests, 0, self.crowd)
         return bounded(shedding(protocol, self.crowd, Turns(settings.overload_wait_seconds, unread)), limits)
 
 
