@@ -1,6 +1,7 @@
 """A child process of this program that is spoken to over its standard input and output. Knows nothing of what is said."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,9 +18,29 @@ log = get_logger(__name__)
 
 MAX_LINE_BYTES = 8192
 MAX_LAST_LINES = 20
-INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONSAFEPATH")
-INHERITED_FAMILIES = ("LC_", "CUDA_", "NVIDIA_", "TF_", "XLA_", "OMP_", "OPENBLAS_", "MKL_")
-"""What says where things are, in which language, and how numbers are computed; whatever else there is may be a secret."""
+INHERITED = re.compile(
+    r"""
+    PATH | HOME | TZ | TMPDIR | VIRTUAL_ENV | LD_LIBRARY_PATH | PYTHONPATH | PYTHONSAFEPATH
+    | LANG | LC_(ALL | COLLATE | CTYPE | MESSAGES | MONETARY | NUMERIC | TIME)
+    | CUDA_(CACHE_(DISABLE | MAXSIZE | PATH) | DEVICE_MAX_CONNECTIONS | DEVICE_ORDER | FORCE_PTX_JIT | HOME | LAUNCH_BLOCKING
+        | MODULE_LOADING | MPS_PIPE_DIRECTORY | PATH | VISIBLE_DEVICES)
+    | NVIDIA_(DRIVER_CAPABILITIES | TF32_OVERRIDE | VISIBLE_DEVICES)
+    | TF_(CPP_(MAX_VLOG_LEVEL | MIN_LOG_LEVEL | VMODULE) | CUBLAS_WORKSPACE_LIMIT_IN_MB
+        | CUDNN_(DETERMINISTIC | USE_AUTOTUNE | WORKSPACE_LIMIT_IN_MB) | DETERMINISTIC_OPS | DEVICE_MIN_SYS_MEMORY_IN_MB
+        | DISABLE_JIT_KERNELS | ENABLE_ONEDNN_OPTS | FORCE_GPU_ALLOW_GROWTH | FORCE_UNIFIED_MEMORY
+        | GPU_(ALLOCATOR | HOST_MEM_LIMIT_IN_MB | THREAD_COUNT | THREAD_MODE) | MIN_GPU_MULTIPROCESSOR_COUNT
+        | NUM_(INTEROP | INTRAOP)_THREADS | ONEDNN_USE_SYSTEM_ALLOCATOR | PER_DEVICE_MEMORY_LIMIT_MB | SET_ONEDNN_FPMATH_MODE
+        | USE_CUBLASLT | XLA_FLAGS)
+    | XLA_FLAGS
+    | OMP_(DYNAMIC | NUM_THREADS | PROC_BIND | THREAD_LIMIT | WAIT_POLICY)
+    | OPENBLAS_(CORETYPE | NUM_THREADS) | MKL_NUM_THREADS
+    """,
+    re.VERBOSE,
+)
+"""What says where things are, in which language, and how numbers are computed; whatever else there is may be a secret.
+
+Each is a name of its own: not all that begins with ``TF_`` is TensorFlow's, for Terraform keeps keys in ``TF_VAR_…``.
+"""
 
 
 class Child:
@@ -115,4 +136,4 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 
 def inherited_environment() -> dict[str, str]:
     """The part of this process's environment that a child needs; the addresses and passwords of the databases are not in it."""
-    return {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(INHERITED_FAMILIES)}
+    return {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}
