@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, cast
 
@@ -46,11 +46,19 @@ Each is a name of its own: not all that begins with ``TF_`` is TensorFlow's, for
 class Child:
     """Python with ``arguments``, in a session of its own; what it prints to standard error goes into the log.
 
-    Its temporary files go with it.
+    Its temporary files go with it. ``hear`` is told each line that it prints, in another thread, and logs it then.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], folder: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        folder: str | None = None,
+        hear: Callable[[str], None] | None = None,
+    ) -> None:
         self._name = name
+        self._hear = hear or self._log_line
         self._temporary = tempfile.TemporaryDirectory(prefix=f"fitserve-{name}-", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and modules
             [sys.executable, *arguments],
@@ -64,7 +72,7 @@ class Child:
         self.input, self.output = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
         self._errors = cast(BinaryIO, self._process.stderr)
         self._last_lines: deque[str] = deque(maxlen=MAX_LAST_LINES)
-        self._listener = threading.Thread(target=self._log_what_it_prints, name=f"{name}-output", daemon=True)
+        self._listener = threading.Thread(target=self._listen, name=f"{name}-output", daemon=True)
         self._listener.start()
 
     @property
@@ -81,9 +89,13 @@ class Child:
         """Whether it runs."""
         return self._process.poll() is None
 
-    def wait(self) -> int:
-        """Its exit code after its end, negative for the signal that killed it."""
-        return self._process.wait()
+    def wait(self, seconds: float | None = None) -> int:
+        """Its exit code after its end, negative for the signal that killed it. Raises TimeoutExpired after so long."""
+        return self._process.wait(seconds)
+
+    def hear_out(self, seconds: float) -> None:
+        """Wait until it has printed its last line, but no longer than that."""
+        self._listener.join(seconds)
 
     def kill(self) -> None:
         """End it at once with all that it has started, from whatever thread; one that reads what it says comes to the end."""
@@ -121,11 +133,14 @@ class Child:
         if is_over.is_set():
             raise TimeoutError(f"{self._name} gave no answer within {seconds:g} seconds.")
 
-    def _log_what_it_prints(self) -> None:
+    def _listen(self) -> None:
         while line := self._errors.readline(MAX_LINE_BYTES):
             text = line.decode(errors="replace").rstrip()
             self._last_lines.append(text)
-            log.debug(f"{self._name}.printed", pid=self.pid, line=text)
+            self._hear(text)
+
+    def _log_line(self, line: str) -> None:
+        log.debug(f"{self._name}.printed", pid=self.pid, line=line)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
