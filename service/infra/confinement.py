@@ -73,12 +73,21 @@ def confine(writable: Iterable[str | Path], may_use_gpu: bool = False) -> None:
 
 
 def missing() -> str | None:
-    """Why children are not confined on this machine; None where they are."""
+    """Why children are not confined on this machine, or not wholly; None where they are."""
     if sys.platform != "linux":
         return f"{platform.system()} has no seccomp"
     if platform.machine() not in MACHINES:
         return f"no filter of system calls is written for {platform.machine()}"
-    return None if _machine() else "this kernel, or what this process runs in, takes no filters of system calls"
+    if _machine() is None:
+        return "this kernel, or what this process runs in, takes no filters of system calls"
+    if _landlock_version(ctypes.CDLL(None)) < LANDLOCK_VERSION_WITH_REFER:
+        return "this kernel has no Landlock, so children may touch what their user may; system calls are filtered all the same"
+    return None
+
+
+def _landlock_version(libc: ctypes.CDLL) -> int:
+    """Of the kernel; negative without Landlock."""
+    return int(libc.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), LANDLOCK_CREATE_RULESET_VERSION))
 
 
 def _machine() -> Machine | None:
@@ -103,7 +112,7 @@ def _enter_domain(libc: ctypes.CDLL, writable: Iterable[str | Path]) -> None:
 
     From there no process outside can be read, traced or signalled, and no file be written but in and below ``writable``.
     """
-    version = libc.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), LANDLOCK_CREATE_RULESET_VERSION)
+    version = _landlock_version(libc)
     if version < LANDLOCK_VERSION_WITH_REFER:
         return
     to_file = WRITE_FILE | (TRUNCATE if version >= LANDLOCK_VERSION_WITH_TRUNCATE else 0)
