@@ -50,8 +50,9 @@ def take_over_standard_output() -> BinaryIO:
 
 
 def prepare_environment() -> None:
-    """Fix what would otherwise come from the user's own Keras configuration."""
+    """Fix what would otherwise come from the user's own Keras configuration, and keep onnxruntime from sending reports."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 

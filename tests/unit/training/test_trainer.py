@@ -265,6 +265,7 @@ def test_a_trainer_writes_in_its_own_folder_and_nowhere_else(digits, tmp_path):
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert isinstance(finished, Finished)
     assert {file.name for file in finished.files} >= {"model.keras", "model.onnx"}
+    assert "telemetry" not in (tmp_path / "trainer.log").read_text()
 
 
 PARENT = """
