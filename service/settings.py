@@ -175,6 +175,11 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'fitserve.db'}"
 
     @property
+    def encoded_cache_folder(self) -> Path:
+        """Where the trainers of this machine keep encoded data: the only folder that all of them may write to."""
+        return self.data_dir.absolute() / "cache" / "encoded"
+
+    @property
     def is_embedded(self) -> bool:
         """Whether the database is the SQLite file in ``data_dir``, which no other machine can reach."""
         return not self.database_url

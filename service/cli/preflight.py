@@ -24,7 +24,7 @@ def check_role(settings: Settings) -> None:
 
 
 def tell_of_missing_confinement() -> None:
-    """Say in the log, once for each process, why the kernel does not keep its children from the network."""
+    """Say in the log, once for each process, why the kernel does not keep its children to themselves, or not wholly."""
     if reason := missing():
         log.warning("children.not_confined", reason=reason)
 

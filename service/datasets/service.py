@@ -23,7 +23,7 @@ from service.errors import InvalidInput, MalformedInput, Problem, Unavailable
 from service.infra.artifacts import ArtifactStore
 from service.infra.ids import new_id
 from service.infra.sandbox import Limits, SandboxFailed, run_sandboxed
-from service.infra.scratch import Scratch
+from service.infra.scratch import Scratch, left_in
 from service.settings import Settings
 from service.workspaces import repository as workspaces
 from service.workspaces.quotas import Quotas
@@ -102,7 +102,8 @@ class DatasetService:
         """
         try:
             description = self._parse(upload)
-            files = {name: self._store(Path(path)) for name, path in description.pop("files").items()}
+            folder = upload.path.parent
+            files = {name: self._store(left_in(folder, path)) for name, path in description.pop("files").items()}
         finally:
             shutil.rmtree(upload.path.parent, ignore_errors=True)  # it takes its time, which an event loop does not have
         return PreparedDataset(upload, files, description)

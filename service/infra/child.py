@@ -1,13 +1,14 @@
 """A child process of this program that is spoken to over its standard input and output. Knows nothing of what is said."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, cast
 
@@ -17,19 +18,47 @@ log = get_logger(__name__)
 
 MAX_LINE_BYTES = 8192
 MAX_LAST_LINES = 20
-INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONSAFEPATH")
-INHERITED_FAMILIES = ("LC_", "CUDA_", "NVIDIA_", "TF_", "XLA_", "OMP_", "OPENBLAS_", "MKL_")
-"""What says where things are, in which language, and how numbers are computed; whatever else there is may be a secret."""
+INHERITED = re.compile(
+    r"""
+    PATH | HOME | TZ | TMPDIR | VIRTUAL_ENV | LD_LIBRARY_PATH | PYTHONPATH | PYTHONSAFEPATH
+    | LANG | LC_(ALL | COLLATE | CTYPE | MESSAGES | MONETARY | NUMERIC | TIME)
+    | CUDA_(CACHE_(DISABLE | MAXSIZE | PATH) | DEVICE_MAX_CONNECTIONS | DEVICE_ORDER | FORCE_PTX_JIT | HOME | LAUNCH_BLOCKING
+        | MODULE_LOADING | MPS_PIPE_DIRECTORY | PATH | VISIBLE_DEVICES)
+    | NVIDIA_(DRIVER_CAPABILITIES | TF32_OVERRIDE | VISIBLE_DEVICES)
+    | TF_(CPP_(MAX_VLOG_LEVEL | MIN_LOG_LEVEL | VMODULE) | CUBLAS_WORKSPACE_LIMIT_IN_MB
+        | CUDNN_(DETERMINISTIC | USE_AUTOTUNE | WORKSPACE_LIMIT_IN_MB) | DETERMINISTIC_OPS | DEVICE_MIN_SYS_MEMORY_IN_MB
+        | DISABLE_JIT_KERNELS | ENABLE_ONEDNN_OPTS | FORCE_GPU_ALLOW_GROWTH | FORCE_UNIFIED_MEMORY
+        | GPU_(ALLOCATOR | HOST_MEM_LIMIT_IN_MB | THREAD_COUNT | THREAD_MODE) | MIN_GPU_MULTIPROCESSOR_COUNT
+        | NUM_(INTEROP | INTRAOP)_THREADS | ONEDNN_USE_SYSTEM_ALLOCATOR | PER_DEVICE_MEMORY_LIMIT_MB | SET_ONEDNN_FPMATH_MODE
+        | USE_CUBLASLT | XLA_FLAGS)
+    | XLA_FLAGS
+    | OMP_(DYNAMIC | NUM_THREADS | PROC_BIND | THREAD_LIMIT | WAIT_POLICY)
+    | OPENBLAS_(CORETYPE | NUM_THREADS) | MKL_NUM_THREADS
+    """,
+    re.VERBOSE,
+)
+"""What says where things are, in which language, and how numbers are computed; whatever else there is may be a secret.
+
+Each is a name of its own: not all that begins with ``TF_`` is TensorFlow's, for Terraform keeps keys in ``TF_VAR_…``.
+"""
 
 
 class Child:
     """Python with ``arguments``, in a session of its own; what it prints to standard error goes into the log.
 
-    Its temporary files go with it.
+    Its temporary files go with it. ``hear`` is told each line that it prints, in another thread, and logs it then.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], folder: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        folder: str | None = None,
+        hear: Callable[[str], None] | None = None,
+    ) -> None:
         self._name = name
+        self._hear = hear or self._log_line
         self._temporary = tempfile.TemporaryDirectory(prefix=f"fitserve-{name}-", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and modules
             [sys.executable, *arguments],
@@ -43,7 +72,7 @@ class Child:
         self.input, self.output = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
         self._errors = cast(BinaryIO, self._process.stderr)
         self._last_lines: deque[str] = deque(maxlen=MAX_LAST_LINES)
-        self._listener = threading.Thread(target=self._log_what_it_prints, name=f"{name}-output", daemon=True)
+        self._listener = threading.Thread(target=self._listen, name=f"{name}-output", daemon=True)
         self._listener.start()
 
     @property
@@ -60,9 +89,13 @@ class Child:
         """Whether it runs."""
         return self._process.poll() is None
 
-    def wait(self) -> int:
-        """Its exit code after its end, negative for the signal that killed it."""
-        return self._process.wait()
+    def wait(self, seconds: float | None = None) -> int:
+        """Its exit code after its end, negative for the signal that killed it. Raises TimeoutExpired after so long."""
+        return self._process.wait(seconds)
+
+    def hear_out(self, seconds: float) -> None:
+        """Wait until it has printed its last line, but no longer than that."""
+        self._listener.join(seconds)
 
     def kill(self) -> None:
         """End it at once with all that it has started, from whatever thread; one that reads what it says comes to the end."""
@@ -100,11 +133,14 @@ class Child:
         if is_over.is_set():
             raise TimeoutError(f"{self._name} gave no answer within {seconds:g} seconds.")
 
-    def _log_what_it_prints(self) -> None:
+    def _listen(self) -> None:
         while line := self._errors.readline(MAX_LINE_BYTES):
             text = line.decode(errors="replace").rstrip()
             self._last_lines.append(text)
-            log.debug(f"{self._name}.printed", pid=self.pid, line=text)
+            self._hear(text)
+
+    def _log_line(self, line: str) -> None:
+        log.debug(f"{self._name}.printed", pid=self.pid, line=line)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -115,4 +151,4 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 
 def inherited_environment() -> dict[str, str]:
     """The part of this process's environment that a child needs; the addresses and passwords of the databases are not in it."""
-    return {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(INHERITED_FAMILIES)}
+    return {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}

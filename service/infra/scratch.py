@@ -1,4 +1,7 @@
-"""Folders for files that are needed only while something goes on: one per worker, which others remove once it is dead."""
+"""Folders for files that are needed only while something goes on: one per worker, which others remove once it is dead.
+
+What a child process has left in such a folder is taken for no more than that.
+"""
 
 import fcntl
 import shutil
@@ -29,6 +32,26 @@ class Scratch:
         """Remove the folder."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self._lock.close()
+
+
+def left_in(folder: Path, path: str) -> Path:
+    """A file of which a child process says that it has left it in its folder.
+
+    Raises PermissionError where it is not there, or leads elsewhere: this process may move and read more than the child.
+    """
+    file = Path(path)
+    if file.parent != folder or file.is_symlink():
+        raise PermissionError("A child process names a file that is not in its folder.")
+    return file
+
+
+def empty(folder: Path) -> None:
+    """Remove what is in a folder, as far as that is possible, but not the folder."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
 
 
 def remove_dead(root: Path) -> int:

@@ -1,9 +1,13 @@
-"""Starts the trainer: guards the pipe and the environment, then loads TensorFlow and serves jobs."""
+"""Starts the trainer, ``python -m service.training FOLDER …``, which may write in these folders and in its temporary one.
+
+It guards the pipe and the environment, then loads TensorFlow and serves jobs.
+"""
 
 import io
 import os
 import signal
 import sys
+import tempfile
 from typing import Any, BinaryIO
 
 from service.infra.confinement import confine
@@ -18,7 +22,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the worker decides for us
     pipe = take_over_standard_output()
     die_with_parent(os.getppid(), signal.SIGKILL)
-    confine(may_use_gpu=True)
+    confine([*sys.argv[1:], tempfile.gettempdir()], may_use_gpu=True)
     commands = Commands(os.fdopen(os.dup(0), "rb"))
     prepare_environment()
     from service.training.loop import serve  # loads TensorFlow, which reads the environment once
@@ -46,8 +50,9 @@ def take_over_standard_output() -> BinaryIO:
 
 
 def prepare_environment() -> None:
-    """Fix what would otherwise come from the user's own Keras configuration."""
+    """Fix what would otherwise come from the user's own Keras configuration, and keep onnxruntime from sending reports."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 

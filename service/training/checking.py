@@ -10,6 +10,7 @@ import resource
 import select
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -26,7 +27,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the API decides for us
     pipe = take_over_standard_output()
     die_with_parent(os.getppid(), signal.SIGKILL)
-    confine()
+    confine([tempfile.gettempdir()])
     prepare_environment()
     from service.training.building import reset_keras  # loads Keras, which reads the environment once
     from service.training.dry_build import dry_build

@@ -103,7 +103,7 @@ class Story:
         self._begin("encoding")
         specs, job = self.specs, self.job
         wanted = Wanted(specs.features, job.target, specs.definition.input_names, specs.losses, specs.fit, job.seed)
-        cache = EncodedCache(Path(job.cache_directory or job.directory) / "encoded", job.cache_bytes)
+        cache = EncodedCache(Path(job.cache_directory or Path(job.directory, "encoded")), job.cache_bytes)
         examples = cache.examples(self._ingredients(), lambda folder: encode(dataset, validation, wanted, folder))
         self.wishes.check(has_weights=bool(job.resume))
         return examples

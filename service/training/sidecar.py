@@ -6,6 +6,7 @@
 import os
 import signal
 import sys
+import tempfile
 
 from service.infra.confinement import confine
 from service.infra.parent import die_with_parent
@@ -19,7 +20,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the API decides for us
     pipe = take_over_standard_output()
     die_with_parent(os.getppid(), signal.SIGKILL)
-    confine()
+    confine([tempfile.gettempdir()])
     prepare_environment()
     from service.training.answering import serve  # loads TensorFlow, which reads the environment once
     from service.training.environment import set_threads

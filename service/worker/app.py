@@ -38,8 +38,9 @@ class WorkerRuntime:
         self._stopping = threading.Event()
         lease = Lease(settings.lease_seconds)
         worker_id = self._identity.id
-        self._starter = TrainerStarter(settings.trainer_module, _threads_per_trainer(settings))
         self._scratch = Scratch(settings.data_dir.absolute() / "scratch", worker_id)
+        cache = settings.encoded_cache_folder
+        self._starter = TrainerStarter(settings.trainer_module, _threads_per_trainer(settings), self._scratch, cache)
         artifacts = make_artifact_store(settings)
         self._slots = [
             Slot(
@@ -47,7 +48,7 @@ class WorkerRuntime:
                 worker_id,
                 self._database,
                 settings,
-                Pipeline(self._database, artifacts, self._scratch, settings, lease, self._stopping),
+                Pipeline(self._database, artifacts, settings, lease, self._stopping),
                 self._starter,
                 self._stopping,
             )

@@ -16,7 +16,7 @@ from service.infra.database import Database
 from service.infra.disk import is_full_disk
 from service.infra.logging import get_logger
 from service.infra.memory import oom_kills
-from service.infra.scratch import Scratch
+from service.infra.scratch import left_in
 from service.runs import attempts
 from service.runs.attempts import ClaimedRun, Failure, Observation, Outcome, StoredFile, StoredSnapshot
 from service.runs.errors import AttemptReplaced
@@ -86,14 +86,12 @@ class Pipeline:
         self,
         database: Database,
         artifacts: ArtifactStore,
-        scratch: Scratch,
         settings: Settings,
         lease: Lease,
         stopping: threading.Event,
     ) -> None:
         self._database = database
         self._artifacts = artifacts
-        self._scratch = scratch
         self._settings = settings
         self._lease = lease
         self._stopping = stopping
@@ -111,7 +109,7 @@ class Pipeline:
 
     def _do(self, run: ClaimedRun, trainer: Trainer) -> bool:
         try:
-            with self._scratch.folder(run.claim.run_id) as folder:
+            with trainer.job_folder() as folder:
                 attempt = Attempt(run, folder)
                 ending = self._fit(attempt, trainer)
                 outcome = self._conclude(attempt, ending)
@@ -173,7 +171,7 @@ class Pipeline:
             validation_dataset=self._other_dataset(run, "validation"),
             test_dataset=self._other_dataset(run, "test"),
             start=self._start(run),
-            cache_directory=str(self._settings.data_dir.absolute() / "cache"),
+            cache_directory=str(self._settings.encoded_cache_folder),
             cache_bytes=self._settings.encoded_cache_bytes,
         )
 
@@ -257,7 +255,7 @@ class Pipeline:
     def _take(self, attempt: Attempt, report: Report) -> None:
         match report:
             case SnapshotTaken():
-                attempt.pending.append(self._store_snapshot(report))
+                attempt.pending.append(self._store_snapshot(attempt, report))
             case Progress() if attempt.pending and isinstance(attempt.pending[-1], Progress):
                 attempt.pending[-1] = report  # of several in a row the last one is enough
             case Ready() | Finished() | Failed() | Suspended():
@@ -265,8 +263,8 @@ class Pipeline:
             case _:
                 attempt.pending.append(report)
 
-    def _store_snapshot(self, taken: SnapshotTaken) -> StoredSnapshot | LogLine:
-        path = Path(taken.path)
+    def _store_snapshot(self, attempt: Attempt, taken: SnapshotTaken) -> StoredSnapshot | LogLine:
+        path = left_in(attempt.folder, taken.path)
         size_bytes = path.stat().st_size
         try:
             sha256 = self._artifacts.put_file(path, move=True)
@@ -343,13 +341,13 @@ class Pipeline:
             case Failure():
                 outcome = self._insist(lambda: attempts.fail(self._database, claim, ending, self._settings))
             case Finished():
-                files = [self._store(file) for file in ending.files]
+                files = [self._store(attempt, file) for file in ending.files]
                 outcome = self._insist(lambda: attempts.complete(self._database, claim, ending, files))
         self._delete_snapshots(outcome.snapshots)
         return outcome
 
-    def _store(self, file: OutputFile) -> StoredFile:
-        path = Path(file.path)
+    def _store(self, attempt: Attempt, file: OutputFile) -> StoredFile:
+        path = left_in(attempt.folder, file.path)
         size_bytes = path.stat().st_size
         return StoredFile(file.name, self._artifacts.put_file(path, move=True), size_bytes, file.media_type)
 

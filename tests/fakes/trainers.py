@@ -1,5 +1,9 @@
 """A trainer without a process: it says what the test has written down for it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from service.spec.frames import Command, Report
 from service.worker.trainers import TrainerGone
 
@@ -13,6 +17,13 @@ class FakeTrainer:
         self.is_killed = False
         self.exceeded_memory_bytes: int | None = None
         self._printed: list[str] = []
+        self.folder = Path()
+        """Set by whoever has it work."""
+
+    @contextmanager
+    def job_folder(self) -> Iterator[Path]:
+        """The folder in which the files of the script lie; nothing is removed."""
+        yield self.folder
 
     def send(self, command: Command) -> None:
         """Remember the command."""

@@ -2,7 +2,6 @@
 
 import errno
 import threading
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +10,6 @@ import pytest
 
 from service.infra.artifacts import LocalArtifactStore
 from service.infra.database import Database
-from service.infra.scratch import Scratch
 from service.runs import attempts, repository
 from service.runs.service import request_cancel
 from service.runs.tables import Run, RunAttempt
@@ -65,9 +63,9 @@ class Worker:
         """Claim the best waiting run and do it; the run afterwards, and whether the trainer may go on."""
         claimed = attempts.claim(self.database, self.settings, "wrk_1", ["cpu"])
         assert claimed is not None
-        with closing(Scratch(self._folder / "scratch", "wrk_1")) as scratch:
-            pipeline = Pipeline(self.database, self.store, scratch, self.settings, self.lease, self.stopping)
-            is_well = pipeline.train_run(claimed, cast(Trainer, trainer))
+        trainer.folder = self._folder
+        pipeline = Pipeline(self.database, self.store, self.settings, self.lease, self.stopping)
+        is_well = pipeline.train_run(claimed, cast(Trainer, trainer))
         with self.database.read() as session:
             return session.get_one(Run, claimed.claim.run_id), is_well
 
@@ -88,6 +86,21 @@ def test_a_finished_fit_is_a_succeeded_run_with_its_files(worker: Worker, tmp_pa
 
     assert (run.state, run.epoch, run.publish_reason, is_well) == ("succeeded", 1, "No.", True)
     assert isinstance(trainer.commands[0], FitJob)
+
+
+def test_a_trainer_cannot_have_a_file_of_others_taken_away(worker: Worker, tmp_path: Path) -> None:
+    database = tmp_path / "elsewhere" / "fitserve.db"
+    database.parent.mkdir()
+    database.write_text("rows of others")
+    stolen = OutputFile(name="history.json", path=str(database), media_type="application/json")
+    finished = Finished(outcome="completed", metrics={}, files=[stolen], publication=None, publish_reason=None)
+
+    with pytest.raises(PermissionError):
+        worker.do(FakeTrainer(finished))
+    with pytest.raises(PermissionError):
+        worker.do(FakeTrainer(SnapshotTaken(path=str(database), epoch=1, step=0, seconds=0.1)))
+
+    assert database.read_text() == "rows of others"
 
 
 def test_a_failure_that_the_trainer_tells_of_ends_the_run_and_leaves_the_trainer(worker: Worker) -> None:

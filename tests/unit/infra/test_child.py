@@ -1,13 +1,16 @@
 """A child is ended with all that it has started, and what it needs of the environment is all that it gets."""
 
 import os
+import socket
 from pathlib import Path
 
+import orjson
 import psutil
 import pytest
 
 from service.infra.child import Child, inherited_environment
 from service.infra.confinement import missing
+from tests.fakes.escaping import OF_A_TRAINER, REFUSED
 
 LEAVES_ONE_BEHIND = """
 import os, sys, time
@@ -16,18 +19,6 @@ if pid == 0:
     time.sleep(600)
 sys.stdout.write(f"{pid}\\n"); sys.stdout.flush()
 time.sleep(600)
-"""
-OF_A_TRAINER = """
-import os, socket, subprocess, sys
-from service.infra.confinement import confine
-confine(may_use_gpu=True)
-socket.socket(socket.AF_UNIX).close()
-subprocess.run([sys.executable, "-c", "pass"], check=True)
-for refused in (lambda: socket.socket(socket.AF_INET), lambda: socket.socket(socket.AF_INET6), os.setsid):
-    try:
-        refused()
-    except PermissionError:
-        print("refused", flush=True)
 """
 
 
@@ -65,19 +56,35 @@ def test_temporary_files_of_a_child_go_with_it() -> None:
 def test_only_what_a_child_needs_is_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FITSERVE_BROKER_URL", "redis://:secret@host")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    for name in ("TF_VAR_db_password", "TF_TOKEN_app_terraform_io", "TF_CLI_CONFIG_FILE", "CUDA_SECRET", "LC_TOKEN", "XPATH"):
+        monkeypatch.setenv(name, "secret")
+    for name in ("CUDA_VISIBLE_DEVICES", "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "XLA_FLAGS", "LC_ALL"):
+        monkeypatch.setenv(name, "1")
 
     inherited = inherited_environment()
 
-    assert inherited["CUDA_VISIBLE_DEVICES"] == "1"
+    assert {name for name, value in inherited.items() if value == "1"} >= {
+        "CUDA_VISIBLE_DEVICES", "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "XLA_FLAGS", "LC_ALL",
+    }  # fmt: skip
     assert inherited["PATH"] == os.environ["PATH"]
     assert "secret" not in " ".join(inherited.values())
 
 
 @pytest.mark.skipif(missing() is not None, reason=f"nothing is confined here: {missing()}")
-def test_a_trainer_may_use_local_sockets_and_programs_but_no_network() -> None:
+def test_a_trainer_may_use_local_sockets_and_programs_but_has_no_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
     environment = inherited_environment() | {"PYTHONPATH": str(Path(__file__).parents[3])}
-    child = Child("test", ["-c", OF_A_TRAINER], environment)
+    child = Child("test", ["-m", "tests.fakes.escaping", "trainer"], environment)
 
-    assert child.output.read().split() == [b"refused"] * 3
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        attempts = [*OF_A_TRAINER, "local socket", "program"]
+        child.input.write(
+            orjson.dumps({"attempts": attempts, "port": listener.getsockname()[1], "elsewhere": str(tmp_path)}),
+        )
+        child.input.close()
+        endings = orjson.loads(child.output.read())["endings"]
+
     child.close()
+    assert {name for name, ending in endings.items() if ending not in REFUSED} == {"local socket", "program"}
+    assert endings.keys() == set(attempts)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["x"]

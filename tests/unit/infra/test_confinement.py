@@ -1,5 +1,6 @@
 """What a confined process can still do, and what is said where nothing is confined. What it cannot: ``test_sandbox``."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +10,13 @@ from structlog.testing import capture_logs
 
 from service.cli.preflight import tell_of_missing_confinement
 from service.infra import confinement
+from service.infra.system_calls import REFUSED
 
 ROOT = Path(__file__).parents[3]
 MOVE = """
 import os, sys, threading
 from service.infra.confinement import confine
-confine()
+confine(["."])
 os.mkdir("from"); os.mkdir("to")
 open("from/file", "w").close()
 os.rename("from/file", "to/file")
@@ -22,6 +24,7 @@ thread = threading.Thread(target=print, args=("a thread",))
 thread.start(); thread.join()
 sys.stdout.flush()
 os.kill(os.getpid(), 0)
+open("/dev/null", "w").close()
 os.abort()
 """
 
@@ -56,3 +59,21 @@ def test_where_children_are_confined_the_log_is_silent() -> None:
         tell_of_missing_confinement()
 
     assert lines == []
+
+
+HEADERS = Path("/usr/include")
+
+
+@pytest.mark.parametrize(
+    ("header", "place"), [("x86_64-linux-gnu/asm/unistd_64.h", 0), ("asm-generic/unistd.h", 1)], ids=["x86-64", "ARM64"]
+)
+def test_numbers_of_system_calls_are_those_of_the_headers_of_linux(header: str, place: int) -> None:
+    path = HEADERS / header
+    if not path.exists():
+        pytest.skip(f"{path} is not installed")
+    numbers = {name: int(number) for name, number in re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", path.read_text())}
+
+    known = {name: pair[place] for name, pair in REFUSED.items() if name in numbers}
+
+    assert known == {name: numbers[name] for name in known}
+    assert len(known) > len(REFUSED) - 10, "those that are newer than the headers are few"

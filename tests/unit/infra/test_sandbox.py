@@ -9,7 +9,7 @@ import pytest
 
 from service.infra.confinement import missing
 from service.infra.sandbox import Limits, SandboxFailed, run_sandboxed
-from tests.fakes.escaping import ATTEMPTS
+from tests.fakes.escaping import ATTEMPTS, REFUSED
 
 GENEROUS = Limits(seconds=60, memory_bytes=4 * 1024**3)
 PARSER = "service.datasets.parsing"
@@ -59,10 +59,28 @@ def test_a_file_in_the_folder_cannot_take_the_place_of_a_module(tmp_path: Path) 
 @confined
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 def test_the_kernel_refuses_a_child_all_ways_out(attempt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        said = escape(tmp_path, monkeypatch, attempt, port=listener.getsockname()[1])
+    own, elsewhere = tmp_path / "own", tmp_path / "elsewhere"
+    for folder in (own, elsewhere):
+        folder.mkdir()
+    (elsewhere / "file").write_text("x")
 
-    assert said["endings"] == {attempt: "PermissionError"}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        said = escape(own, monkeypatch, attempt, port=listener.getsockname()[1], elsewhere=str(elsewhere))
+
+    assert said["endings"].keys() == {attempt}
+    assert said["endings"][attempt] in REFUSED
+    assert [file.read_text() for file in elsewhere.iterdir()] == ["x"]
+
+
+@confined
+def test_a_child_may_write_in_its_own_folder_and_below_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "file").write_text("x")
+
+    said = escape(tmp_path, monkeypatch, "changing a file", "making a file", "moving a file", elsewhere=str(tmp_path / "below"))
+
+    assert set(said["endings"].values()) == {"done"}
+    assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")} == {"below", "below/new", "mine"}
 
 
 def test_a_child_finds_no_secret_in_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

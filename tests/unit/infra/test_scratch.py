@@ -5,7 +5,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from service.infra.scratch import Scratch, remove_dead
+import pytest
+
+from service.infra.scratch import Scratch, empty, left_in, remove_dead
 
 OWNER = """
 import sys, time
@@ -25,6 +27,34 @@ def test_a_folder_is_there_for_the_length_of_its_block(tmp_path: Path) -> None:
             (folder / "file").write_text("x")
         assert not folder.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_a_child_names_must_be_in_its_folder_and_lead_nowhere(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (tmp_path / "database").write_text("x")
+    (own / "model").write_text("x")
+    (own / "link").symlink_to(tmp_path / "database")
+    (own / "folder").symlink_to(tmp_path)
+
+    assert left_in(own, str(own / "model")) == own / "model"
+    for path in (tmp_path / "database", own / "link", own / "folder" / "database", own / ".." / "database", "database", ""):
+        with pytest.raises(PermissionError):
+            left_in(own, str(path))
+
+
+def test_emptying_a_folder_does_not_follow_links(tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    (own / "below").mkdir(parents=True)
+    (own / "below" / "file").write_text("x")
+    (own / "file").write_text("x")
+    other.mkdir()
+    (other / "file").write_text("x")
+    (own / "link").symlink_to(other)
+
+    empty(own)
+
+    assert (list(own.iterdir()), list(other.iterdir())) == ([], [other / "file"])
 
 
 def test_only_the_folders_of_dead_processes_are_removed(tmp_path: Path) -> None:

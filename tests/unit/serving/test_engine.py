@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,3 +47,11 @@ def test_a_broken_file_is_an_error(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no model")
     with pytest.raises(Exception, match=r"(?i)protobuf|parse"):
         OnnxEngine(tmp_path / "model.onnx")
+
+
+def test_onnxruntime_keeps_no_number_of_this_machine_for_its_reports(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[3])}
+    environment.pop("XDG_CACHE_HOME", None)
+    subprocess.run([sys.executable, "-c", "import service.serving.engine"], env=environment, check=True)
+    assert list(tmp_path.rglob("*")) == []

@@ -53,9 +53,10 @@ def make_examples(x: np.ndarray, y: np.ndarray, train_rows: int, loss: LossBase)
 class TrainerProcess:
     """A trainer as a worker has it."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, temporary: Path | None = None) -> None:
+        """``temporary``: where it may write; the folder for temporary files of this machine, and so of the tests, if left out."""
         self._log = log.open("wb")
-        environment = os.environ | {"FITSERVE_TRAINER_THREADS": "2"}
+        environment = os.environ | {"FITSERVE_TRAINER_THREADS": "2"} | ({"TMPDIR": str(temporary)} if temporary else {})
         self.process = subprocess.Popen(
             [sys.executable, "-m", "service.training"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment,

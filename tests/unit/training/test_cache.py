@@ -216,7 +216,7 @@ def test_jobs_share_what_is_the_same_in_both(trainer, digits, tmp_path):
         fields = {"publish": False, "cache_directory": str(folder), "cache_bytes": PLENTY} | fields
         frame = trainer.run(make_job(tmp_path / name, digits, fit={"epochs": 1, **fit}, seed=seed, **fields))[-1]
         assert isinstance(frame, Finished), frame
-        return len(entries(folder / "encoded"))
+        return len(entries(folder))
 
     last, random = {"validation_split": 0.2}, {"validation_split": 0.2, "split": "random"}
     assert entries_after("first", last, seed=1) == 1

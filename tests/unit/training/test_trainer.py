@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from service.features.plan import read_plan
+from service.infra.confinement import missing
 from service.serving.engine import OnnxEngine
 from service.spec.frames import EpochEnded, Failed, Finished, PhaseStarted, Planned, Progress, Stop
 from tests.planning import encode_one
@@ -246,6 +247,25 @@ def test_a_stop_for_another_attempt_is_ignored(trainer, digits, tmp_path):
     job = make_job(tmp_path / "run", digits, fit={"epochs": 2}, publish=False)
     trainer.send(Stop(run_id=job.run_id, attempt=job.attempt + 1, keep="none"))
     assert trainer.run(job)[-1].outcome == "completed"
+
+
+@pytest.mark.skipif(missing() is not None, reason=f"nothing is confined here: {missing()}")
+def test_a_trainer_writes_in_its_own_folder_and_nowhere_else(digits, tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    trainer = TrainerProcess(tmp_path / "trainer.log", temporary=own)
+    try:
+        trainer.await_ready()
+        refused = trainer.run(make_job(tmp_path / "elsewhere", digits, fit={"epochs": 1}))[-1]
+        finished = trainer.run(make_job(own / "run", digits, fit={"epochs": 1}))[-1]
+    finally:
+        trainer.close()
+    assert isinstance(refused, Failed)
+    assert "Permission denied" in refused.message
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert isinstance(finished, Finished)
+    assert {file.name for file in finished.files} >= {"model.keras", "model.onnx"}
+    assert "telemetry" not in (tmp_path / "trainer.log").read_text()
 
 
 PARENT = """

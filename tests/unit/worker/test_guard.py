@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 
+from service.infra.scratch import Scratch
 from service.runs.repository import Claim
 from service.worker.lease import Guard, Lease
 from service.worker.trainers import Trainer, TrainerGone, TrainerStarter
@@ -15,13 +17,20 @@ CLAIM = Claim("run_1", "wrk_1", 1)
 
 
 @pytest.fixture
-def trainer() -> Iterator[Trainer]:
-    starter = TrainerStarter("tests.fakes.light_trainer", threads=1)
+def starter(tmp_path: Path) -> Iterator[TrainerStarter]:
+    with (
+        closing(Scratch(tmp_path / "scratch", "wrk_1")) as scratch,
+        closing(TrainerStarter("tests.fakes.light_trainer", 1, scratch, tmp_path / "cache")) as starter,
+    ):
+        yield starter
+
+
+@pytest.fixture
+def trainer(starter: TrainerStarter) -> Iterator[Trainer]:
     trainer = starter.start("trainer")
     assert trainer.receive(30) is not None, "it is ready"
     yield trainer
     trainer.stop()
-    starter.close()
 
 
 def is_gone(trainer: Trainer) -> bool:
@@ -66,13 +75,29 @@ def test_a_trainer_of_a_lost_lease_is_killed_before_the_lease_ends(trainer: Trai
     assert trainer.exceeded_memory_bytes is None
 
 
-def test_a_trainer_does_not_get_our_settings(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trainer_does_not_get_our_settings(starter: TrainerStarter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FITSERVE_DATABASE_URL", "postgresql+psycopg://user:secret@host/name")
-    starter = TrainerStarter("tests.fakes.light_trainer", threads=1)
     other = starter.start("other")
     try:
         with suppress(FileNotFoundError), open(f"/proc/{other.pid}/environ", "rb") as environment:
             assert b"secret" not in environment.read()
     finally:
         other.stop()
-        starter.close()
+
+
+def test_each_trainer_has_a_folder_that_is_empty_before_and_after_a_job_and_goes_with_it(starter: TrainerStarter) -> None:
+    trainers = [starter.start(f"trainer-{number}") for number in (1, 2)]
+    folders = []
+    for trainer in trainers:
+        for _ in range(2):
+            with trainer.job_folder() as folder:
+                assert list(folder.iterdir()) == []
+                (folder / "file").write_text("x")
+        folders.append(folder)
+        assert list(folder.iterdir()) == []
+    assert len(set(folders)) == 2
+
+    for trainer in trainers:
+        trainer.stop()
+
+    assert not any(folder.exists() for folder in folders)
