@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from service.errors import InvalidInput, MalformedInput, Problem
-from service.features.raw import escape
+from service.features.raw import escape, first_repeated
 from service.web.numeric_json import load_arrays
 
 MIN_BYTES = 512
@@ -85,12 +85,10 @@ def _children(item: Any) -> list[Any]:
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            problem = Problem("", f"The key '{key[:80]}' stands twice in one object.", fix="Keep one of them.")
-            raise InvalidInput("The body has a duplicate key.", [problem])
-        seen.add(key)
+    key = first_repeated(key for key, _ in pairs)
+    if key is not None:
+        problem = Problem("", f"The key '{key[:80]}' stands twice in one object.", fix="Keep one of them.")
+        raise InvalidInput("The body has a duplicate key.", [problem])
 
 
 _duplicate_finder = json.JSONDecoder(object_pairs_hook=_refuse_duplicates)

@@ -91,6 +91,9 @@ TEXTS = [
     file("header only", b"a,b\n"),
     file("ragged rows", b"a,b,c,d\n" + b"1,2,3,4\n" * 5 + b"1,2,3,4,5\n", 422, "Line 7 has 5 values, expected 4"),
     file("duplicate columns", b"a,a\n1,2\n"),
+    file(
+        "9000 columns, the last twice", lambda: b",".join(b"c%d" % n for n in range(9000)) + b",c8999\n" + b"1," * 9000 + b"1\n"
+    ),
     file("long duplicate columns", b"%b,%b\n1,2\n" % (LONG.encode()[:1000], LONG.encode()[:1000])),
     file("a column without a name", b"a,\n1,2\n"),
     file("a column name of 5000", f"{LONG},b\n1,2\n".encode()),

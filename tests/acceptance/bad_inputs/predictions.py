@@ -68,6 +68,12 @@ def million_rows() -> bytes:
     return b'{"%s": [' + b"[0]," * 1_000_000 + b"[0]]}"
 
 
+def wide_csv(columns: int, last: bytes) -> bytes:
+    """A header of many names, and a line below it."""
+    names = b",".join(b"c%d" % number for number in range(columns))
+    return names + b"," + last + b"\n" + b"1," * columns + b"1\n"
+
+
 def many_keys() -> bytes:
     """As many fields as fit into a body, none of which anybody knows."""
     return json.dumps({f"field_{number}": number for number in range(300_000)}).encode()
@@ -119,6 +125,11 @@ NATIVES = [
             ("CSV in latin-1", b"\xe9\n", 400),
             ("CSV with an open quote", b'"1,2\n', 400),
             ("CSV with a zero byte", b"1\x002\n", (400, 422)),
+            ("CSV with a name twice", b"a,b,a\n1,2,3\n", 422),
+            ("CSV of 9000 columns, the last twice", lambda: wide_csv(9000, b"c8999"), 422),
+            ("CSV of 80000 columns, the last twice", lambda: wide_csv(80_000, b"c79999"), 422),
+            ("CSV of 300000 columns", lambda: wide_csv(300_000, b"x"), 422),
+            ("CSV of 3500000 commas", lambda: b"," * 3_500_000 + b"\n" + b"," * 3_500_000 + b"\n", 422),
         )
     ),
     *(

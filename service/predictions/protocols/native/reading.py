@@ -27,9 +27,10 @@ MAX_QUERY_FIELDS = 10
 
 
 class RequestLimits(NamedTuple):
-    """Most rows of a request, and most brackets inside each other."""
+    """Most rows of a request, most columns of a header, and most brackets inside each other."""
 
     rows: int
+    columns: int
     depth: int
 
 
@@ -48,7 +49,7 @@ def read_request(media_type: MediaType, body: bytes, query: bytes, limits: Reque
     selected = _selected(query)
     if media_type == "text/csv":
         records = read_csv(body, limits.rows)
-        return NativeRequest(partial(encode_csv, records), len(records.records), _selector_of(selected))
+        return NativeRequest(partial(encode_csv, records, limits.columns), len(records.records), _selector_of(selected))
     rows = _read_lines(body, limits)
     return NativeRequest(lambda encoder: encoder.encode_rows(rows), len(rows), _selector_of(selected))
 
