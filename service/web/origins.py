@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 import orjson
 from starlette.datastructures import Headers
@@ -117,7 +116,7 @@ class Origins:
             return False
         if site is not None:
             return site not in ("same-origin", "none")
-        return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+        return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
 
 
 def is_loopback(host: str) -> bool:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from service.spec.base import ResourceName, Spec
 from service.workspaces.states import KeyScope
@@ -34,7 +34,7 @@ class KeyCreate(Spec):
     scopes: Annotated[list[KeyScope], Field(min_length=1, max_length=4)] = ["read", "train", "predict"]
     """What the key allows: `read` every GET under `/api`, `train` everything else there, `predict` predictions in every
     protocol, `admin` all of it and the keys of the workspace."""
-    expires_at: Annotated[datetime | None, Field(strict=False)] = None
+    expires_at: Annotated[AwareDatetime | None, Field(strict=False)] = None
     """When the key ends by itself, with a time zone; `null` means never."""
 
 

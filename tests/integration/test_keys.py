@@ -125,14 +125,14 @@ def test_the_database_does_not_hold_the_secret(http: httpx.Client, admin: str, d
 
 
 def test_an_expired_key_opens_nothing(http: httpx.Client, admin: str) -> None:
-    expiry = datetime.now(UTC) + timedelta(seconds=1)
+    expiry = datetime.now(UTC) + timedelta(seconds=3)
     made = bearer(make(http, admin, expires_at=expiry.isoformat())["key"])
 
     assert http.get("/api/runs", headers=made).status_code == 200
-    wait_until(lambda: http.get("/api/runs", headers=made).status_code == 401, 3, "the expired key refused")
+    wait_until(lambda: http.get("/api/runs", headers=made).status_code == 401, 30, "the expired key refused")
 
 
-@pytest.mark.parametrize("moment", ["2020-01-01T00:00:00Z", "2099-01-01T00:00:00", "soon"])
+@pytest.mark.parametrize("moment", ["2020-01-01T00:00:00Z", "2099-01-01T00:00:00", "9999-12-31T23:59:59-23:59", "soon"])
 def test_an_expiry_that_is_no_time_in_the_future_is_refused(http: httpx.Client, admin: str, moment: str) -> None:
     answer = http.post("/api/keys", json={"name": "made", "expires_at": moment}, headers=bearer(admin))
 

@@ -2,11 +2,19 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from service.spec.layers.fields import ChannelsLayer, LayerBase
 
-Length = Annotated[int, Field(ge=-1, le=100_000_000)]
+
+def _not_zero(length: int) -> int:
+    if length == 0:
+        raise PydanticCustomError("empty_axis", "Input should be an integer from 1, or -1 for the size that follows")
+    return length
+
+
+Length = Annotated[int, Field(ge=-1, le=100_000_000), AfterValidator(_not_zero)]
 Margin = Annotated[int, Field(ge=0, le=4096)]
 Margins = Annotated[list[Margin], Field(min_length=2, max_length=2)]
 MarginOfAxis = Margin | Margins

@@ -74,6 +74,7 @@ LAYERS = [
     layer("an input of 1000 axes", DENSE, "/definition", shape=[1] * 1000),
     layer("a kernel larger than the input", {"type": "Conv2D", "filters": 1, "kernel_size": 9}, shape=[4, 4, 1]),
     layer("a kernel of no size", {"type": "Conv2D", "filters": 1, "kernel_size": 0}, f"{DEFINITION}/kernel_size"),
+    layer("an axis of no size", {"type": "Reshape", "target_shape": [0, 4]}, f"{DEFINITION}/target_shape/0", shape=[4]),
     layer("strides of -1", {"type": "Conv2D", "filters": 1, "kernel_size": 1, "strides": -1}, f"{DEFINITION}/strides"),
     layer("name with a path", DENSE | {"name": "../x"}, f"{DEFINITION}/name"),
     layer("name with markup", DENSE | {"name": "<script>"}, f"{DEFINITION}/name"),

@@ -194,4 +194,10 @@ RESULTS = [
     got("a long id", f"/api/runs/run_{LONG}", (404, 422)),
     got("NUL in an id", "/api/runs/run_%00", 400),
 ]
-ALL_RUNS = [*FITS, *RUNS, *USES, *LISTS, *RESULTS]
+KEYS = [
+    *(
+        posted(f"an expiry {moment!r}", "/api/keys", {"name": "bad-input", "expires_at": moment}, "/expires_at")
+        for moment in ("9999-12-31T23:59:59-23:59", "2020-01-01T00:00:00Z", "2099-01-01T00:00:00", "soon", LONG)
+    ),
+]
+ALL_RUNS = [*FITS, *RUNS, *USES, *LISTS, *RESULTS, *KEYS]

@@ -60,6 +60,7 @@ def test_what_is_no_layer_is_refused(layer, kind):
     [
         ({"type": "Dense", "units": 10**9}, "units"),
         ({"type": "RepeatVector", "n": 10**9}, "n"),
+        ({"type": "Reshape", "target_shape": [0, 4]}, "target_shape"),
         ({"type": "UpSampling2D", "size": 100_000}, "size"),
         ({"type": "ZeroPadding2D", "padding": 10**6}, "padding"),
         ({"type": "Resizing", "height": 10**6, "width": 8}, "height"),

@@ -71,6 +71,8 @@ async def test_any_host_is_taken_only_where_that_is_asked_for() -> None:
         {"sec_fetch_site": "same-site"},
         {"origin": ELSEWHERE},
         {"origin": "null"},
+        {"origin": "http://[bad"},
+        {"origin": "//fitserve"},
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
