@@ -115,6 +115,10 @@ GRAPHS = [
         "l8",
     ),
     imported("Keras's JSON that is none", "{", "/definition/keras", "not JSON"),
+    imported("Keras's JSON of 400 deep lists", '{"class_name": ' + "[" * 400 + "]" * 400 + "}", "/definition/keras", "nested"),
+    imported(
+        "Keras's JSON of 200000 layers", '{"layers": [' + '{"a": 1},' * 200_000 + "0]}", "/definition/keras", "100000 values"
+    ),
     imported("Keras's JSON that is a number", 5, "/definition/keras"),
     imported("Keras's JSON that is deep", "[" * 5000, "/definition/keras"),
     imported("Keras's JSON of a layer", {"class_name": "Dense", "config": {"units": 1}}, "/definition/keras", "functional model"),

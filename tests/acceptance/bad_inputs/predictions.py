@@ -79,6 +79,11 @@ def many_keys() -> bytes:
     return json.dumps({f"field_{number}": number for number in range(300_000)}).encode()
 
 
+def many_columns() -> bytes:
+    """As many columns of one row as fit into a body."""
+    return b",".join(b'"c%d": [1]' % number for number in range(400_000))
+
+
 def coded(what: str, path: str, body: bytes, coding: str, status: int) -> Case:
     """A body that does not keep what its Content-Encoding says."""
     return Case(what, path, body, status, headers=JSON | {"Content-Encoding": coding})
@@ -111,6 +116,14 @@ NATIVES = [
     posted("a model that is not there", "/api/models/nothing:predict", {"rows": [ROW]}, status=404),
     posted("a long model", f"/api/models/{LONG}:predict", {"rows": [ROW]}, status=404),
     posted("a model with markup", "/api/models/%3Cscript%3E:predict", {"rows": [ROW]}, status=404),
+    *(
+        Case(f"2600000 {what}", NATIVE, lambda start=start, part=part: start + part * 2_600_000 + b"0]}", pointer="")
+        for what, start, part in (
+            ("lists for rows", b'{"rows": [', b"[],"),
+            ("objects for rows", b'{"rows": [', b"{},"),
+            ("lists elsewhere", b'{"row": [', b"[],"),
+        )
+    ),
     Case("1000000 rows", NATIVE, lambda: million_rows() % b"rows", 422, "/rows"),
     Case(
         "an answer that nobody gives", NATIVE, json.dumps({"rows": [ROW]}).encode(), 406, headers=JSON | {"Accept": "image/png"}
@@ -139,6 +152,7 @@ NATIVES = [
             ("a line that is no row", b"5\n", 422),
             ("a line that is no JSON", b"[0]\n{\n", 400),
             ("a line with NaN", b"[NaN]\n", 400),
+            ("a line of 2600000 lists", lambda: b"[" + b"[]," * 2_600_000 + b"0]\n", 422),
         )
     ),
 ]
@@ -171,6 +185,8 @@ SERVINGS = [
     got("another method", SERVING, 405, method="DELETE"),
     Case("300000 fields", SERVING, many_keys, 400),
     Case("300000 columns", SERVING, lambda: b'{"inputs": %s}' % many_keys(), 400),
+    Case("400000 columns of a row", SERVING, lambda: b'{"inputs": {%s}}' % many_columns(), 400),
+    Case("2600000 lists for rows", SERVING, lambda: b'{"instances": [' + b"[]," * 2_600_000 + b"0]}", 400),
     Case("1000000 rows", SERVING, lambda: million_rows() % b"instances", 400),
     Case("a body over the limit", SERVING, lambda: b" " * (9 * 1024 * 1024), 413),
     coded("gzip that is none", SERVING, b"{}", "gzip", 400),
@@ -188,6 +204,7 @@ INFERS = [
     posted("a long key", INFER, {LONG: []}, status=400),
     posted("a long id", INFER, {"id": LONG, "inputs": []}, status=400),
     posted("100000 tensors", INFER, {"inputs": [{"name": "x"}] * 100_000}, status=400),
+    Case("2600000 lists for tensors", INFER, lambda: b'{"inputs": [' + b"[]," * 2_600_000 + b"0]}", 400),
     Case("300000 fields", INFER, many_keys, 400),
     Case("300000 fields of a tensor", INFER, lambda: b'{"inputs": [%s]}' % many_keys(), 400),
     infer("a single column", "no 'pixel"),
@@ -239,6 +256,7 @@ INFERS = [
     got("a version of 30 digits", f"/v2/models/$model/versions/{'9' * 30}", 404),
     got("another method", INFER, 405),
     got("a path that is none", "/v2/elsewhere", 404),
+    got("a long path", f"/v2/{LONG}", 404),
     Case("a body over the limit", INFER, lambda: b" " * (9 * 1024 * 1024), 413),
     Case("a gzip bomb", INFER, bomb, 413, headers=JSON | {"Content-Encoding": "gzip"}),
     coded("an unknown coding", INFER, b"{}", "zstd", 415),

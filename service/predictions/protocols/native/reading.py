@@ -19,6 +19,7 @@ from service.predictions.protocols.native.media import MediaType
 from service.predictions.versions import Selector
 from service.web import problems
 from service.web.json_body import parse_rows, parse_strict
+from service.web.numeric_json import refuse_many_brackets
 
 FIELDS = ("rows", "version", "alias")
 SELECTORS = ("version", "alias")
@@ -129,6 +130,7 @@ def _selected(query: bytes) -> dict[str, Any]:
 
 
 def _read_lines(body: bytes, limits: RequestLimits) -> list[Any]:
+    refuse_many_brackets(body)
     lines = [line for line in body.split(b"\n") if line.strip()]
     if not lines:
         raise InvalidInput("There are no rows to predict.", [Problem("line 1", "The body is empty.", None, "JSON Lines")])
