@@ -361,7 +361,7 @@ class RunRead(Spec):
     metrics: dict[str, float] | None
     """Metrics of the last finished epoch."""
     queue_position: int | None
-    """1 is next; `null` unless queued."""
+    """Place in the queue that all workspaces share; 1 is next, and `null` means that it is not queued."""
     queued_seconds: float | None
     """How long it has been waiting; `null` unless queued."""
     waiting_reason: str | None

