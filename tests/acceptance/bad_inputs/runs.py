@@ -44,6 +44,7 @@ FITS = [
     fit("a long unknown argument", "x", **{LONG: 1}),
     fit("a long weight", "sample_weight", sample_weight="x" * 1000),
     fit("a split that is none", "split", split="first"),
+    fit("weights of more classes than there are", "class_weight", class_weight={"0": 1, "1": 1, "2": 1}),
     fit("an unknown class weight", "class_weight", class_weight={"a": -1}),
     fit("validation twice a day", "validation_freq", validation_freq=0),
     run("validation data that is not there", None, 404, fit={"validation_dataset": "ds_1"}),
