@@ -49,6 +49,7 @@ from service.web.answer_log import PROBES
 from service.web.connections import BoundedConnection, ConnectionLimits, bounded
 from service.web.context import BodyLimit, RequestContext
 from service.web.drain import Drain
+from service.web.head_requests import HeadRequests
 from service.web.links import add_links
 from service.web.origins import Origins
 from service.web.problems import install_problem_handlers
@@ -292,6 +293,7 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _surround(api: FastAPI, settings: Settings, gate: Gate) -> None:
+    api.add_middleware(HeadRequests)
     api.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes)
     api.add_middleware(Authentication, gate=gate)
     api.add_middleware(RequestContext)

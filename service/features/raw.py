@@ -2,6 +2,7 @@
 
 import math
 import operator
+from collections.abc import Iterable
 from itertools import repeat
 from types import NoneType
 from typing import Any, Literal
@@ -80,3 +81,13 @@ def as_objects(values: list[Any]) -> Array:
 def escape(name: str) -> str:
     """A name as a part of a JSON pointer (RFC 6901), cut where it is longer than anybody would read."""
     return name[:MAX_POINTER_PART].replace("~", "~0").replace("/", "~1")
+
+
+def first_repeated(names: Iterable[str]) -> str | None:
+    """The first name that has come before; found in one walk, since a client may send very many."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None

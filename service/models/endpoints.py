@@ -25,13 +25,13 @@ from service.models.tables import Alias, Model, Version
 from service.spec.compile import CompileSpec
 from service.spec.definition import Definition
 from service.spec.model_script import keras_script
-from service.web.parameters import NAME_PATTERN, ModelName
+from service.web.parameters import NAME_PATTERN, ModelName, WholeNumber
 from service.web.routing import PageOf, ReadSession, WriteSession, headers_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace
 
 router = make_router("models")
 VersionNumber = Annotated[
-    int, Path(ge=1, lt=2**31, description="Number of the version.", examples=[1], json_schema_extra={"example": 1})
+    WholeNumber, Path(ge=1, lt=2**31, description="Number of the version.", examples=[1], json_schema_extra={"example": 1})
 ]
 AliasName = Annotated[
     str,

@@ -49,6 +49,7 @@ def problems_of(dataset: Dataset, others: dict[str, Dataset], request: RunCreate
         *_feature_problems(dataset, request),
         *_rows_problems(dataset, request),
         *_weight_problems(asked),
+        *_class_problems(asked),
         *_callback_problems(asked),
         *(problem for role, other in others.items() for problem in _other_problems(dataset, POINTERS[role], other, request)),
     ]
@@ -116,6 +117,15 @@ def _weight_problems(asked: _Asked) -> Iterator[Problem]:
         elif is_wanted and not asked.losses[0].is_classification:
             message = f"The model's loss, {asked.losses[0].type}, is for numbers: there are no classes to {verb}."
             yield Problem(pointer, message, fix=fix)
+
+
+def _class_problems(asked: _Asked) -> Iterator[Problem]:
+    """Weights of more classes than the only output tells apart, of which one number tells two."""
+    named, (units, *others) = asked.request.fit.class_weight, units_of(asked.definition.graph)
+    if isinstance(named, dict) and units is not None and not others and len(named) > max(units, 2):
+        message = f"It names {len(named)} classes, and the model's output has {max(units, 2)}."
+        fix = "Name classes of the target only; one that is left out counts 1."
+        yield Problem("/fit/class_weight", message, f"{len(named)} classes", f"at most {max(units, 2)}", fix)
 
 
 def _callback_problems(asked: _Asked) -> Iterator[Problem]:

@@ -28,6 +28,7 @@ from service.runs.worker_schemas import WorkerList
 from service.settings import Settings
 from service.spec import artifacts
 from service.web.downloads import Download, file_answers
+from service.web.parameters import WholeNumber
 from service.web.routing import PageOf, ReadSession, WriteSession, database_of, headers_of, make_router, problems
 from service.workspaces.auth import CurrentWorkspace, StillAdmitted
 from service.workspaces.errors import NotIdentified
@@ -328,7 +329,7 @@ def read_run_weights(
     run_id: RunId,
     layer: Annotated[str | None, Query(max_length=200, description="Only the layer of this name.", examples=["layer1"])] = None,
     max_values: Annotated[
-        int, Query(ge=1, le=100_000, description="A weight of more numbers is shown without them.", examples=[1000])
+        WholeNumber, Query(ge=1, le=100_000, description="A weight of more numbers is shown without them.", examples=[1000])
     ] = 1000,
 ) -> Response:
     """Read what a run has learnt: the weights W and biases b of every layer; at most 1,000,000 numbers are shown."""

@@ -1,12 +1,12 @@
 """What goes over the wire for runs: requests, and what a client reads of a run."""
 
-from collections import Counter
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from service.features.raw import first_repeated
 from service.runs.states import Cause, Device, Kind, State
 from service.spec.base import ResourceName, Spec
 from service.spec.features import FeaturesSpec, TargetSpec
@@ -152,8 +152,7 @@ class BatchPredictionCreate(OfVersion):
     @field_validator("columns")
     @classmethod
     def _are_different(cls, columns: list[str]) -> list[str]:
-        counts = Counter(columns)
-        repeated = next((name for name in columns if counts[name] > 1), None)
+        repeated = first_repeated(columns)
         if repeated is not None:
             raise PydanticCustomError("repeated_column", "Column '{name}' is named twice.", {"name": repeated[:80]})
         return columns
@@ -362,7 +361,7 @@ class RunRead(Spec):
     metrics: dict[str, float] | None
     """Metrics of the last finished epoch."""
     queue_position: int | None
-    """1 is next; `null` unless queued."""
+    """Place in the queue that all workspaces share; 1 is next, and `null` means that it is not queued."""
     queued_seconds: float | None
     """How long it has been waiting; `null` unless queued."""
     waiting_reason: str | None

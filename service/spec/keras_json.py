@@ -19,6 +19,7 @@ from service.spec.family import relocated
 from service.spec.initializers import INITIALIZERS
 from service.spec.layers import LAYERS
 from service.spec.layers.recurrent import CELLS
+from service.spec.nesting import is_deeper_than
 from service.spec.regularizers import REGULARIZERS
 
 DECIDED_ELSEWHERE = frozenset({"dtype", "autocast", "quantization_config", "lora_rank", "lora_alpha"})
@@ -28,6 +29,8 @@ USUAL = (("data_format", "channels_last"),)
 FOR_ADAPTING = (("Discretization", "epsilon"),)
 """What only matters while a layer measures its data."""
 MAX_DEPTH = 64
+MAX_VALUES = 100_000
+"""Of a document that comes as text, which the limits of a body do not see: a model of 500 layers has some 20,000."""
 KERAS, FUNCTION, TENSOR = "keras", "function", "__keras_tensor__"
 INTERNAL = "keras.src."
 """Where classes live that are not for others to use."""
@@ -99,12 +102,21 @@ def read_keras_json(value: Any) -> tuple[Document, Origin]:
 
 def _parse(value: Any) -> Document:
     if isinstance(value, str):
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError as error:
-            raise _no_keras_json("it is not JSON") from error
+        value = _parse_text(value)
     if not isinstance(value, dict):
         raise _no_keras_json("it is no object")
+    return value
+
+
+def _parse_text(text: str) -> Any:
+    if sum(map(text.count, ",[{")) > MAX_VALUES:
+        raise _no_keras_json(f"it holds more than {MAX_VALUES} values")
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise _no_keras_json("it is not JSON") from error
+    if is_deeper_than(value, MAX_DEPTH):
+        raise _no_keras_json("it is nested too deeply")
     return value
 
 

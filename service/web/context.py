@@ -7,9 +7,11 @@ import time
 from typing import Any
 
 import structlog
+from anyio import BrokenResourceError
 from opentelemetry import trace
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import PayloadTooLarge
@@ -20,6 +22,8 @@ _PROCESS_ID = secrets.token_hex(8)
 _numbers = itertools.count(1)
 SAFE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 REQUESTS = Counter("fitserve_http_requests", "Answered requests of the control plane.", ["method", "route", "status"])
+CLIENT_GONE = 499
+"""The status in log and metrics of a request whose client has left before its answer; nginx has the same."""
 DURATION = Histogram("fitserve_http_request_seconds", "Time to answer a request of the control plane.", ["method", "route"])
 
 
@@ -69,7 +73,7 @@ class RequestContext:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         trace.get_current_span().set_attribute(REQUEST_ID, request_id)
         started = time.perf_counter()
-        status = 500
+        status: int | None = None
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -87,13 +91,25 @@ class RequestContext:
 
         try:
             await self._app(scope, receive, send_with_headers)
+        except Exception as error:
+            if not _is_of_gone_client(error):
+                raise
+            status = status or CLIENT_GONE
         finally:
+            status = status or 500
             # An unknown address has no route; its path would make a new time series for every mistake.
             route = getattr(scope.get("route"), "path", "unknown")
             REQUESTS.labels(scope["method"], route, status).inc()
             DURATION.labels(scope["method"], route).observe(time.perf_counter() - started)
             log_answer(scope, route, status, started)
             structlog.contextvars.unbind_contextvars("request_id")
+
+
+def _is_of_gone_client(error: Exception) -> bool:
+    """Whether an error says no more than that the client has left: in the middle of its body, or of an event stream."""
+    if isinstance(error, ExceptionGroup):
+        return all(map(_is_of_gone_client, error.exceptions))
+    return isinstance(error, ClientDisconnect | BrokenResourceError)
 
 
 class BodyLimit:

@@ -6,35 +6,38 @@ from typing import Any
 import orjson
 
 from service.errors import InvalidInput, MalformedInput, Problem
-from service.features.raw import escape
-from service.web.numeric_json import load_arrays
+from service.features.raw import escape, first_repeated
+from service.spec.nesting import CONTAINERS, children_of, is_deeper_than
+from service.web.numeric_json import load_arrays, refuse_many_brackets
 
 MIN_BYTES = 512
 """From this size on a text of numbers is read faster otherwise than with all that strictness takes."""
-CONTAINERS = (dict, list)
 MAX_DEPTH = 64
 
 
 def parse_rows(body: bytes, max_depth: int = MAX_DEPTH) -> Any:
     """As ``parse_strict``, but the list in the outermost field ``rows`` is an array where it holds nothing but numbers."""
-    arrays = load_arrays(body, lambda path: path == ("rows",), MIN_BYTES) if rb"\u0000" not in body else None
-    return parse_strict(body, max_depth) if arrays is None else arrays
+    arrays = load_arrays(body, lambda path: path == ("rows",), MIN_BYTES)
+    return parse_strict(body, max_depth) if arrays is None or rb"\u0000" in body else arrays
 
 
 def parse_strict(body: bytes, max_depth: int = MAX_DEPTH, max_values: int | None = None) -> Any:
     """The value of a JSON text; ``max_values`` bounds the members of its lists and objects together.
 
     Raises MalformedInput on what is no JSON (also NaN, infinities, numbers beyond a double, lone surrogates, text that is
-    not UTF-8), and InvalidInput on too many values, duplicate keys, zero characters, or more than ``max_depth``
+    not UTF-8), and InvalidInput on too many brackets or values, duplicate keys, zero characters, or more than ``max_depth``
     brackets inside each other.
     """
+    refuse_many_brackets(body)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise MalformedInput(f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from error
     if max_values is not None:
         _refuse_many_values(value, max_values)
-    _refuse_depth(value, max_depth)
+    if is_deeper_than(value, max_depth):
+        problem = Problem("", "Too many brackets inside each other.", expected=f"a depth of at most {max_depth}")
+        raise InvalidInput("The body is nested too deeply.", [problem])
     if rb"\u0000" in body:
         _refuse_zero_characters(value)
     _duplicate_finder.decode(body.decode())
@@ -49,19 +52,7 @@ def _refuse_many_values(value: Any, most: int) -> None:
         if count > most:
             problem = Problem("", "It holds too many values.", f"more than {most}", f"at most {most}")
             raise InvalidInput("The body holds too many values.", [problem])
-        waiting += _children(item)
-
-
-def _refuse_depth(value: Any, most: int) -> None:
-    level = [value]
-    for _ in range(most):
-        level = [child for item in level for child in _children(item)]
-        if not level:
-            return
-    raise InvalidInput(
-        "The body is nested too deeply.",
-        [Problem("", "Too many brackets inside each other.", expected=f"a depth of at most {most}")],
-    )
+        waiting += children_of(item)
 
 
 def _refuse_zero_characters(value: Any, pointer: str = "") -> None:
@@ -78,19 +69,11 @@ def _refuse_zero_characters(value: Any, pointer: str = "") -> None:
         raise InvalidInput("The body has a zero character.", [problem])
 
 
-def _children(item: Any) -> list[Any]:
-    """The lists and objects in a list or an object that have anything in them."""
-    values = item.values() if type(item) is dict else item if type(item) is list else ()
-    return [child for child in values if child and type(child) in CONTAINERS]
-
-
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            problem = Problem("", f"The key '{key[:80]}' stands twice in one object.", fix="Keep one of them.")
-            raise InvalidInput("The body has a duplicate key.", [problem])
-        seen.add(key)
+    key = first_repeated(key for key, _ in pairs)
+    if key is not None:
+        problem = Problem("", f"The key '{key[:80]}' stands twice in one object.", fix="Keep one of them.")
+        raise InvalidInput("The body has a duplicate key.", [problem])
 
 
 _duplicate_finder = json.JSONDecoder(object_pairs_hook=_refuse_duplicates)

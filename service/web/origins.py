@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
@@ -111,12 +110,7 @@ class Origins:
             return False
         if site is not None:
             return site not in ("same-origin", "none")
-        return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what is bound to an address."""
-    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
+        return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
 
 
 def _is_address(name: str) -> bool:

@@ -1,9 +1,11 @@
 """What goes over the wire for keys."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from service.spec.base import ResourceName, Spec
 from service.workspaces.states import KeyScope
@@ -20,6 +22,16 @@ READ_EXAMPLE: dict[str, Any] = {
 }
 
 
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[-+]\d\d:\d\d)", re.ASCII)
+
+
+def _only_rfc_3339(value: Any) -> Any:
+    """A time, or the text of one. Raises PydanticCustomError on what pydantic takes for one too, such as seconds since 1970."""
+    if value is None or isinstance(value, datetime) or (isinstance(value, str) and RFC_3339.fullmatch(value)):
+        return value
+    raise PydanticCustomError("no_time", "Input should be a time with its zone, e.g. 2030-01-31T00:00:00Z")
+
+
 class KeyCreate(Spec):
     """A key to make."""
 
@@ -34,7 +46,7 @@ class KeyCreate(Spec):
     scopes: Annotated[list[KeyScope], Field(min_length=1, max_length=4)] = ["read", "train", "predict"]
     """What the key allows: `read` every GET under `/api`, `train` everything else there, `predict` predictions in every
     protocol, `admin` all of it and the keys of the workspace."""
-    expires_at: Annotated[datetime | None, Field(strict=False)] = None
+    expires_at: Annotated[AwareDatetime | None, Field(strict=False), BeforeValidator(_only_rfc_3339)] = None
     """When the key ends by itself, with a time zone; `null` means never."""
 
 

@@ -1,6 +1,7 @@
 """Decides who somebody with a key is, and how keys come and go. Knows no HTTP."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
@@ -32,7 +33,7 @@ class NewKey:
 
 
 def create(session: Session, workspace_id: str, request: KeyCreate) -> NewKey:
-    """Make a key. Raises InvalidInput on an expiry that has no zone or is over."""
+    """Make a key. Raises InvalidInput on an expiry that is over, or beyond the year 9999."""
     key = new_key()
     row = ApiKey(
         id=new_id("key"),
@@ -49,8 +50,11 @@ def create(session: Session, workspace_id: str, request: KeyCreate) -> NewKey:
 
 
 def _future(moment: datetime | None) -> datetime | None:
-    if moment is None or (moment.tzinfo is not None and moment > now()):
-        return moment and moment.astimezone(UTC)
+    if moment is None:
+        return None
+    with suppress(OverflowError):  # of a time that is beyond the year 9999 in UTC
+        if moment.astimezone(UTC) > now():
+            return moment.astimezone(UTC)
     problem = Problem(
         "/expires_at",
         "This is no time in the future.",

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.acceptance.client import Fitserve
 from tests.acceptance.running import running_api, wait_until
 
 PASSWORD = secrets.token_hex(8)
@@ -110,3 +111,49 @@ def test_no_password_is_told_in_logs_metrics_or_errors(http: httpx.Client, log: 
     assert PASSWORD not in "".join(told)
     wait_until(lambda: "doorbell.failed" in log.read_text(), 20, "a doorbell that nobody hears")
     assert PASSWORD not in log.read_text()
+
+
+@pytest.fixture(scope="module")
+def addresses(http: httpx.Client) -> list[str]:
+    """Addresses of every kind that can be read, those of a waiting run among them."""
+    fitserve = Fitserve(http)
+    dataset = fitserve.upload_digits()
+    run = fitserve.start(fitserve.create_model(), dataset)
+    lists = [f"/api/{noun}" for noun in ("datasets", "models", "runs", "workers", "keys")]
+    of_dataset = [f"/api/datasets/{dataset}{part}" for part in ("", "/rows", "/content")]
+    of_run = [f"/api/runs/{run}{part}" for part in ("", "/metrics", "/logs", "/code", "/artifacts/model.keras")]
+    pages = ["/", "/docs", "/docs/start.js", "/docs/assets/swagger-ui.css", "/openapi.json", "/livez", "/readyz", "/metrics"]
+    return [*lists, *of_dataset, *of_run, *pages, "/api/nothing"]
+
+
+def test_head_is_answered_as_get_without_a_body(http: httpx.Client, addresses: list[str]) -> None:
+    changing = {"date", "x-request-id", "content-length"}
+    for address in addresses:
+        head, got = http.head(address), http.get(address)
+        assert (head.status_code, head.content) == (got.status_code, b""), address
+        assert {**head.headers, **dict.fromkeys(changing)} == {**got.headers, **dict.fromkeys(changing)}, address
+        if address.endswith("/content"):
+            assert int(head.headers["content-length"]) == len(got.content) > 0
+
+
+def test_head_of_an_event_stream_ends_at_once(http: httpx.Client, addresses: list[str]) -> None:
+    run = next(address.removesuffix("/metrics") for address in addresses if address.endswith("/metrics") and "/runs/" in address)
+
+    for _ in range(3):
+        head = http.head(f"{run}/events")
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"].startswith("text/event-stream")
+
+
+def test_head_of_an_address_that_cannot_be_read_is_refused(http: httpx.Client) -> None:
+    assert http.head("/api/models:check").status_code == 405
+    assert http.head("/api/models/m:predict").status_code == 405
+
+
+def test_the_log_says_that_it_was_head(http: httpx.Client, log: Path) -> None:
+    http.head("/api/models", headers={"X-Request-ID": "head-of-models"})
+
+    wait_until(lambda: "head-of-models" in log.read_text(), 10, "a line about the request")
+    (line,) = (line for line in log.read_text().splitlines() if "head-of-models" in line)
+    assert "method=HEAD" in line
+    assert "route=/api/models" in line

@@ -59,6 +59,7 @@ def problem(answer: httpx.Response) -> tuple[str, str]:
         ({"callbacks": [{"type": "EarlyStopping", "monitor": "acuracy"}]}, "/fit/callbacks/0/monitor", "accuracy"),
         ({"sample_weight": "v"}, "/fit/sample_weight", "no such column"),
         ({"sample_weight": "y"}, "/fit/sample_weight", "target"),
+        ({"class_weight": {"a": 1, "b": 2, "c": 3}}, "/fit/class_weight", "3 classes"),
         ({"batch_size": 100}, "/fit/batch_size", "larger"),
         ({"validation_split": 0.99, "batch_size": 1}, "/fit/validation_split", "no row"),
     ],

@@ -44,7 +44,7 @@ def read_dialect(path: Path, request: ParseRequest) -> Dialect:
             head += file.readline(MAX_HEADER_BYTES)
     mark = len(BYTE_ORDER_MARK) if head.startswith(BYTE_ORDER_MARK) else 0
     sample = _as_text(head[mark : head.rfind(b"\n") + 1 or None])
-    delimiter, records = sniff(sample)
+    delimiter, records = sniff(sample[:SAMPLE_BYTES])  # a header may be far longer
     names, consumed, lines = _read_header(sample, delimiter)
     request.check_columns(len(names))
     point = decimal_point_of(delimiter, records)

@@ -42,6 +42,7 @@ def _kinds(request: ParseRequest, rows: Iterable[Row]) -> dict[str, type]:
         if type(row) is not dict:
             problem = Problem(where, "This is no row.", type(row).__name__, "an object: column name to value")
             raise InvalidInput(f"{where} is no row.", [problem])
+        request.check_columns(len(row))
         for name, value in row.items():
             known = kinds.get(name)
             if known is None or type(value) is not known:

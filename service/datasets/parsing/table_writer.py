@@ -10,6 +10,7 @@ import pyarrow.parquet
 from service.datasets.parsing.measuring import ColumnMeasure
 from service.datasets.parsing.request import ParseRequest
 from service.errors import InvalidInput, Problem
+from service.features.raw import first_repeated
 
 ROW_GROUP_BYTES = 32 * 1024 * 1024
 FIRST_MICROSECOND = -62_135_596_800_000_000
@@ -22,8 +23,8 @@ class TableWriter:
     """A Parquet file that grows; ``finish`` makes it whole."""
 
     def __init__(self, request: ParseRequest, schema: pa.Schema) -> None:
-        _check_names(schema.names)
         request.check_columns(len(schema))
+        _check_names(schema.names)
         request.check_target(schema.names)
         self._request = request
         self._stored = pa.schema([(field.name, _stored_type(field.name, field.type)) for field in schema])
@@ -82,9 +83,9 @@ def no_rows() -> InvalidInput:
 
 
 def _check_names(names: list[str]) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if repeated:
-        problem = Problem("file", f"Two columns are named '{repeated[0][:80]}'.", fix="Give every column a name of its own.")
+    repeated = first_repeated(names)
+    if repeated is not None:
+        problem = Problem("file", f"Two columns are named '{repeated[:80]}'.", fix="Give every column a name of its own.")
         raise InvalidInput("The table has duplicate columns.", [problem])
     if not names:
         raise InvalidInput("The table has no columns.", [Problem("file", "There is no column.", expected="at least one")])

@@ -38,6 +38,13 @@ Path = tuple[str | int, ...]
 LAYERS_TITLE = "A layer: one step from what goes into a model to what comes out."
 
 
+def not_zero(number: int) -> int:
+    """The number of a field in which -1 has a meaning of its own. Raises PydanticCustomError on 0."""
+    if number == 0:
+        raise PydanticCustomError("zero", "Input should be an integer from 1, or -1")
+    return number
+
+
 class LayerBase(KerasObject):
     """What all layers have in common."""
 

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.spec.constraints import Constraint
 from service.spec.initializers import Initializer
-from service.spec.layers.fields import Axis, Epsilon, LayerBase, ManyAxes, NotNegative, Number, Part
+from service.spec.layers.fields import Axis, Epsilon, LayerBase, ManyAxes, NotNegative, Number, Part, not_zero
 from service.spec.regularizers import Regularizer
 
 
@@ -79,7 +79,7 @@ class GroupNormalization(ScalingLayer):
     BatchNormalization."""
 
     type: Literal["GroupNormalization"] = "GroupNormalization"
-    groups: Annotated[int, Field(ge=-1, le=65_536)] = 32
+    groups: Annotated[int, Field(ge=-1, le=65_536), AfterValidator(not_zero)] = 32
     """Number of groups that the channels are split into; -1 makes every channel a group."""
     axis: Axis = -1
     """Axis that holds the channels."""

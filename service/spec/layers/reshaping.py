@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, field_validator
+from pydantic_core import PydanticCustomError
 
-from service.spec.layers.fields import ChannelsLayer, LayerBase
+from service.spec.layers.fields import ChannelsLayer, LayerBase, not_zero
 
-Length = Annotated[int, Field(ge=-1, le=100_000_000)]
+Length = Annotated[int, Field(ge=-1, le=100_000_000), AfterValidator(not_zero)]
 Margin = Annotated[int, Field(ge=0, le=4096)]
 Margins = Annotated[list[Margin], Field(min_length=2, max_length=2)]
 MarginOfAxis = Margin | Margins
@@ -26,6 +27,13 @@ class Reshape(LayerBase):
     target_shape: Annotated[list[Length], Field(min_length=0, max_length=8)]
     """The shape without the batch axis; -1 for one size that follows from the others."""
 
+    @field_validator("target_shape")
+    @classmethod
+    def _leaves_one_size_open(cls, lengths: list[int]) -> list[int]:
+        if lengths.count(-1) > 1:
+            raise PydanticCustomError("several_open_sizes", "Only one size can follow from the others. Write -1 once.")
+        return lengths
+
 
 class Permute(LayerBase):
     """Puts the axes of each example into another order. Use it where a layer works along another axis than yours."""
@@ -33,6 +41,14 @@ class Permute(LayerBase):
     type: Literal["Permute"] = "Permute"
     dims: Annotated[list[Annotated[int, Field(ge=1, le=8)]], Field(min_length=1, max_length=8)]
     """Numbers of the axes in their new order; the first one behind the batch is 1."""
+
+    @field_validator("dims")
+    @classmethod
+    def _has_every_axis_once(cls, dims: list[int]) -> list[int]:
+        if sorted(dims) != list(range(1, len(dims) + 1)):
+            message = "Input should be the numbers from 1 to {axes}, each once"
+            raise PydanticCustomError("no_permutation", message, {"axes": len(dims)})
+        return dims
 
 
 class RepeatVector(LayerBase):

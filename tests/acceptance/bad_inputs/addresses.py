@@ -36,6 +36,10 @@ ADDRESSES = [
         got(f"host {host[:20]!r}", "/api/runs", 400, Host=host)
         for host in ("[", "[::1", "a b", "a/../b", "a?b", "a@b", "x:y", LONG + "/")
     ),
+    *(
+        got(f"origin {origin!r}", "/api/runs", 403, method="POST", Origin=origin)
+        for origin in ("http://[bad", "http://]", "null", "x", "http://evil.example.org", f"http://{LONG}")
+    ),
     got("a bad host of an address that is none", "/api/nothing", 404, Host="["),
 ]
 

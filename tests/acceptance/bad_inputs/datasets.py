@@ -91,6 +91,9 @@ TEXTS = [
     file("header only", b"a,b\n"),
     file("ragged rows", b"a,b,c,d\n" + b"1,2,3,4\n" * 5 + b"1,2,3,4,5\n", 422, "Line 7 has 5 values, expected 4"),
     file("duplicate columns", b"a,a\n1,2\n"),
+    file(
+        "9000 columns, the last twice", lambda: b",".join(b"c%d" % n for n in range(9000)) + b",c8999\n" + b"1," * 9000 + b"1\n"
+    ),
     file("long duplicate columns", b"%b,%b\n1,2\n" % (LONG.encode()[:1000], LONG.encode()[:1000])),
     file("a column without a name", b"a,\n1,2\n"),
     file("a column name of 5000", f"{LONG},b\n1,2\n".encode()),
@@ -100,6 +103,7 @@ TEXTS = [
     file("NUL in a cell", b"a,b\nx\x00y,2\n"),
     file("an open quote", b'a,b\n1,2\n"1,2\n' + b"3,4\n" * 100_000, 422, "Line 3 opens a quote"),
     file("an open quote over 50 MB", lambda: b'a,b\n1,2\n"1,2\n' + b"3,4\n" * 13_000_000, 422, "Line 3 begins a record"),
+    file("3500000 commas", lambda: b"," * 3_500_000 + b"\n" + b"," * 3_500_000 + b"\n"),
     file("300000 columns", lambda: b",".join(b"c%d" % number for number in range(300_000)) + b"\n"),
     file("no gzip", b"\x1f\x8b\x08\x00garbage", 400),
     file("a gzip bomb", lambda: gzip.compress(b"a\n" + b"1\n" * 50_000_000, 1), 422, "expands too far"),
@@ -174,7 +178,9 @@ DOCUMENTS = [
     document("a ragged array of a long name", "/arrays/x", arrays={LONG: [[1], [2, 3]]}),
     document("a name of an array that climbs", arrays={"../../x": [1, 2]}),
     made("800000 rows that are numbers", lambda: json.dumps({"name": "x", "rows": [1] * 800_000}).encode(), "/rows/0"),
-    made("500000 rows of wrong cells", lambda: json.dumps({"name": "x", "rows": [{"a": []}] * 500_000}).encode(), "/rows/0/a"),
+    made("100000 rows of wrong cells", lambda: json.dumps({"name": "x", "rows": [{"a": []}] * 100_000}).encode(), "/rows/0/a"),
+    made("500000 rows of wrong cells", lambda: json.dumps({"name": "x", "rows": [{"a": []}] * 500_000}).encode()),
+    made("2600000 lists for rows", lambda: b'{"name": "x", "rows": [' + b"[]," * 2_600_000 + b"0]}"),
     made(
         "a row of 300000 wrong cells",
         lambda: json.dumps({"name": "x", "rows": [{f"c{number}": [] for number in range(300_000)}]}).encode(),

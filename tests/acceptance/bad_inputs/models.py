@@ -74,6 +74,10 @@ LAYERS = [
     layer("an input of 1000 axes", DENSE, "/definition", shape=[1] * 1000),
     layer("a kernel larger than the input", {"type": "Conv2D", "filters": 1, "kernel_size": 9}, shape=[4, 4, 1]),
     layer("a kernel of no size", {"type": "Conv2D", "filters": 1, "kernel_size": 0}, f"{DEFINITION}/kernel_size"),
+    layer("an axis of no size", {"type": "Reshape", "target_shape": [0, 4]}, f"{DEFINITION}/target_shape/0", shape=[4]),
+    layer("two open sizes", {"type": "Reshape", "target_shape": [-1, -1]}, f"{DEFINITION}/target_shape"),
+    layer("an axis twice", {"type": "Permute", "dims": [1, 1]}, f"{DEFINITION}/dims"),
+    layer("no groups", {"type": "GroupNormalization", "groups": 0}, f"{DEFINITION}/groups"),
     layer("strides of -1", {"type": "Conv2D", "filters": 1, "kernel_size": 1, "strides": -1}, f"{DEFINITION}/strides"),
     layer("name with a path", DENSE | {"name": "../x"}, f"{DEFINITION}/name"),
     layer("name with markup", DENSE | {"name": "<script>"}, f"{DEFINITION}/name"),
@@ -114,6 +118,10 @@ GRAPHS = [
         "l8",
     ),
     imported("Keras's JSON that is none", "{", "/definition/keras", "not JSON"),
+    imported("Keras's JSON of 400 deep lists", '{"class_name": ' + "[" * 400 + "]" * 400 + "}", "/definition/keras", "nested"),
+    imported(
+        "Keras's JSON of 200000 layers", '{"layers": [' + '{"a": 1},' * 200_000 + "0]}", "/definition/keras", "100000 values"
+    ),
     imported("Keras's JSON that is a number", 5, "/definition/keras"),
     imported("Keras's JSON that is deep", "[" * 5000, "/definition/keras"),
     imported("Keras's JSON of a layer", {"class_name": "Dense", "config": {"units": 1}}, "/definition/keras", "functional model"),

@@ -68,9 +68,20 @@ def million_rows() -> bytes:
     return b'{"%s": [' + b"[0]," * 1_000_000 + b"[0]]}"
 
 
+def wide_csv(columns: int, last: bytes) -> bytes:
+    """A header of many names, and a line below it."""
+    names = b",".join(b"c%d" % number for number in range(columns))
+    return names + b"," + last + b"\n" + b"1," * columns + b"1\n"
+
+
 def many_keys() -> bytes:
     """As many fields as fit into a body, none of which anybody knows."""
     return json.dumps({f"field_{number}": number for number in range(300_000)}).encode()
+
+
+def many_columns() -> bytes:
+    """As many columns of one row as fit into a body."""
+    return b",".join(b'"c%d": [1]' % number for number in range(400_000))
 
 
 def coded(what: str, path: str, body: bytes, coding: str, status: int) -> Case:
@@ -105,6 +116,14 @@ NATIVES = [
     posted("a model that is not there", "/api/models/nothing:predict", {"rows": [ROW]}, status=404),
     posted("a long model", f"/api/models/{LONG}:predict", {"rows": [ROW]}, status=404),
     posted("a model with markup", "/api/models/%3Cscript%3E:predict", {"rows": [ROW]}, status=404),
+    *(
+        Case(f"2600000 {what}", NATIVE, lambda start=start, part=part: start + part * 2_600_000 + b"0]}", pointer="")
+        for what, start, part in (
+            ("lists for rows", b'{"rows": [', b"[],"),
+            ("objects for rows", b'{"rows": [', b"{},"),
+            ("lists elsewhere", b'{"row": [', b"[],"),
+        )
+    ),
     Case("1000000 rows", NATIVE, lambda: million_rows() % b"rows", 422, "/rows"),
     Case(
         "an answer that nobody gives", NATIVE, json.dumps({"rows": [ROW]}).encode(), 406, headers=JSON | {"Accept": "image/png"}
@@ -119,6 +138,11 @@ NATIVES = [
             ("CSV in latin-1", b"\xe9\n", 400),
             ("CSV with an open quote", b'"1,2\n', 400),
             ("CSV with a zero byte", b"1\x002\n", (400, 422)),
+            ("CSV with a name twice", b"a,b,a\n1,2,3\n", 422),
+            ("CSV of 9000 columns, the last twice", lambda: wide_csv(9000, b"c8999"), 422),
+            ("CSV of 80000 columns, the last twice", lambda: wide_csv(80_000, b"c79999"), 422),
+            ("CSV of 300000 columns", lambda: wide_csv(300_000, b"x"), 422),
+            ("CSV of 3500000 commas", lambda: b"," * 3_500_000 + b"\n" + b"," * 3_500_000 + b"\n", 422),
         )
     ),
     *(
@@ -128,6 +152,7 @@ NATIVES = [
             ("a line that is no row", b"5\n", 422),
             ("a line that is no JSON", b"[0]\n{\n", 400),
             ("a line with NaN", b"[NaN]\n", 400),
+            ("a line of 2600000 lists", lambda: b"[" + b"[]," * 2_600_000 + b"0]\n", 422),
         )
     ),
 ]
@@ -160,6 +185,8 @@ SERVINGS = [
     got("another method", SERVING, 405, method="DELETE"),
     Case("300000 fields", SERVING, many_keys, 400),
     Case("300000 columns", SERVING, lambda: b'{"inputs": %s}' % many_keys(), 400),
+    Case("400000 columns of a row", SERVING, lambda: b'{"inputs": {%s}}' % many_columns(), 400),
+    Case("2600000 lists for rows", SERVING, lambda: b'{"instances": [' + b"[]," * 2_600_000 + b"0]}", 400),
     Case("1000000 rows", SERVING, lambda: million_rows() % b"instances", 400),
     Case("a body over the limit", SERVING, lambda: b" " * (9 * 1024 * 1024), 413),
     coded("gzip that is none", SERVING, b"{}", "gzip", 400),
@@ -177,6 +204,7 @@ INFERS = [
     posted("a long key", INFER, {LONG: []}, status=400),
     posted("a long id", INFER, {"id": LONG, "inputs": []}, status=400),
     posted("100000 tensors", INFER, {"inputs": [{"name": "x"}] * 100_000}, status=400),
+    Case("2600000 lists for tensors", INFER, lambda: b'{"inputs": [' + b"[]," * 2_600_000 + b"0]}", 400),
     Case("300000 fields", INFER, many_keys, 400),
     Case("300000 fields of a tensor", INFER, lambda: b'{"inputs": [%s]}' % many_keys(), 400),
     infer("a single column", "no 'pixel"),
@@ -228,6 +256,7 @@ INFERS = [
     got("a version of 30 digits", f"/v2/models/$model/versions/{'9' * 30}", 404),
     got("another method", INFER, 405),
     got("a path that is none", "/v2/elsewhere", 404),
+    got("a long path", f"/v2/{LONG}", 404),
     Case("a body over the limit", INFER, lambda: b" " * (9 * 1024 * 1024), 413),
     Case("a gzip bomb", INFER, bomb, 413, headers=JSON | {"Content-Encoding": "gzip"}),
     coded("an unknown coding", INFER, b"{}", "zstd", 415),

@@ -44,6 +44,7 @@ FITS = [
     fit("a long unknown argument", "x", **{LONG: 1}),
     fit("a long weight", "sample_weight", sample_weight="x" * 1000),
     fit("a split that is none", "split", split="first"),
+    fit("weights of more classes than there are", "class_weight", class_weight={"0": 1, "1": 1, "2": 1}),
     fit("an unknown class weight", "class_weight", class_weight={"a": -1}),
     fit("validation twice a day", "validation_freq", validation_freq=0),
     run("validation data that is not there", None, 404, fit={"validation_dataset": "ds_1"}),
@@ -127,7 +128,23 @@ LISTS = [
     *(
         got(f"page_size {size[:8]}", f"{path}?page_size={size}", 422, "?page_size")
         for path in ("/api/runs", "/api/models", "/api/datasets")
-        for size in ("-1", "0", "201", "100000000000000000000", "1e20", "ten", "", "1.5", "0x10", "9" * 5000)
+        for size in (
+            "-1",
+            "0",
+            "201",
+            "100000000000000000000",
+            "1e20",
+            "ten",
+            "",
+            "1.5",
+            "1.0",
+            "1_0",
+            "%2B1",
+            "%201",
+            "%D9%A1",
+            "0x10",
+            "9" * 5000,
+        )
     ),
     *(
         got(f"token {what}", f"{path}?page_token={value}", 422, "?page_token")
@@ -179,6 +196,8 @@ RESULTS = [
     got("a long artifact", f"/api/runs/$run/artifacts/{LONG}", (404, 422)),
     got("a layer that is not there", "/api/runs/$run/weights?layer=nothing", (404, 422)),
     got("no values", "/api/runs/$run/weights?max_values=0", 422, "?max_values"),
+    *(got(f"version {text}", f"/api/models/$model/versions/{text}", 422) for text in ("1.0", "1_0", "+1", "x", "0", "9" * 30)),
+    *(got(f"{text} values", f"/api/runs/$run/weights?max_values={text}", 422, "?max_values") for text in ("5.0", "1_0", "%205")),
     got("too many values", "/api/runs/$run/weights?max_values=1000000000", 422, "?max_values"),
     got("waiting in words", "/api/runs/$run", 422, "header:Prefer", Prefer="wait=soon"),
     got("waiting for a long word", "/api/runs/$run", 422, "header:Prefer", Prefer=f"wait={LONG}"),
@@ -194,4 +213,20 @@ RESULTS = [
     got("a long id", f"/api/runs/run_{LONG}", (404, 422)),
     got("NUL in an id", "/api/runs/run_%00", 400),
 ]
-ALL_RUNS = [*FITS, *RUNS, *USES, *LISTS, *RESULTS]
+KEYS = [
+    *(
+        posted(f"an expiry {moment!r}", "/api/keys", {"name": "bad-input", "expires_at": moment}, "/expires_at")
+        for moment in (
+            "9999-12-31T23:59:59-23:59",
+            "2020-01-01T00:00:00Z",
+            "2099-01-01T00:00:00",
+            "soon",
+            LONG,
+            "4000000000",
+            4e9,
+            4_000_000_000,
+            True,
+        )
+    ),
+]
+ALL_RUNS = [*FITS, *RUNS, *USES, *LISTS, *RESULTS, *KEYS]

@@ -153,6 +153,22 @@ async def test_csv_for_an_array_may_have_a_header_or_none(client: httpx.AsyncCli
     assert answers[0].text.startswith("value\r\n0.99")
 
 
+async def test_csv_for_an_array_is_refused_where_it_is_wider_than_the_array(
+    client: httpx.AsyncClient, versions: FakeVersions
+) -> None:
+    versions.publish("pairs")
+    answer = await client.post("/api/models/pairs:predict", content="1,2,3\n", headers={"content-type": CSV})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0] == {
+        "pointer": "line 1",
+        "message": "There are too many cells.",
+        "received": "3",
+        "expected": "2",
+        "fix": None,
+    }
+
+
 @pytest.mark.parametrize(
     ("body", "status", "pointer"),
     [
@@ -162,6 +178,10 @@ async def test_csv_for_an_array_may_have_a_header_or_none(client: httpx.AsyncCli
         ("age,city\n50\n", 422, "line 2"),
         ("age,city\n50,Ulm,1\n", 422, "line 2"),
         ("age,age\n1,2\n", 422, "line 1"),
+        pytest.param(
+            ",".join(f"c{place}" for place in range(9000)) + ",c8999\n" + ",".join("1" * 9001), 422, "line 1", id="late"
+        ),
+        pytest.param("a," * 10_000 + "b\n" + "1," * 10_000 + "1\n", 422, "line 1", id="wide"),
         ("city\nUlm\n", 422, ""),
         ('age,city\n1,"a\nb"\nold,Ulm\n', 422, "line 4, column 'age'"),
         ("age,city\n1e400,Ulm\n", 422, "line 2, column 'age'"),

@@ -60,6 +60,11 @@ def test_what_is_no_layer_is_refused(layer, kind):
     [
         ({"type": "Dense", "units": 10**9}, "units"),
         ({"type": "RepeatVector", "n": 10**9}, "n"),
+        ({"type": "Reshape", "target_shape": [0, 4]}, "target_shape"),
+        ({"type": "Reshape", "target_shape": [-1, -1]}, "target_shape"),
+        ({"type": "Permute", "dims": [1, 1]}, "dims"),
+        ({"type": "Permute", "dims": [1, 3]}, "dims"),
+        ({"type": "GroupNormalization", "groups": 0}, "groups"),
         ({"type": "UpSampling2D", "size": 100_000}, "size"),
         ({"type": "ZeroPadding2D", "padding": 10**6}, "padding"),
         ({"type": "Resizing", "height": 10**6, "width": 8}, "height"),

@@ -193,6 +193,8 @@ def nested(depth: int) -> dict[str, Any]:
     ("value", "words"),
     [
         ("{", "not JSON"),
+        ('{"class_name": ' + "[" * 400 + "]" * 400 + "}", "nested too deeply"),
+        ('{"layers": [' + "{}," * 60_000 + "0]}", "more than 100000 values"),
         (5, "no object"),
         ({}, "Sequential"),
         ({"class_name": "Model", "config": {}}, "this is 'Model'"),

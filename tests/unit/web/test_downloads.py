@@ -3,6 +3,7 @@
 import asyncio
 import io
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -98,3 +99,16 @@ def test_what_has_to_be_tidied_up_is(path: Path, wanted: str) -> None:
     ask(path, {"Range": wanted}, BackgroundTask(path.unlink))
 
     assert not path.exists()
+
+
+def test_whoever_wants_headers_only_gets_them_without_a_look_into_the_file(path: Path) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "headers": [], "state": {"wants_headers_only": True}}
+    asyncio.run(Download(path)(scope, lambda: asyncio.sleep(0), send))  # type: ignore[arg-type, return-value]
+
+    assert [message.get("body", b"") for message in sent] == [b"", b""]
+    assert (b"content-length", b"256") in sent[0]["headers"]

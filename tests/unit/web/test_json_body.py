@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from service.errors import InvalidInput, MalformedInput
 from service.web.json_body import parse_strict
+from service.web.numeric_json import MAX_BRACKETS
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 DOCUMENTS = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc"), inner, max_size=3))
@@ -56,3 +57,9 @@ def test_the_values_of_a_document_may_be_bounded() -> None:
     assert parse_strict(b'{"a": [0, [1]]}', max_values=4) == {"a": [0, [1]]}
     with pytest.raises(InvalidInput, match="too many values"):
         parse_strict(b'{"a": [0, [1]]}', max_values=3)
+
+
+@pytest.mark.parametrize("item", [b"[]", b"[[0]]", b'{"a": 1}'])
+def test_more_lists_and_objects_than_others_can_wait_for_are_refused(item: bytes) -> None:
+    with pytest.raises(InvalidInput, match="too many lists and objects"):
+        parse_strict(b"[" + b",".join([item] * MAX_BRACKETS) + b"]")

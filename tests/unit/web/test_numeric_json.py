@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.web.numeric_json import load_arrays
+from service.errors import InvalidInput
+from service.web.numeric_json import MAX_BRACKETS, load_arrays
 
 PADDING = " " * 20_000
 numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -74,3 +75,15 @@ def test_an_object_of_very_many_keys_is_left_to_another_reader(place: str) -> No
     document = many if place == "at the top" else {"inputs": [many]}
 
     assert load_arrays(json.dumps(document).encode(), lambda path: False) is None
+
+
+def test_steps_of_one_number_are_read_however_many_lists_they_are() -> None:
+    rows = rows_of('{"rows": [' + ",".join(["[[1],[2],[3],[4]]"] * 60_000) + "]}")["rows"]
+
+    assert rows.shape == (60_000, 4, 1)
+
+
+@pytest.mark.parametrize("item", ["[]", "{}", "[1]", '{"a": 1}'])
+def test_more_lists_and_objects_than_others_can_wait_for_are_refused(item: str) -> None:
+    with pytest.raises(InvalidInput, match="too many lists and objects"):
+        rows_of('{"rows": [' + ",".join([item] * (MAX_BRACKETS + 1)) + "]}")

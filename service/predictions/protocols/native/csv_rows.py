@@ -13,7 +13,7 @@ from service.errors import InvalidInput, MalformedInput, Problem
 from service.features.answers import AnswerColumn
 from service.features.cells import MAX_PROBLEMS, OWN_RULES, shown
 from service.features.plan import FeaturePlan
-from service.features.raw import Array, as_objects
+from service.features.raw import Array, as_objects, first_repeated
 from service.features.requests import Encoded, RequestEncoder
 from service.features.spreadsheets import harmless
 from service.features.words import number_of, values_of
@@ -72,16 +72,17 @@ def _check(records: list[list[str]], lines: list[int], max_rows: int) -> None:
         )
 
 
-def encode_csv(rows: CsvRows, encoder: RequestEncoder) -> Encoded:
-    """The tensors of the model's inputs. Raises InvalidInput with the lines of what is wrong."""
+def encode_csv(rows: CsvRows, max_columns: int, encoder: RequestEncoder) -> Encoded:
+    """The tensors of the model's inputs. Raises InvalidInput with the lines of what is wrong.
+
+    ``max_columns``: as many as a table may have, that of the model's training too.
+    """
     if not encoder.plan.is_of_table:
         return encoder.encode_rows(_matrix(rows, encoder.plan))
     names, *records = rows.records
     if not records:
         raise InvalidInput("There are no rows to predict.", [Problem("line 2", "No line follows the header.")])
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidInput("The header has a name twice.", [Problem("line 1", f"The column '{twice[:80]}' stands twice.")])
+    _check_header(names, max_columns)
     columns = {column.column: column for column in encoder.used}
     words = dict(zip(names, map(list, zip(*records, strict=True)), strict=True))
     tensors = {
@@ -94,12 +95,27 @@ def encode_csv(rows: CsvRows, encoder: RequestEncoder) -> Encoded:
     )
 
 
+def _check_header(names: list[str], max_columns: int) -> None:
+    if len(names) > max_columns:
+        raise InvalidInput("The header is too wide.", [_too_wide(names, f"at most {max_columns}")])
+    twice = first_repeated(names)
+    if twice is not None:
+        raise InvalidInput("The header has a name twice.", [Problem("line 1", f"The column '{twice[:80]}' stands twice.")])
+
+
+def _too_wide(record: list[str], expected: str) -> Problem:
+    return Problem("line 1", "There are too many cells.", str(len(record)), expected)
+
+
 def _matrix(rows: CsvRows, plan: FeaturePlan) -> Array:
     """Numbers for the only array of a model; a header, whatever its names are, is left out."""
     arrays = plan.array_inputs
     if len(arrays) != 1 or len(arrays[0].shape) != 1:
         problem = Problem("line 1", "The model takes arrays that are no single rows of numbers.", fix="Send the rows as JSON.")
         raise InvalidInput("CSV cannot hold the rows of this model.", [problem])
+    width = arrays[0].shape[0]
+    if len(rows.records[0]) > width:
+        raise InvalidInput(f"The rows of this model have {width} numbers.", [_too_wide(rows.records[0], str(width))])
     is_headed = any(number_of(word) is None for word in rows.records[0])
     records, lines = rows.records[is_headed:], rows.lines[is_headed:]
     numbers = [[number_of(word) for word in record] for record in records]

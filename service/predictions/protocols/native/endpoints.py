@@ -25,7 +25,7 @@ class Native:
 
     def __init__(self, settings: Settings, service: PredictionService) -> None:
         self._max_body_bytes = settings.max_body_bytes
-        self._limits = RequestLimits(settings.max_predict_rows, settings.max_json_depth)
+        self._limits = RequestLimits(settings.max_predict_rows, settings.max_columns, settings.max_json_depth)
         self._service = service
 
     def owns(self, path: str) -> bool:

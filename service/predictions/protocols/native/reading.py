@@ -19,6 +19,7 @@ from service.predictions.protocols.native.media import MediaType
 from service.predictions.versions import Selector
 from service.web import problems
 from service.web.json_body import parse_rows, parse_strict
+from service.web.numeric_json import refuse_many_brackets
 
 FIELDS = ("rows", "version", "alias")
 SELECTORS = ("version", "alias")
@@ -27,9 +28,10 @@ MAX_QUERY_FIELDS = 10
 
 
 class RequestLimits(NamedTuple):
-    """Most rows of a request, and most brackets inside each other."""
+    """Most rows of a request, most columns of a header, and most brackets inside each other."""
 
     rows: int
+    columns: int
     depth: int
 
 
@@ -48,7 +50,7 @@ def read_request(media_type: MediaType, body: bytes, query: bytes, limits: Reque
     selected = _selected(query)
     if media_type == "text/csv":
         records = read_csv(body, limits.rows)
-        return NativeRequest(partial(encode_csv, records), len(records.records), _selector_of(selected))
+        return NativeRequest(partial(encode_csv, records, limits.columns), len(records.records), _selector_of(selected))
     rows = _read_lines(body, limits)
     return NativeRequest(lambda encoder: encoder.encode_rows(rows), len(rows), _selector_of(selected))
 
@@ -128,6 +130,7 @@ def _selected(query: bytes) -> dict[str, Any]:
 
 
 def _read_lines(body: bytes, limits: RequestLimits) -> list[Any]:
+    refuse_many_brackets(body)
     lines = [line for line in body.split(b"\n") if line.strip()]
     if not lines:
         raise InvalidInput("There are no rows to predict.", [Problem("line 1", "The body is empty.", None, "JSON Lines")])

@@ -180,7 +180,7 @@ def parse_path(method: str, path: str) -> Target:
     """What a request for a model is about. Raises NotFound or MethodNotAllowed."""
     match = _MODEL_PATH.fullmatch(path)
     if match is None:
-        raise NotFound(f"There is nothing at '{path[:200]}'. Predictions are at /v2/models/{{name}}/infer.")
+        raise NotFound(f"There is nothing at '{path[:80]}'. Predictions are at /v2/models/{{name}}/infer.")
     action = match["action"] or ""
     allowed = "POST" if action == "/infer" else "GET"
     if method != allowed:

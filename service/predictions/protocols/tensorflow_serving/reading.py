@@ -3,13 +3,14 @@
 import base64
 import binascii
 import json
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import orjson
 
 from service.errors import InvalidInput, MalformedInput, Problem
-from service.features.cells import TENSOR_RULES
+from service.features.cells import MAX_PROBLEMS, TENSOR_RULES
 from service.features.raw import Array, as_objects, escape
 from service.features.requests import Encoded, RequestEncoder
 from service.predictions.http import expand
@@ -103,7 +104,7 @@ def encode(request: ServingRequest, encoder: RequestEncoder) -> Encoded:
     """The tensors of the model's inputs. Raises InvalidInput."""
     plan, pointer = encoder.plan, f"/{request.form}"
     if request.form == "inputs" and plan.is_of_table:
-        columns = _columns(request.data)
+        columns = _columns(request.data, len(plan.known_columns) + MAX_PROBLEMS)
         return encoder.encode_tensors(columns, {name: f"{pointer}/{escape(name)}" for name in columns})
     rows = request.data
     if request.form == "inputs":
@@ -115,13 +116,13 @@ def encode(request: ServingRequest, encoder: RequestEncoder) -> Encoded:
     return encoder.encode_rows(rows, pointer, TENSOR_RULES)
 
 
-def _columns(inputs: Any) -> dict[str, Array]:
-    """Columns of a table, of the shape (rows,) or (rows, 1)."""
+def _columns(inputs: Any, most: int) -> dict[str, Array]:
+    """The first columns of a table, of the shape (rows,) or (rows, 1); where there are more, some of these are unknown too."""
     if not isinstance(inputs, dict) or not all(isinstance(values, list | np.ndarray) for values in inputs.values()):
         raise _invalid("/inputs", "Expected an object with a list of values for every column.")
     return {
         name: as_objects([_unwrapped(value) for value in values]) if isinstance(values, list) else values
-        for name, values in inputs.items()
+        for name, values in islice(inputs.items(), most)
     }
 
 
