@@ -53,7 +53,7 @@ def test_a_parser_cannot_have_a_file_of_others_taken_away(tmp_path: Path, monkey
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     database = tmp_path / "fitserve.db"
     database.write_text("rows of others")
-    datasets = DatasetService(LocalArtifactStore(tmp_path / "artifacts"), Settings(data_dir=tmp_path))
+    datasets = DatasetService(LocalArtifactStore(tmp_path / "artifacts"), Settings(data_dir=tmp_path), lambda *_: 0)
 
     with datasets.receiving_folder() as folder:
         upload = Upload(folder / "upload", "name", target=str(database))
