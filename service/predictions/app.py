@@ -14,7 +14,7 @@ from service.infra.logging import get_logger
 from service.infra.overload import Crowd
 from service.predictions.engines import Engines
 from service.predictions.errors import ClientGone
-from service.predictions.http import REMEMBERED_PATHS, Answer, Call, send_answer
+from service.predictions.http import LONGEST_REMEMBERED_PATH, REMEMBERED_PATHS, Answer, Call, send_answer
 from service.predictions.lookup import Lookup
 from service.predictions.metrics import PredictionMetrics
 from service.predictions.protocols import WireProtocol
@@ -65,7 +65,7 @@ class PredictionApp:
             TensorFlowServing(settings, self._service),
             OpenInference(settings, self._service, check_ready),
         ]
-        self._protocol_of = lru_cache(REMEMBERED_PATHS)(self._find_protocol)
+        self._remembered_protocol_of = lru_cache(REMEMBERED_PATHS)(self._find_protocol)
         self._gate = gate
         self._drain = drain
         self.metrics = metrics
@@ -85,6 +85,9 @@ class PredictionApp:
     def handles(self, path: str) -> bool:
         """Whether this application answers the path, with an error where it does not take the method."""
         return self._protocol_of(path) is not None
+
+    def _protocol_of(self, path: str) -> WireProtocol | None:
+        return self._remembered_protocol_of(path) if len(path) <= LONGEST_REMEMBERED_PATH else self._find_protocol(path)
 
     def _find_protocol(self, path: str) -> WireProtocol | None:
         return next((protocol for protocol in self._protocols if protocol.owns(path)), None)

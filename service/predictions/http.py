@@ -30,6 +30,8 @@ NO_STORING = (b"cache-control", b"no-store")
 STATUSES: dict[type[FitserveError], int] = {MethodNotAllowed: 405, NotAcceptable: 406, NotOffered: 501}
 REMEMBERED_PATHS = 4096
 """Addresses whose meaning is remembered, since reading one takes as long as a small model."""
+LONGEST_REMEMBERED_PATH = 512
+"""Longer than any that has a meaning: thousands of the longest that a client may send would fill hundreds of megabytes."""
 MAX_SHOWN_PROBLEMS = 5
 CODINGS = (b"gzip", b"deflate")
 MIN_COMPRESSED_BYTES = 1024

@@ -42,6 +42,8 @@ SHOWN_HEADERS = (
 FROM_PAGES = (b"origin", b"sec-fetch-site")
 """Headers that only browsers send."""
 REMEMBERED_HOSTS = 256
+LONGEST_HOST = 260
+"""A name of 253 characters and its port; what is longer is no host, and not worth being remembered."""
 STRANGE_HOST = "This service does not answer for the host that the request names. Name it in FITSERVE_TRUSTED_HOSTS if it should."
 STRANGE_PAGE = "A page of another origin may not do this. Name its origin in FITSERVE_CORS_ORIGINS if it should."
 
@@ -58,7 +60,11 @@ class Origins:
         self._hosts = [host.lower() for host in hosts]
         self._takes_any_host = ANY in hosts
         self._origins = frozenset(origins)
-        self.trusts = lru_cache(REMEMBERED_HOSTS)(self._trusts)
+        self._remembered = lru_cache(REMEMBERED_HOSTS)(self._trusts)
+
+    def trusts(self, host: bytes) -> bool:
+        """Whether the service answers for a host, as a request names it."""
+        return self._remembered(host) if len(host) <= LONGEST_HOST else self._trusts(host)
 
     def lets_pass(self, scope: Scope) -> bool:
         """Whether a request can be answered without a closer look: its host is trusted, and it comes from no page."""
