@@ -168,6 +168,7 @@ async def test_content_type_unknown_fields_and_repeated_keys_do_not_matter(
         {"instances": [[0, 0]], "inputs": [[0, 0]]},
         {"instances": [[0, 0]], "signature_name": "other"},
         {"instances": [[0, 0]], "signature_name": ["serving_default"]},
+        {"instances": [[0, 0]], "signature_name": None},
         {"instances": [[0, 0, 0]]},
         {"instances": [[0, 0], [0]]},
         {"instances": [["a", "\ud800"]]},

@@ -42,7 +42,7 @@ def read_request(body: bytes, encoding: str, max_bytes: int, max_rows: int) -> S
     document = parse_lenient(text)
     if not isinstance(document, dict):
         raise MalformedInput('The body is no JSON object. Expected {"instances": [...]} or {"inputs": ...}.')
-    if document.get("signature_name") not in (None, *SIGNATURES):
+    if document.get("signature_name", "") not in SIGNATURES:
         raise _invalid("/signature_name", "There is no such signature. Expected 'serving_default', or leave it out.")
     if ("instances" in document) == ("inputs" in document):
         raise _invalid("", "The body needs either 'instances' (rows) or 'inputs' (columns), not both.")
