@@ -58,7 +58,7 @@ class TrainerProcess:
         self._log = log.open("wb")
         environment = os.environ | {"FITSERVE_TRAINER_THREADS": "2"} | ({"TMPDIR": str(temporary)} if temporary else {})
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "service.training"],
+            [sys.executable, "-m", "service.training", "/dev/full"],  # which stands for a file on a full disk
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment,
         )  # fmt: skip
 
