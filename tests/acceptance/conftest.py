@@ -1,4 +1,4 @@
-"""The two stacks that every acceptance test runs on; each is started once, and stopped before the other starts."""
+"""The two stacks that acceptance tests run on; each is started once in a process."""
 
 import subprocess
 import sys
@@ -9,6 +9,15 @@ import pytest
 from tests.acceptance.client import ENDLESS_FIT, Fitserve
 from tests.acceptance.running import SHORT_TIMES, RunningService, environment
 from tests.servers import new_database
+
+STACKS = ["embedded", "servers"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test on both stacks, but for those about what neither the database nor the broker takes part in."""
+    if "running" in metafunc.fixturenames:
+        is_on_one = metafunc.definition.get_closest_marker("embedded_only") is not None
+        metafunc.parametrize("running", STACKS[:1] if is_on_one else STACKS, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +31,7 @@ def servers(request: pytest.FixtureRequest) -> dict[str, str]:
     return settings
 
 
-@pytest.fixture(scope="session", params=["embedded", "servers"])
+@pytest.fixture(scope="session")
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """The service, with a trainer that waits for work."""
     settings = {} if request.param == "embedded" else request.getfixturevalue("servers")

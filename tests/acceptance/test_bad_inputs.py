@@ -78,6 +78,7 @@ def test_a_body_that_cannot_be_read_is_refused(
 
 
 @cases(MODELS)
+@pytest.mark.embedded_only
 def test_a_model_that_cannot_be_is_refused(
     fitserve: Fitserve, made: dict[str, str], is_well: Callable[[], None], case: Case
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_model_that_cannot_be_is_refused(
 
 
 @cases(DATASETS)
+@pytest.mark.embedded_only
 def test_data_that_are_none_are_refused(
     fitserve: Fitserve, made: dict[str, str], is_well: Callable[[], None], case: Case
 ) -> None:
@@ -99,6 +101,7 @@ def test_a_run_that_cannot_be_is_refused(
 
 
 @cases(PREDICTIONS)
+@pytest.mark.embedded_only
 def test_a_prediction_that_cannot_be_is_refused(
     fitserve: Fitserve, made: dict[str, str], is_well: Callable[[], None], case: Case
 ) -> None:

@@ -4,6 +4,8 @@ import pytest
 
 from tests.acceptance.client import Fitserve, accepted
 
+pytestmark = pytest.mark.embedded_only
+
 XOR_X = [[0, 0], [0, 1], [1, 0], [1, 1]] * 16
 XOR_Y = [0, 1, 1, 0] * 16
 

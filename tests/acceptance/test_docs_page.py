@@ -13,7 +13,7 @@ CHROMIUM = shutil.which("chromium")
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed"),
-    pytest.mark.parametrize("running", ["embedded"], indirect=True),  # the page is the same on every stack
+    pytest.mark.embedded_only,  # the page is the same on every stack
 ]
 
 

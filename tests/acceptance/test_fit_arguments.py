@@ -9,6 +9,8 @@ import pytest
 
 from tests.acceptance.client import Document, Fitserve, accepted, refused
 
+pytestmark = pytest.mark.embedded_only
+
 LAYERS = [{"type": "Dense", "units": 6, "activation": "relu"}, {"type": "Dropout", "rate": 0.2}, {"type": "Dense", "units": 1}]
 LOGITS = {
     "optimizer": {"type": "AdamW", "learning_rate": 0.05, "use_ema": True},

@@ -10,6 +10,8 @@ import pytest
 from tests.acceptance.client import Document, Fitserve, accepted, refused
 from tests.graphs import dense, graph, joined
 
+pytestmark = pytest.mark.embedded_only
+
 FLAT = graph(
     [{"name": "facts"}, {"name": "words"}],
     [

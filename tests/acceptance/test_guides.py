@@ -14,6 +14,8 @@ import pytest
 from tests.acceptance.client import Document, Fitserve, accepted
 from tests.acceptance.running import RunningService
 
+pytestmark = pytest.mark.embedded_only
+
 GUIDES = Path(__file__).parents[2] / "docs"
 
 

@@ -37,7 +37,7 @@ MAX_GROWTH_BYTES = 150e6
 REFUSALS = {429, 503}
 MANY_ROWS = 300
 
-pytestmark = pytest.mark.parametrize("running", ["embedded"], indirect=True)
+pytestmark = pytest.mark.embedded_only
 
 
 class Pressed:

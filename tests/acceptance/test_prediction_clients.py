@@ -17,7 +17,7 @@ from tests.acceptance.client import Document, Fitserve, accepted
 from tests.acceptance.running import RunningService
 from tests.graphs import dense, graph, joined
 
-pytestmark = pytest.mark.parametrize("running", ["embedded"], indirect=True)  # the protocols are the same on every stack
+pytestmark = pytest.mark.embedded_only  # the protocols are the same on every stack
 
 FLATS = graph(
     [{"name": "facts"}],

@@ -15,6 +15,8 @@ from sklearn.preprocessing import StandardScaler
 
 from tests.acceptance.client import Fitserve, accepted
 
+pytestmark = pytest.mark.embedded_only
+
 TARGET = "truth"
 MARGIN = 0.04
 """How much less accuracy, or R², than scikit-learn's linear model is let pass."""

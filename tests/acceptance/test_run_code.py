@@ -11,6 +11,8 @@ COMPARE = """
 import runpy
 import numpy as np
 
+pytestmark = pytest.mark.embedded_only
+
 model, theirs = runpy.run_path("script.py")["model"], np.load("weights.npz")
 ours = {f"{layer.name}/{weight.name}": weight.numpy() for layer in model.layers for weight in layer.weights}
 assert sorted(ours) == ["layer1/bias", "layer1/kernel", "layer2/bias", "layer2/kernel", "layer3/bias", "layer3/kernel"], ours
