@@ -14,27 +14,27 @@ PREDICTION_PROTOCOLS = ("/v1", "/v2")
 """Where errors have a form of their own."""
 
 
-def refusal_of(path: str, status: int, detail: str, request_id: str) -> tuple[str, bytes]:
-    """The media type and the body of a refusal."""
+def refusal_of(path: str, status: int, detail: str, request_id: str) -> tuple[dict[str, str], bytes]:
+    """The headers and the body of a refusal."""
     if path.startswith(PREDICTION_PROTOCOLS):
-        return "application/json", orjson.dumps({"error": detail})
-    return MEDIA_TYPE, problem_body(status, detail, path, request_id)
-
-
-async def refuse(scope: Scope, send: Send, status: int, detail: str, more_headers: Mapping[str, str] | None = None) -> None:
-    """Answer a request with a refusal; a line in the log tells of it, unless it is one of too much load."""
-    started = time.perf_counter()
-    request_id = request_id_of(scope)
-    media_type, body = refusal_of(scope["path"], status, detail, request_id)
+        media_type, body = "application/json", orjson.dumps({"error": detail})
+    else:
+        media_type, body = MEDIA_TYPE, problem_body(status, detail, path, request_id)
     headers = {
         "content-type": media_type,
         "content-length": str(len(body)),
         "x-request-id": request_id,
         "x-content-type-options": "nosniff",
         "cache-control": "no-store",
-        **(more_headers or {}),
     }
-    lines = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    return headers, body
+
+
+async def refuse(scope: Scope, send: Send, status: int, detail: str, more_headers: Mapping[str, str] | None = None) -> None:
+    """Answer a request with a refusal; a line in the log tells of it, unless it is one of too much load."""
+    started = time.perf_counter()
+    headers, body = refusal_of(scope["path"], status, detail, request_id_of(scope))
+    lines = [(name.lower().encode(), value.encode()) for name, value in (headers | dict(more_headers or {})).items()]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": body})
     if status not in UNDER_LOAD:

@@ -78,16 +78,9 @@ class SheddingConnection(BoundedConnection):
         self._is_in_body, self._body_bytes = True, 0
         self._is_shed = True
         path = self.url.partition(b"?")[0].decode("latin-1")
-        request_id, status = request_id_of(cast(Scope, self.scope)), status_of(error)
-        media_type, body = refusal_of(path, status, error.message, request_id)
-        headers = {
-            "content-type": media_type,
-            "content-length": str(len(body)),
-            "x-request-id": request_id,
-            "x-content-type-options": "nosniff",
-            "cache-control": "no-store",
-            **headers_for(error),
-        }
+        status = status_of(error)
+        headers, body = refusal_of(path, status, error.message, request_id_of(cast(Scope, self.scope)))
+        headers |= headers_for(error)
         if not self.parser.should_keep_alive():
             headers["connection"] = "close"
         lines = [STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in self.server_state.default_headers)]
