@@ -25,6 +25,8 @@ import json
 import keras
 import numpy as np
 
+pytestmark = pytest.mark.embedded_only
+
 model = keras.saving.load_model("model.keras", compile=False)
 print(json.dumps(model.predict(np.load("rows.npy"), verbose=0).tolist()))
 """

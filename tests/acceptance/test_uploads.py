@@ -14,6 +14,8 @@ from tests.acceptance.client import Document, Fitserve, accepted, refused
 from tests.acceptance.running import RunningService
 from tests.unit.datasets.making import image, npy, npz, parquet, zipped
 
+pytestmark = pytest.mark.embedded_only
+
 ROWS = [{"size": number / 2, "count": number, "kind": "ab"[number % 2], "good": number % 3 == 0} for number in range(40)]
 NAMES = list(ROWS[0])
 DENSE = [{"type": "Flatten"}, {"type": "Dense", "units": 2, "activation": "softmax"}]

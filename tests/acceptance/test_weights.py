@@ -17,6 +17,8 @@ SHORT_FIT = {"epochs": 2, "batch_size": 16}
 SHAPES = {"layer1": [64, 25], "layer2": [25, 15], "layer3": [15, 1]}
 SHOW_SAVED = """
 import json, sys, keras
+
+pytestmark = pytest.mark.embedded_only
 model = keras.saving.load_model(sys.argv[1])
 print(json.dumps([[layer.name, [weight.tolist() for weight in layer.get_weights()]] for layer in model.layers]))
 """
