@@ -12,6 +12,8 @@ import pytest
 from tests.acceptance.client import DIGITS, Document, Fitserve, accepted, refused
 from tests.acceptance.running import RunningService, wait_until
 
+pytestmark = pytest.mark.embedded_only
+
 UNITS = 1000
 """Of two layers: enough for a prediction of some seconds."""
 MANY = 100_000
