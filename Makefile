@@ -26,7 +26,7 @@ run: .venv/.installed ## Run the service on http://127.0.0.1:8000 until Ctrl-C
 	@$(BIN)/fitserve up
 
 test: .venv/.installed-dev ## Run all tests (ARGS="-k name" chooses)
-	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 fuzz: .venv/.installed-dev ## Send the parsers whatever bytes there are, and every operation whatever its schema allows (MINUTES=10)
 	@end=$$(($$(date +%s) + 60 * $(or $(MINUTES),10))); while [ $$(date +%s) -lt $$end ]; do \

@@ -109,6 +109,7 @@ def test_a_prediction_that_cannot_be_is_refused(
 
 
 @cases(ADDRESSES)
+@pytest.mark.embedded_only
 def test_an_address_that_is_none_is_refused(
     fitserve: Fitserve, made: dict[str, str], is_well: Callable[[], None], case: Case
 ) -> None:

@@ -5,13 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.client import ENDLESS_FIT, TUTORIAL_FIT, Fitserve, refused
+
+pytestmark = pytest.mark.embedded_only
 
 COMPARE = """
 import runpy
 import numpy as np
-
-pytestmark = pytest.mark.embedded_only
 
 model, theirs = runpy.run_path("script.py")["model"], np.load("weights.npz")
 ours = {f"{layer.name}/{weight.name}": weight.numpy() for layer in model.layers for weight in layer.weights}
