@@ -13,6 +13,8 @@ from tests.acceptance.client import Document, Fitserve, accepted
 from tests.acceptance.running import RunningService, wait_until
 from tests.acceptance.test_run_code import run_in
 
+pytestmark = pytest.mark.embedded_only
+
 SOUNDS = [
     {"type": "MelSpectrogram", "fft_length": 16, "sequence_stride": 8, "num_mel_bins": 4},
     {"type": "Flatten"},
@@ -24,8 +26,6 @@ PREDICT = """
 import json
 import keras
 import numpy as np
-
-pytestmark = pytest.mark.embedded_only
 
 model = keras.saving.load_model("model.keras", compile=False)
 print(json.dumps(model.predict(np.load("rows.npy"), verbose=0).tolist()))

@@ -13,12 +13,12 @@ import pytest
 from tests.acceptance.client import ENDLESS_FIT, TUTORIAL_LAYERS, Document, Fitserve, accepted, refused
 from tests.acceptance.running import RunningService
 
+pytestmark = pytest.mark.embedded_only
+
 SHORT_FIT = {"epochs": 2, "batch_size": 16}
 SHAPES = {"layer1": [64, 25], "layer2": [25, 15], "layer3": [15, 1]}
 SHOW_SAVED = """
 import json, sys, keras
-
-pytestmark = pytest.mark.embedded_only
 model = keras.saving.load_model(sys.argv[1])
 print(json.dumps([[layer.name, [weight.tolist() for weight in layer.get_weights()]] for layer in model.layers]))
 """
