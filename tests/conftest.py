@@ -1,5 +1,6 @@
 """What several kinds of tests share: the real servers, started when the first test asks for one."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,8 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")  # how long an example takes says more of the machine than of the code
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
-STACKS = ("[embedded", "[servers")
-"""Begin the parameters of tests that share a running service."""
+STACK = re.compile(r"[\[-](embedded|servers)[]-]")
+"""The parameter of tests that share a running service."""
 settings.register_profile("fuzz", max_examples=1000, deadline=None, print_blob=True)
 
 
@@ -25,8 +26,8 @@ class Together(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         folder = (ROOT / file).relative_to(TESTS).parts[0]
-        shared = [stack for stack in STACKS if folder == "acceptance" and stack in nodeid]
-        return shared[0] if shared else folder if folder == "chaos" else file
+        stack = STACK.search(nodeid) if folder == "acceptance" else None
+        return stack[1] if stack else folder if folder == "chaos" else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:

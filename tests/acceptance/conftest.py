@@ -10,15 +10,6 @@ from tests.acceptance.client import ENDLESS_FIT, Fitserve
 from tests.acceptance.running import SHORT_TIMES, RunningService, environment
 from tests.servers import new_database
 
-STACKS = ["embedded", "servers"]
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test on both stacks, but for those about what neither the database nor the broker takes part in."""
-    if "running" in metafunc.fixturenames:
-        is_on_one = metafunc.definition.get_closest_marker("embedded_only") is not None
-        metafunc.parametrize("running", STACKS[:1] if is_on_one else STACKS, indirect=True, scope="session")
-
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> dict[str, str]:
@@ -31,7 +22,7 @@ def servers(request: pytest.FixtureRequest) -> dict[str, str]:
     return settings
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=["embedded", "servers"])
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """The service, with a trainer that waits for work."""
     settings = {} if request.param == "embedded" else request.getfixturevalue("servers")

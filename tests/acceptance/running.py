@@ -11,9 +11,12 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from tests.servers import free_port
 
+EMBEDDED_ONLY = pytest.mark.parametrize("running", ["embedded"], indirect=True)
+"""For what neither the database nor the broker takes part in: one stack will do."""
 SHORT_TIMES = {
     "FITSERVE_LEASE_SECONDS": "6",
     "FITSERVE_HEARTBEAT_SECONDS": "1",

@@ -18,7 +18,7 @@ from tests.acceptance.bad_inputs.models import MODELS
 from tests.acceptance.bad_inputs.predictions import PREDICTIONS
 from tests.acceptance.bad_inputs.runs import ALL_RUNS
 from tests.acceptance.client import DIGITS, Fitserve, accepted, refused, run_body
-from tests.acceptance.running import RunningService
+from tests.acceptance.running import EMBEDDED_ONLY, RunningService
 
 SECONDS = 10.0
 """Longest time that a refusal may take. On an idle machine it takes less than one; other work may slow it down."""
@@ -78,7 +78,7 @@ def test_a_body_that_cannot_be_read_is_refused(
 
 
 @cases(MODELS)
-@pytest.mark.embedded_only
+@EMBEDDED_ONLY
 def test_a_model_that_cannot_be_is_refused(
     fitserve: Fitserve, made: dict[str, str], is_well: Callable[[], None], case: Case
 ) -> None:
@@ -86,7 +86,7 @@ def test_a_model_that_cannot_be_is_refused(
 
 
 @cases(DATASETS)
-@pytest.mark.embedded_only
+@EMBEDDED_ONLY
 def test_data_that_are_none_are_refused(
     fitserve: Fitserve, made: dict[str, str], is_well: Callable[[], None], case: Case
 ) -> None:
@@ -101,7 +101,7 @@ def test_a_run_that_cannot_be_is_refused(
 
 
 @cases(PREDICTIONS)
-@pytest.mark.embedded_only
+@EMBEDDED_ONLY
 def test_a_prediction_that_cannot_be_is_refused(
     fitserve: Fitserve, made: dict[str, str], is_well: Callable[[], None], case: Case
 ) -> None:
@@ -109,7 +109,7 @@ def test_a_prediction_that_cannot_be_is_refused(
 
 
 @cases(ADDRESSES)
-@pytest.mark.embedded_only
+@EMBEDDED_ONLY
 def test_an_address_that_is_none_is_refused(
     fitserve: Fitserve, made: dict[str, str], is_well: Callable[[], None], case: Case
 ) -> None:

@@ -10,9 +10,9 @@ import pyarrow.parquet
 import pytest
 
 from tests.acceptance.client import DIGITS, Document, Fitserve, accepted, refused
-from tests.acceptance.running import RunningService, wait_until
+from tests.acceptance.running import EMBEDDED_ONLY, RunningService, wait_until
 
-pytestmark = pytest.mark.embedded_only
+pytestmark = EMBEDDED_ONLY
 
 UNITS = 1000
 """Of two layers: enough for a prediction of some seconds."""

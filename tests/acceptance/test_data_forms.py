@@ -3,8 +3,9 @@
 import pytest
 
 from tests.acceptance.client import Fitserve, accepted
+from tests.acceptance.running import EMBEDDED_ONLY
 
-pytestmark = pytest.mark.embedded_only
+pytestmark = EMBEDDED_ONLY
 
 XOR_X = [[0, 0], [0, 1], [1, 0], [1, 1]] * 16
 XOR_Y = [0, 1, 1, 0] * 16

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from tests.acceptance.running import RunningService
+from tests.acceptance.running import EMBEDDED_ONLY, RunningService
 
 CHROMIUM = shutil.which("chromium")
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed"),
-    pytest.mark.embedded_only,  # the page is the same on every stack
+    EMBEDDED_ONLY,  # the page is the same on every stack
 ]
 
 

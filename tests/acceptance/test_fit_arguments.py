@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.acceptance.client import Document, Fitserve, accepted, refused
+from tests.acceptance.running import EMBEDDED_ONLY
 
-pytestmark = pytest.mark.embedded_only
+pytestmark = EMBEDDED_ONLY
 
 LAYERS = [{"type": "Dense", "units": 6, "activation": "relu"}, {"type": "Dropout", "rate": 0.2}, {"type": "Dense", "units": 1}]
 LOGITS = {

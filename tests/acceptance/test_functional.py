@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from tests.acceptance.client import Document, Fitserve, accepted, refused
+from tests.acceptance.running import EMBEDDED_ONLY
 from tests.graphs import dense, graph, joined
 
-pytestmark = pytest.mark.embedded_only
+pytestmark = EMBEDDED_ONLY
 
 FLAT = graph(
     [{"name": "facts"}, {"name": "words"}],

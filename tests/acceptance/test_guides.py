@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.acceptance.client import Document, Fitserve, accepted
-from tests.acceptance.running import RunningService
+from tests.acceptance.running import EMBEDDED_ONLY, RunningService
 
-pytestmark = pytest.mark.embedded_only
+pytestmark = EMBEDDED_ONLY
 
 GUIDES = Path(__file__).parents[2] / "docs"
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.acceptance.client import TUTORIAL_FIT, Fitserve, accepted
 from tests.acceptance.crowd import PROBES, Answers, Question, press
-from tests.acceptance.running import RunningService, running_api, wait_until
+from tests.acceptance.running import EMBEDDED_ONLY, RunningService, running_api, wait_until
 
 CLIENTS = 25
 SECONDS = 6.0
@@ -37,7 +37,7 @@ MAX_GROWTH_BYTES = 150e6
 REFUSALS = {429, 503}
 MANY_ROWS = 300
 
-pytestmark = pytest.mark.embedded_only
+pytestmark = EMBEDDED_ONLY
 
 
 class Pressed:

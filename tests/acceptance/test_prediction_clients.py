@@ -14,10 +14,10 @@ from tritonclient.http import aio
 from tritonclient.utils import InferenceServerException
 
 from tests.acceptance.client import Document, Fitserve, accepted
-from tests.acceptance.running import RunningService
+from tests.acceptance.running import EMBEDDED_ONLY, RunningService
 from tests.graphs import dense, graph, joined
 
-pytestmark = pytest.mark.embedded_only  # the protocols are the same on every stack
+pytestmark = EMBEDDED_ONLY  # the protocols are the same on every stack
 
 FLATS = graph(
     [{"name": "facts"}],

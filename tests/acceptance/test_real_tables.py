@@ -14,8 +14,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.acceptance.client import Fitserve, accepted
+from tests.acceptance.running import EMBEDDED_ONLY
 
-pytestmark = pytest.mark.embedded_only
+pytestmark = EMBEDDED_ONLY
 
 TARGET = "truth"
 MARGIN = 0.04

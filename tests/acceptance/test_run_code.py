@@ -5,11 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.client import ENDLESS_FIT, TUTORIAL_FIT, Fitserve, refused
+from tests.acceptance.running import EMBEDDED_ONLY
 
-pytestmark = pytest.mark.embedded_only
+pytestmark = EMBEDDED_ONLY
 
 COMPARE = """
 import runpy

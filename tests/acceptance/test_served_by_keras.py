@@ -10,10 +10,10 @@ import psutil
 import pytest
 
 from tests.acceptance.client import Document, Fitserve, accepted
-from tests.acceptance.running import RunningService, wait_until
+from tests.acceptance.running import EMBEDDED_ONLY, RunningService, wait_until
 from tests.acceptance.test_run_code import run_in
 
-pytestmark = pytest.mark.embedded_only
+pytestmark = EMBEDDED_ONLY
 
 SOUNDS = [
     {"type": "MelSpectrogram", "fft_length": 16, "sequence_stride": 8, "num_mel_bins": 4},

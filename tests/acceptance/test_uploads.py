@@ -11,10 +11,10 @@ import pyarrow.parquet
 import pytest
 
 from tests.acceptance.client import Document, Fitserve, accepted, refused
-from tests.acceptance.running import RunningService
+from tests.acceptance.running import EMBEDDED_ONLY, RunningService
 from tests.unit.datasets.making import image, npy, npz, parquet, zipped
 
-pytestmark = pytest.mark.embedded_only
+pytestmark = EMBEDDED_ONLY
 
 ROWS = [{"size": number / 2, "count": number, "kind": "ab"[number % 2], "good": number % 3 == 0} for number in range(40)]
 NAMES = list(ROWS[0])

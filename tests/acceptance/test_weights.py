@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.acceptance.client import ENDLESS_FIT, TUTORIAL_LAYERS, Document, Fitserve, accepted, refused
-from tests.acceptance.running import RunningService
+from tests.acceptance.running import EMBEDDED_ONLY, RunningService
 
-pytestmark = pytest.mark.embedded_only
+pytestmark = EMBEDDED_ONLY
 
 SHORT_FIT = {"epochs": 2, "batch_size": 16}
 SHAPES = {"layer1": [64, 25], "layer2": [25, 15], "layer3": [15, 1]}
