@@ -5,8 +5,8 @@
 
 import re
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -31,7 +31,7 @@ from service.infra.telemetry import are_traces_sent
 from service.models import check_endpoints
 from service.models import endpoints as model_endpoints
 from service.models.checker import Checker
-from service.predictions.app import OPEN_PATHS, PredictionApp
+from service.predictions.app import PredictionApp
 from service.predictions.at_once import protocol_for
 from service.predictions.metrics import PredictionMetrics
 from service.predictions.openapi import add_prediction_paths, refusals_of
@@ -45,7 +45,7 @@ from service.settings import Settings
 from service.usage import endpoints as usage_endpoints
 from service.web import docs, health
 from service.web.admission import AT_WORK, LET_IN_UNDER_LOAD, BoundedRequests
-from service.web.answer_log import PROBES
+from service.web.answer_log import PREDICTION_PROBES, PROBES
 from service.web.connections import BoundedConnection, ConnectionLimits, bounded
 from service.web.context import BodyLimit, RequestContext
 from service.web.drain import Drain
@@ -206,23 +206,8 @@ def create_app(
         crowd=guards.crowd,
     )
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = AT_WORK + SPARE_THREADS
-        hub.start()
-        sweeper.start()
-        yield
-        await hub.stop()
-        if shared_counts is not None:
-            await shared_counts.close()
-        await anyio.to_thread.run_sync(sweeper.stop)
-        await anyio.to_thread.run_sync(doorbell.close)
-        await anyio.to_thread.run_sync(checker.close)
-        await anyio.to_thread.run_sync(predictions.close)
-        await anyio.to_thread.run_sync(datasets.close)
-        database.close()
-
-    api = _make_api(lifespan, _telemetry(tracer_provider))
+    closers = [sweeper.stop, doorbell.close, checker.close, predictions.close, datasets.close, database.close]
+    api = _make_api(_lifespan(hub, sweeper, shared_counts, closers), _telemetry(tracer_provider))
     api.state.settings = settings
     api.state.database = database
     api.state.artifacts = artifacts
@@ -238,6 +223,26 @@ def create_app(
     answering = TracedPredictions(predictions, tracer_provider) if is_traced else predictions
     origins = Origins(_listed(settings.trusted_hosts), _listed(settings.cors_origins))
     return Application(api, answering, drain, hub.close, origins, guards)
+
+
+def _lifespan(
+    hub: RunHub, sweeper: Sweeper, shared_counts: "RedisCounts | None", closers: Sequence[Callable[[], None]]
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """What goes on while the application runs; ``closers`` end the rest, one after the other, and may block."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = AT_WORK + SPARE_THREADS
+        hub.start()
+        sweeper.start()
+        yield
+        await hub.stop()
+        if shared_counts is not None:
+            await shared_counts.close()
+        for close in closers:
+            await anyio.to_thread.run_sync(close)
+
+    return lifespan
 
 
 def _make_shared_counts(settings: Settings) -> "RedisCounts | None":
@@ -328,7 +333,7 @@ def _describe_keys(document: dict[str, Any]) -> None:
     document["security"] = [{name: []} for name in SECURITY_SCHEMES]
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            if path in (PROBES | OPEN_PATHS) - {OPERATORS_PATH}:
+            if path in (PROBES | PREDICTION_PROBES) - {OPERATORS_PATH}:
                 operation["security"] = []
             else:
                 operation["responses"] = refusals_of(path) | operation["responses"]

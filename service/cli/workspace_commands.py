@@ -35,7 +35,7 @@ def quota(
     reset: Annotated[bool, typer.Option("--reset", help="First forget the numbers that it has of its own.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Give a workspace numbers of its own in place of those of the settings, and show them; running services follow at once."""
+    """Give a workspace numbers of its own in place of the settings, and show them; services follow within a second."""
     from service.cli.workspaces import run_quota
 
     numbers = {

@@ -27,7 +27,7 @@ from service.serving.measuring import Measure, measure
 from service.serving.sidecar import Sidecar
 from service.serving.workbench import Workbench
 from service.settings import Settings
-from service.web.answer_log import log_prediction
+from service.web.answer_log import PREDICTION_PROBES, log_prediction
 from service.web.drain import Drain
 from service.web.problems import let_go
 from service.workspaces.auth import Gate
@@ -35,8 +35,6 @@ from service.workspaces.auth import Gate
 log = get_logger(__name__)
 
 INTERNAL_ERROR = "Something went wrong here, not in the request. The request id finds it in the log."
-OPEN_PATHS = {"/v2/health/live", "/v2/health/ready"}
-"""What orchestrators ask, who have no key."""
 
 
 class PredictionApp:
@@ -99,7 +97,7 @@ class PredictionApp:
         assert protocol is not None, "the path is handled here"
         call = Call(scope, receive)
         try:
-            if call.path not in OPEN_PATHS:
+            if call.path not in PREDICTION_PROBES:
                 call.workspace_id = (await self._gate.admit(scope, "predict")).workspace_id
             answer = await protocol.answer(call)
         except ClientGone:

@@ -12,6 +12,8 @@ from service.infra.logging import get_logger
 log = get_logger(__name__)
 
 PROBES = {"/livez", "/readyz", "/metrics"}
+PREDICTION_PROBES = {"/v2/health/live", "/v2/health/ready"}
+"""What orchestrators, who have no key, ask of the Open Inference Protocol."""
 MAX_PATH = 200
 UNDER_LOAD = {429, 503}
 """Refusals of a service that has too much to do, which a line for each would make worse; they are counted."""

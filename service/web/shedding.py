@@ -10,13 +10,13 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.errors import FitserveError, Unavailable
 from service.infra.overload import Crowd, Limit, Turns
-from service.web.answer_log import PROBES
+from service.web.answer_log import PREDICTION_PROBES, PROBES
 from service.web.connections import BoundedConnection
 from service.web.context import request_id_of
 from service.web.problems import headers_for, status_of
 from service.web.refusals import refusal_of
 
-NEVER_SHED = frozenset(path.encode() for path in (*PROBES, "/v2/health/live", "/v2/health/ready"))
+NEVER_SHED = frozenset(path.encode() for path in PROBES | PREDICTION_PROBES)
 """What operators and orchestrators ask, who want to know of an overload."""
 
 

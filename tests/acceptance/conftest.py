@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.acceptance.client import ENDLESS_FIT, Fitserve
-from tests.acceptance.running import SHORT_TIMES, RunningService, environment
+from tests.acceptance.running import SHORT_TIMES, RunningService, environment, running_service
 from tests.servers import new_database
 
 
@@ -26,12 +26,8 @@ def servers(request: pytest.FixtureRequest) -> dict[str, str]:
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """The service, with a trainer that waits for work."""
     settings = {} if request.param == "embedded" else request.getfixturevalue("servers")
-    service = RunningService(tmp_path_factory.mktemp("acceptance") / request.param, SHORT_TIMES | settings)
-    try:
-        service.wait_until_ready()
+    with running_service(tmp_path_factory.mktemp("acceptance") / request.param, SHORT_TIMES | settings) as service:
         yield service
-    finally:
-        service.stop()
 
 
 @pytest.fixture(scope="session")

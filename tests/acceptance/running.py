@@ -119,6 +119,17 @@ class RunningService:
 
 
 @contextmanager
+def running_service(data_dir: Path, settings: Mapping[str, str]) -> Iterator[RunningService]:
+    """A whole service that is ready, with a trainer that waits for work; stopped at the end."""
+    service = RunningService(data_dir, settings)
+    try:
+        service.wait_until_ready()
+        yield service
+    finally:
+        service.stop()
+
+
+@contextmanager
 def running_api(
     data_dir: Path, settings: Mapping[str, str] | None = None, log: Path | None = None
 ) -> Iterator[tuple[httpx.Client, psutil.Process]]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.acceptance.client import Fitserve, accepted
-from tests.acceptance.running import SHORT_TIMES, RunningService
+from tests.acceptance.running import SHORT_TIMES, RunningService, running_service
 
 REQUESTS_PER_SECOND = 200
 MOVES = 100
@@ -47,12 +47,8 @@ def values_of(answer: httpx.Response) -> list[float]:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service of its own, with two API processes."""
-    service = RunningService(tmp_path_factory.mktemp("moving") / "data", SHORT_TIMES | {"FITSERVE_WORKERS": "2"})
-    try:
-        service.wait_until_ready()
+    with running_service(tmp_path_factory.mktemp("moving") / "data", SHORT_TIMES | {"FITSERVE_WORKERS": "2"}) as service:
         yield service
-    finally:
-        service.stop()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tests.acceptance.contract.documents import about, labels_of, only, with_bod
 from tests.acceptance.contract.link_story import MODEL, Fitted, LinkStory, accepted_bodies, fit
 from tests.acceptance.contract.linked import Linked
 from tests.acceptance.contract.schemathesis_run import Trial, count_successes, run_schemathesis
-from tests.acceptance.running import SHORT_TIMES, RunningService
+from tests.acceptance.running import SHORT_TIMES, RunningService, running_service
 
 SEED = int(os.environ.get("CONTRACT_SEED", "1"))
 EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "5"))
@@ -41,12 +41,8 @@ pytestmark = pytest.mark.timeout(3600)  # as long as many examples take
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service that takes what Schemathesis sends, on the embedded stack."""
-    service = RunningService(tmp_path_factory.mktemp("contract") / "data", SETTINGS)
-    try:
-        service.wait_until_ready()
+    with running_service(tmp_path_factory.mktemp("contract") / "data", SETTINGS) as service:
         yield service
-    finally:
-        service.stop()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.acceptance.client import TUTORIAL_FIT, Fitserve, accepted
-from tests.acceptance.running import READY_SECONDS, RunningService, environment, wait_until
+from tests.acceptance.running import READY_SECONDS, environment, running_service, wait_until
 from tests.servers import free_port
 
 CHECKOUT = Path(__file__).parents[2]
@@ -34,15 +34,11 @@ class Published:
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     """A model of a service that has been stopped."""
-    service = RunningService(tmp_path_factory.mktemp("published") / "data", {})
-    try:
-        service.wait_until_ready()
+    with running_service(tmp_path_factory.mktemp("published") / "data", {}) as service:
         fitserve = Fitserve(service.http)
         name = fitserve.succeeded(fitserve.start_digits(TUTORIAL_FIT))["model"]
         rows = accepted(service.http.get(f"/api/models/{name}/versions/1"))["example"]["rows"]
         answer = accepted(service.http.post(f"/api/models/{name}:predict", json={"rows": rows}))
-    finally:
-        service.stop()
     return Published(service.data_dir, name, rows, answer)
 
 

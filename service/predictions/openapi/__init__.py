@@ -2,6 +2,7 @@
 
 from service.predictions.openapi import native, open_inference, tensorflow_serving
 from service.predictions.openapi.parts import SCHEMAS, Json, problem_errors, sentence_errors
+from service.web.refusals import PREDICTION_PROTOCOLS
 
 
 def add_prediction_paths(document: Json) -> None:
@@ -16,5 +17,5 @@ def add_prediction_paths(document: Json) -> None:
 
 def refusals_of(path: str) -> Json:
     """The answers of an operation to a key that is missing or does not allow it, or too often, in the form of its protocol."""
-    errors = sentence_errors if path.startswith(("/v1/", "/v2")) else problem_errors
+    errors = sentence_errors if path.startswith(PREDICTION_PROTOCOLS) else problem_errors
     return errors((401, 403, 429))

@@ -1,21 +1,17 @@
 """What is refused as soon as its head has been read, on real sockets: the connection goes on as if it had been answered."""
 
-import asyncio
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 
 from service.infra.overload import Crowd, Limit, Turns
 from service.web.connections import ConnectionLimits, bounded
 from service.web.shedding import NEVER_SHED, SheddingConnection, shedding
 from tests.acceptance.running import wait_until
-
-ANSWER_SECONDS = 20
+from tests.unit.web.served import ANSWER_SECONDS, Served
 
 
 class FullTurns(Turns):
@@ -27,23 +23,14 @@ class FullTurns(Turns):
         return not self.is_full
 
 
-class Served:
-    """A server in a thread that answers whatever it lets in with 200."""
+class Behind(Served):
+    """Answers whatever it lets in with 200."""
 
     def __init__(self) -> None:
         self.answered = 0
         crowd = Crowd()
         self.turns = FullTurns(0, Limit("test", 0, 0, crowd))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        protocol = bounded(shedding(SheddingConnection, crowd, self.turns), ConnectionLimits())
-        config = uvicorn.Config(self._answer, http=protocol, interface="asgi3", ws="none", lifespan="off", log_config=None)
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-        self._thread.start()
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        await self._server.serve([self._listener])
+        super().__init__(self._answer, bounded(shedding(SheddingConnection, crowd, self.turns), ConnectionLimits()))
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         while (await receive()).get("more_body"):
@@ -52,33 +39,10 @@ class Served:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
-    def connect(self) -> socket.socket:
-        return socket.create_connection(self._listener.getsockname(), ANSWER_SECONDS)
-
-    def look(self, seconds: float) -> None:
-        """Look after the connections, where they are served."""
-        looked = threading.Event()
-
-        def look() -> None:
-            for connection in list(self._server.server_state.connections):
-                connection.look(seconds)  # type: ignore[union-attr]
-            looked.set()
-
-        self._loop.call_soon_threadsafe(look)
-        assert looked.wait(ANSWER_SECONDS)
-
-    @property
-    def connections(self) -> int:
-        return len(self._server.server_state.connections)
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join(ANSWER_SECONDS)
-
 
 @pytest.fixture
-def served() -> Iterator[Served]:
-    served = Served()
+def served() -> Iterator[Behind]:
+    served = Behind()
     yield served
     served.stop()
 
@@ -103,7 +67,7 @@ def answer_on(connection: socket.socket) -> tuple[str, dict[str, str], bytes]:
 
 
 @pytest.mark.parametrize("path", ["/v1/models/m:predict", "/v2/models/m/infer?x=1"])
-def test_a_prediction_is_refused_in_the_words_of_its_protocol(served: Served, path: str) -> None:
+def test_a_prediction_is_refused_in_the_words_of_its_protocol(served: Behind, path: str) -> None:
     with served.connect() as connection:
         connection.sendall(request(path, b"{}"))
         status, headers, body = answer_on(connection)
@@ -113,7 +77,7 @@ def test_a_prediction_is_refused_in_the_words_of_its_protocol(served: Served, pa
     assert list(json.loads(body)) == ["error"]
 
 
-def test_the_control_plane_refuses_with_a_problem_document(served: Served) -> None:
+def test_the_control_plane_refuses_with_a_problem_document(served: Behind) -> None:
     with served.connect() as connection:
         connection.sendall(request("/api/runs?state=queued", method="GET", **{"X-Request-ID": "mine"}))
         _, headers, body = answer_on(connection)
@@ -124,7 +88,7 @@ def test_the_control_plane_refuses_with_a_problem_document(served: Served) -> No
     assert headers["x-request-id"] == "mine"
 
 
-def test_the_body_is_dropped_and_the_connection_used_again(served: Served) -> None:
+def test_the_body_is_dropped_and_the_connection_used_again(served: Behind) -> None:
     with served.connect() as connection:
         connection.sendall(request("/api/runs", b"x" * 1_000_000))
         assert answer_on(connection)[0].startswith("HTTP/1.1 503 ")
@@ -135,7 +99,7 @@ def test_the_body_is_dropped_and_the_connection_used_again(served: Served) -> No
     assert served.answered == 1
 
 
-def test_the_refusal_comes_before_the_body(served: Served) -> None:
+def test_the_refusal_comes_before_the_body(served: Behind) -> None:
     with served.connect() as connection:
         connection.sendall(request("/api/runs", b"x" * 1000)[:-1000])
         assert answer_on(connection)[0].startswith("HTTP/1.1 503 ")
@@ -143,7 +107,7 @@ def test_the_refusal_comes_before_the_body(served: Served) -> None:
         assert answer_on(connection)[0].startswith("HTTP/1.1 200 ")
 
 
-def test_requests_that_come_together_are_refused_one_by_one(served: Served) -> None:
+def test_requests_that_come_together_are_refused_one_by_one(served: Behind) -> None:
     with served.connect() as connection:
         connection.sendall(request("/api/runs", b"x" * 10) * 3 + request("/livez", method="GET", connection="close"))
         received = b""
@@ -154,7 +118,7 @@ def test_requests_that_come_together_are_refused_one_by_one(served: Served) -> N
     assert received.count(b"HTTP/1.1 200 ") == 1
 
 
-def test_a_client_that_wants_to_close_finds_it_closed_and_not_reset(served: Served) -> None:
+def test_a_client_that_wants_to_close_finds_it_closed_and_not_reset(served: Behind) -> None:
     with served.connect() as connection:
         connection.sendall(request("/api/runs", b"x" * 1000, connection="close"))
         status, headers, _ = answer_on(connection)
@@ -163,7 +127,7 @@ def test_a_client_that_wants_to_close_finds_it_closed_and_not_reset(served: Serv
     assert (status, headers["connection"]) == ("HTTP/1.1 503 Service Unavailable", "close")
 
 
-def test_an_answer_to_head_has_no_body(served: Served) -> None:
+def test_an_answer_to_head_has_no_body(served: Behind) -> None:
     with served.connect() as connection:
         connection.sendall(request("/api/runs", method="HEAD") + request("/livez", method="GET", connection="close"))
         received = b""
@@ -174,13 +138,13 @@ def test_an_answer_to_head_has_no_body(served: Served) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(NEVER_SHED))
-def test_probes_are_let_in(served: Served, path: bytes) -> None:
+def test_probes_are_let_in(served: Behind, path: bytes) -> None:
     with served.connect() as connection:
         connection.sendall(request(path.decode(), method="GET"))
         assert answer_on(connection)[0].startswith("HTTP/1.1 200 ")
 
 
-def test_a_client_that_never_sends_the_rest_of_a_refused_body_is_ended(served: Served) -> None:
+def test_a_client_that_never_sends_the_rest_of_a_refused_body_is_ended(served: Behind) -> None:
     with served.connect() as connection:
         connection.sendall(request("/api/runs", b"x" * 1000)[:-1])
         answer_on(connection)
@@ -191,7 +155,7 @@ def test_a_client_that_never_sends_the_rest_of_a_refused_body_is_ended(served: S
         wait_until(lambda: served.connections == 0, ANSWER_SECONDS, "no connection left")
 
 
-def test_who_waits_to_be_asked_for_a_body_is_let_in(served: Served) -> None:
+def test_who_waits_to_be_asked_for_a_body_is_let_in(served: Behind) -> None:
     with served.connect() as connection:
         connection.sendall(request("/api/runs", b"x")[:-1].replace(b"host: x", b"host: x\r\nexpect: 100-continue"))
         assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
