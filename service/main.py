@@ -25,7 +25,7 @@ from service.infra.artifacts import make_artifact_store
 from service.infra.database import Database, make_engine
 from service.infra.logging import get_logger
 from service.infra.migrations import check_schema
-from service.infra.overload import Crowd, Limit, Turns
+from service.infra.overload import Limit, Turns
 from service.infra.queue import CeleryDoorbell, make_celery
 from service.infra.telemetry import are_traces_sent
 from service.models import check_endpoints
@@ -54,7 +54,7 @@ from service.web.links import add_links
 from service.web.origins import Origins
 from service.web.problems import install_problem_handlers
 from service.web.routing import ProblemDocument
-from service.web.shedding import SheddingConnection, shedding
+from service.web.shedding import InTurns, SheddingConnection, shedding
 from service.workspaces import endpoints as key_endpoints
 from service.workspaces.auth import OPERATORS_PATH, SECURITY_SCHEMES, Authentication, Gate
 from service.workspaces.authenticator import Authenticator
@@ -97,12 +97,12 @@ class Guards:
     """What keeps clients from asking more of this process than it can do."""
 
     def __init__(self, settings: Settings) -> None:
-        self.crowd = Crowd()
         self._settings = settings
+        self._turns = Turns(settings.overload_wait_seconds, Limit("event_loop", settings.max_waiting_requests, 0))
 
     def around(self, api: ASGIApp) -> ASGIApp:
         """The control plane behind its limit."""
-        return BoundedRequests(api, Limit("control_plane", self._settings.max_api_requests, LET_IN_UNDER_LOAD, self.crowd))
+        return BoundedRequests(api, Limit("control_plane", self._settings.max_api_requests, LET_IN_UNDER_LOAD))
 
     def of_connections(self, protocol: type[SheddingConnection]) -> type[BoundedConnection]:
         """The protocol within its limits."""
@@ -114,8 +114,11 @@ class Guards:
             head_bytes=settings.max_head_bytes,
             connections=settings.max_connections,
         )
-        unread = Limit("event_loop", settings.max_waiting_requests, 0, self.crowd)
-        return bounded(shedding(protocol, self.crowd, Turns(settings.overload_wait_seconds, unread)), limits)
+        return bounded(shedding(protocol, self._turns), limits)
+
+    def in_turns(self, app: ASGIApp) -> ASGIApp:
+        """The application, whose requests begin in turns."""
+        return InTurns(app, self._turns)
 
 
 class Application:
@@ -137,7 +140,7 @@ class Application:
         self._origins = origins
         self._guards = guards
         self._answer_others = drain.around(guards.around(api))
-        self._answer = origins.around(self._dispatch)
+        self._answer = guards.in_turns(origins.around(self._dispatch))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._answer(scope, receive, send)
@@ -203,7 +206,6 @@ def create_app(
         metrics or PredictionMetrics(),
         drain,
         lambda: health.check_all(readiness_checks),
-        crowd=guards.crowd,
     )
 
     closers = [sweeper.stop, doorbell.close, checker.close, predictions.close, datasets.close, database.close]

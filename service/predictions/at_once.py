@@ -4,6 +4,7 @@ For a request uvicorn makes a task, an event and some messages, which together t
 answered at once, and everything that is no prediction, goes uvicorn's own way, as if nothing had been tried.
 """
 
+import time
 from typing import cast
 
 from starlette.types import Scope
@@ -56,7 +57,7 @@ class PredictionProtocol(SheddingConnection):
     def on_message_complete(self) -> None:
         """The whole request has been read."""
         if self._held is not None:
-            if self._answer(b"".join(self._held)):
+            if self.turns.may_begin() and self._answer(b"".join(self._held)):
                 return
             self._release()
         super().on_message_complete()
@@ -101,9 +102,11 @@ class PredictionProtocol(SheddingConnection):
         return None
 
     def _answer(self, body: bytes) -> bool:
+        began_at = time.perf_counter()
         answered = self.predictions.answer_now(cast(Scope, self.scope), body)
         if answered is None:
             return False
+        self.turns.leave(time.perf_counter() - began_at)
         self._held, self.is_reading = None, False
         call, answer = answered
         lines = [STATUS_LINE[answer.status]]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from service.features.raw import Array
 from service.features.requests import Encoded, RequestEncoder
@@ -41,6 +41,23 @@ class Outcome(NamedTuple):
 
 Write = Callable[[Outcome], Result]
 """Puts an outcome into the form of a protocol."""
+
+
+class Asked(NamedTuple, Generic[Result]):
+    """A request that has been read: which version is meant, what shall be said, and how it is put."""
+
+    selector: Selector
+    question: Question
+    write: Write[Result]
+
+
+class Inquiry(Protocol):
+    """Who asks, and what is noted about the answer."""
+
+    workspace_id: str
+    stages: Stages
+    servable: Servable | None
+    """The version that answers, as soon as it is known."""
 
 
 class PredictionService:
@@ -98,6 +115,32 @@ class PredictionService:
     def is_served(self, engine: str) -> bool:
         """Whether this process can run engines of this kind."""
         return self._engines.can_run(engine)
+
+    async def answer(self, inquiry: Inquiry, model: str, ask: Callable[[], Asked[Result]], body_bytes: int) -> Result:
+        """The answer to what ``ask()`` reads from a body of this size; it may be called in a thread.
+
+        Raises what ``ask`` raises, NotFound, and what ``predict`` raises.
+        """
+        if body_bytes > INLINE_BYTES:
+            asked, answer = await self._workbench.run(lambda: self._answer_in_thread(inquiry, model, ask), inquiry.stages)
+            if answer is not None:
+                return answer
+        else:
+            asked = self.read_now(inquiry.stages, ask)
+        inquiry.servable = await self.find(inquiry.workspace_id, model, asked.selector)
+        return await self.predict(inquiry.stages, inquiry.servable, asked.question, asked.write)
+
+    def _answer_in_thread(
+        self, inquiry: Inquiry, model: str, ask: Callable[[], Asked[Result]]
+    ) -> tuple[Asked[Result], Result | None]:
+        """What is asked, and the answer where the version is at hand: going back to the event loop would cost time under load."""
+        asked = self.read_now(inquiry.stages, ask)
+        servable = self._lookup.recall(inquiry.workspace_id, model, asked.selector)
+        engine = self._engines.loaded(servable) if servable is not None else None
+        if servable is None or engine is None or not engine.engine.runs_inline:
+            return asked, None
+        inquiry.servable = servable
+        return asked, _Prediction(inquiry.stages, servable, engine.engine, asked.question, asked.write).answer()
 
     async def predict(self, stages: Stages, servable: Servable, question: Question, write: Write[Result]) -> Result:
         """The answer to a question, as ``write`` puts it.

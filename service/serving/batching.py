@@ -90,15 +90,19 @@ class Batcher:
             task.add_done_callback(self._end)
 
     def _take(self) -> tuple[list[_Waiting], int]:
-        """The next requests that fit together, without those that nobody waits for any more."""
+        """The next requests that fit together, without those that nobody waits for any more, or in vain."""
         batch: list[_Waiting] = []
         rows = 0
         while self._waiting and (not batch or self._fit_together(rows + self._waiting[0].rows)):
             waiting = self._waiting.popleft()
             self._waiting_rows -= waiting.rows
-            if not waiting.done.done():
-                batch.append(waiting)
-                rows += waiting.rows
+            if waiting.done.done():
+                continue
+            if self._limit.has_given_up(waiting.since):
+                waiting.done.set_exception(too_busy())
+                continue
+            batch.append(waiting)
+            rows += waiting.rows
         return batch, rows
 
     def _fit_together(self, rows: int) -> bool:

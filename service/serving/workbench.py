@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from service.errors import DeadlineExceeded, TooManyRequests
-from service.infra.overload import Crowd, Limit
+from service.infra.overload import Limit
 from service.serving.stages import Stages
 
 Result = TypeVar("Result")
@@ -38,14 +38,12 @@ class Workbench:
         threads: int = 0,
         max_waiting: int = MAX_WAITING,
         timeout_seconds: float = 30.0,
-        crowd: Crowd | None = None,
     ) -> None:
         self.threads = threads or usable_cores()
         self.timeout_seconds = timeout_seconds
         """How long a computation may take, waiting included."""
         self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="prediction")
         self._max_waiting = max_waiting
-        self._crowd = crowd or Crowd()
         self._limit = self.limit(self.threads)
         self._admitted = 0
         self._lock = threading.Lock()
@@ -53,7 +51,7 @@ class Workbench:
     async def run(self, work: Callable[[], Result], stages: Stages, goes_on: bool = False) -> Result:
         """The result of ``work()`` in a thread. Raises TooManyRequests when the queue is full, or DeadlineExceeded.
 
-        What ``goes_on`` with a request that was let in before is never refused. What has begun when its time is over goes on,
+        What ``goes_on`` with a request that has begun before is never refused. What has begun when its time is over goes on,
         and keeps its place until it ends.
         """
         if not (goes_on or self.has_room()):
@@ -63,6 +61,8 @@ class Workbench:
         submitted = time.perf_counter()
 
         def timed() -> Result:
+            if not goes_on and self._limit.has_given_up(submitted):
+                raise too_busy()
             stages.queue += time.perf_counter() - submitted
             return work()
 
@@ -72,7 +72,7 @@ class Workbench:
 
     def limit(self, overloaded: int) -> Limit:
         """A limit as that of its own queue, but for what may wait while more is asked than can be done."""
-        return Limit("predictions", self._max_waiting, overloaded, self._crowd)
+        return Limit("predictions", self._max_waiting, overloaded)
 
     def has_room(self) -> bool:
         """Whether there is a place; who hears no has to be refused."""

@@ -1,6 +1,7 @@
 """Bounds how many requests of the control plane are let in and worked on, so that those that are let in are answered soon."""
 
 import asyncio
+import time
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,7 +35,7 @@ class BoundedRequests:
 
     def __init__(self, app: ASGIApp, limit: Limit) -> None:
         self._app = app
-        self._limit = limit
+        self.limit = limit
         self._let_in = 0
         self.places = asyncio.Semaphore(AT_WORK)
 
@@ -65,7 +66,7 @@ class BoundedRequests:
 
     def has_room(self) -> bool:
         """Whether one more may be let in; whoever hears no has to be refused."""
-        return self._limit.takes(self._let_in)
+        return self.limit.takes(self._let_in)
 
     def enter(self) -> bool:
         """Let one more in, where there is room; whether there was."""
@@ -86,14 +87,17 @@ class _Room:
         self._is_asked_for = self._is_let_in = self._is_at_work = False
 
     async def take(self) -> bool:
-        """Wait for a turn, where there is room, or there was when it was first asked for; whether there was."""
+        """Wait for a place at work, once, where there is room; false where the request has to be refused."""
         if self._is_asked_for:
             return True
         self._is_asked_for = True
         self._is_let_in = self._requests.enter()
         if self._is_let_in:
+            since = time.perf_counter()
             self._is_at_work = await self._requests.places.acquire()
-        return self._is_let_in
+            if self._requests.limit.has_given_up(since):
+                self.leave()
+        return self._is_at_work
 
     def leave(self) -> None:
         """Give it back."""

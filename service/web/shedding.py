@@ -5,19 +5,20 @@ The rest of such a request is read and dropped, so that the connection can be us
 
 from typing import cast
 
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.errors import FitserveError, Unavailable
-from service.infra.overload import Crowd, Limit, Turns
+from service.infra.overload import Turns
 from service.web.answer_log import PREDICTION_PROBES, PROBES
 from service.web.connections import BoundedConnection
 from service.web.context import request_id_of
 from service.web.problems import headers_for, status_of
-from service.web.refusals import refusal_of
+from service.web.refusals import refusal_of, refuse
 
-NEVER_SHED = frozenset(path.encode() for path in PROBES | PREDICTION_PROBES)
+ALWAYS_LET_IN = PROBES | PREDICTION_PROBES
 """What operators and orchestrators ask, who want to know of an overload."""
+_ALWAYS_LET_IN = frozenset(path.encode() for path in ALWAYS_LET_IN)
 
 
 def overloaded() -> Unavailable:
@@ -28,15 +29,12 @@ def overloaded() -> Unavailable:
 class SheddingConnection(BoundedConnection):
     """uvicorn's HTTP protocol for one connection, whose requests are refused at once while too many come."""
 
-    crowd = Crowd()
-    turns = Turns(float("inf"), Limit("event_loop", 0, 0, crowd))
-    """Both are set by the subclass that ``shedding`` makes."""
-    _counted_in = -1
+    turns: Turns
+    """Set by the subclass that ``shedding`` makes."""
     _is_shed = False
 
     def on_headers_complete(self) -> None:
         """The head of a request has been read."""
-        self._counted_in = self.crowd.note(self._counted_in)
         error = self._refusal() if self._may_shed() else None
         if error is None:
             self._take_head()
@@ -68,7 +66,7 @@ class SheddingConnection(BoundedConnection):
     def _may_shed(self) -> bool:
         """Whether an answer may go out now: nothing before it is unanswered, and the client does not wait to be asked."""
         is_free = self.cycle is None or self.cycle.response_complete
-        return is_free and self.url not in NEVER_SHED and not (self.expect_100_continue or self.parser.should_upgrade())
+        return is_free and self.url not in _ALWAYS_LET_IN and not (self.expect_100_continue or self.parser.should_upgrade())
 
     def _refusal(self) -> FitserveError | None:
         """Why the request is not let in; None where it is."""
@@ -92,6 +90,21 @@ class SheddingConnection(BoundedConnection):
         return self._is_shed or super()._has_answer
 
 
-def shedding(protocol: type[SheddingConnection], crowd: Crowd, turns: Turns) -> type[SheddingConnection]:
-    """The protocol, which counts and refuses with these."""
-    return type(protocol.__name__, (protocol,), {"crowd": crowd, "turns": turns})
+def shedding(protocol: type[SheddingConnection], turns: Turns) -> type[SheddingConnection]:
+    """The protocol, which refuses as these turns say."""
+    return type(protocol.__name__, (protocol,), {"turns": turns})
+
+
+class InTurns:
+    """Lets requests begin in turns, and refuses those that have waited in vain."""
+
+    def __init__(self, app: ASGIApp, turns: Turns) -> None:
+        self._app = app
+        self._turns = turns
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in ALWAYS_LET_IN or await self._turns.wait():
+            await self._app(scope, receive, send)
+        else:
+            error = overloaded()
+            await refuse(scope, send, status_of(error), error.message, headers_for(error))

@@ -13,10 +13,12 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service.infra.overload import Limit, Turns
 from service.predictions import lookup
 from service.predictions.app import PredictionApp
 from service.predictions.at_once import PredictionProtocol, protocol_for
 from service.settings import Settings
+from service.web.shedding import shedding
 from tests.fakes.versions import FakeVersions
 from tests.unit.predictions.apps import app_of
 
@@ -138,7 +140,9 @@ def at_once(versions: FakeVersions) -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lookup, "REFRESH_AFTER_SECONDS", 3600)  # what was found once is found at once
         patch.setattr(lookup, "STALE_AFTER_SECONDS", 3600)
-        served = Served(other := app_of(versions, Settings()), protocol_for(other))
+        other = app_of(versions, Settings())
+        turns = Turns(longest_wait_seconds=3600, limit=Limit("test", 1000, 0))
+        served = Served(other, shedding(protocol_for(other), turns))
         yield served
         served.stop()
 

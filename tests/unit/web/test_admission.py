@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.errors import Unavailable
-from service.infra.overload import Crowd, Limit
+from service.infra.overload import Limit
 from service.web.admission import AT_WORK, BoundedRequests
 
 MOST = 2
@@ -22,7 +22,7 @@ class Api:
         self.may_answer = asyncio.Event()
         self.may_end = asyncio.Event()
         self.may_end.set()
-        self._bounded = BoundedRequests(self._answer, Limit("test", most, 1, Crowd()))
+        self._bounded = BoundedRequests(self._answer, Limit("test", most, 1))
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         while (await receive()).get("more_body"):

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from service.infra.overload import Crowd, Limit, Turns
+from service.infra.overload import Limit, Turns
 from service.web.connections import ConnectionLimits, bounded
-from service.web.shedding import NEVER_SHED, SheddingConnection, shedding
+from service.web.shedding import ALWAYS_LET_IN, SheddingConnection, shedding
 from tests.acceptance.running import wait_until
 from tests.unit.web.served import ANSWER_SECONDS, Served
 
@@ -28,9 +28,8 @@ class Behind(Served):
 
     def __init__(self) -> None:
         self.answered = 0
-        crowd = Crowd()
-        self.turns = FullTurns(0, Limit("test", 0, 0, crowd))
-        super().__init__(self._answer, bounded(shedding(SheddingConnection, crowd, self.turns), ConnectionLimits()))
+        self.turns = FullTurns(0, Limit("test", 0, 0))
+        super().__init__(self._answer, bounded(shedding(SheddingConnection, self.turns), ConnectionLimits()))
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         while (await receive()).get("more_body"):
@@ -137,10 +136,10 @@ def test_an_answer_to_head_has_no_body(served: Behind) -> None:
     assert received.partition(b"\r\n\r\n")[2].startswith(b"HTTP/1.1 200 ")
 
 
-@pytest.mark.parametrize("path", sorted(NEVER_SHED))
-def test_probes_are_let_in(served: Behind, path: bytes) -> None:
+@pytest.mark.parametrize("path", sorted(ALWAYS_LET_IN))
+def test_probes_are_let_in(served: Behind, path: str) -> None:
     with served.connect() as connection:
-        connection.sendall(request(path.decode(), method="GET"))
+        connection.sendall(request(path, method="GET"))
         assert answer_on(connection)[0].startswith("HTTP/1.1 200 ")
 
 

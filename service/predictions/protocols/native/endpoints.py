@@ -10,7 +10,7 @@ from service.predictions.http import REMEMBERED_PATHS, Answer, Call, headers_for
 from service.predictions.protocols.native.media import sent_type, wanted_type
 from service.predictions.protocols.native.reading import RequestLimits, read_request
 from service.predictions.protocols.native.writing import WRITERS
-from service.predictions.service import PredictionService, Question
+from service.predictions.service import Asked, PredictionService, Question
 from service.settings import Settings
 from service.web import problems
 
@@ -55,10 +55,12 @@ class Native:
         write = WRITERS[wanted_type(call.header(b"accept"), sent)]
         _refuse_encoding(call)
         body = await call.read_body(self._max_body_bytes)
-        read = partial(read_request, sent, body, call.query, self._limits)
-        request = await self._service.read(call.stages, read, len(body))
-        call.servable = await self._service.find(call.workspace_id, model, request.selector)
-        return await self._service.predict(call.stages, call.servable, Question(request.encode, request.rows, len(body)), write)
+
+        def ask() -> Asked[Answer]:
+            request = read_request(sent, body, call.query, self._limits)
+            return Asked(request.selector, Question(request.encode, request.rows, len(body)), write)
+
+        return await self._service.answer(call, model, ask, len(body))
 
     def refuse(self, call: Call, error: FitserveError) -> Answer:
         """The error as problem+json."""

@@ -28,7 +28,7 @@ from service.predictions.http import (
 )
 from service.predictions.protocols.open_inference.reading import InferRequest, read_raw_request, read_request
 from service.predictions.protocols.open_inference.writing import JSON_BYTES_HEADER, metadata_of, write_answer
-from service.predictions.service import PredictionService, Question
+from service.predictions.service import Asked, PredictionService, Question
 from service.predictions.versions import ListedVersion, Selector
 from service.settings import Settings
 
@@ -87,10 +87,8 @@ class OpenInference:
             return None
         request = self._service.read_now(call.stages, partial(read_request, body, json_bytes))
         call.servable = found
-        self._check_rows(request)
-        question = Question(partial(_encode, request), request.rows, len(body))
-        write = partial(write_answer, request)
-        return self._service.predict_now(call.stages, call.servable, question, write)
+        question = self._question_of(request, len(body))
+        return self._service.predict_now(call.stages, call.servable, question, partial(write_answer, request))
 
     async def answer(self, call: Call) -> Answer:
         """Route by path and method."""
@@ -143,23 +141,30 @@ class OpenInference:
         weight = len(body) if not encoding else self._max_body_bytes
         json_bytes = _json_bytes(call)
         if json_bytes == 0:
-            call.servable = await self._service.find(call.workspace_id, target.model, target.selector)
-            inputs = raw_inputs(call.servable.plan)
-            request = await self._service.read(
-                call.stages, lambda: read_raw_request(expand(body, encoding, self._max_body_bytes), inputs), weight
-            )
-        else:
-            read = partial(_read, body, encoding, self._max_body_bytes, json_bytes)
-            request = await self._service.read(call.stages, read, weight)
-            call.servable = await self._service.find(call.workspace_id, target.model, target.selector)
-        self._check_rows(request)
-        question = Question(partial(_encode, request), request.rows, weight)
+            return await self._infer_raw(call, target, body, encoding, weight)
+
+        def ask() -> Asked[Answer]:
+            request = _read(body, encoding, self._max_body_bytes, json_bytes)
+            return Asked(target.selector, self._question_of(request, weight), partial(write_answer, request))
+
+        return await self._service.answer(call, target.model, ask, weight)
+
+    async def _infer_raw(self, call: Call, target: Target, body: bytes, encoding: str, weight: int) -> Answer:
+        """Only the version says what the bytes mean."""
+        call.servable = await self._service.find(call.workspace_id, target.model, target.selector)
+        inputs = raw_inputs(call.servable.plan)
+        request = await self._service.read(
+            call.stages, lambda: read_raw_request(expand(body, encoding, self._max_body_bytes), inputs), weight
+        )
+        question = self._question_of(request, weight)
         return await self._service.predict(call.stages, call.servable, question, partial(write_answer, request))
 
-    def _check_rows(self, request: InferRequest) -> None:
+    def _question_of(self, request: InferRequest, weight: int) -> Question:
+        """Raises InvalidInput where there are too many rows."""
         if request.rows > self._max_rows:
             problem = Problem("/inputs/0/shape", f"There are {request.rows} rows.", expected=f"at most {self._max_rows}")
             raise InvalidInput("There are too many rows.", [problem])
+        return Question(partial(_encode, request), request.rows, weight)
 
 
 def _encode(request: InferRequest, encoder: RequestEncoder) -> Encoded:

@@ -13,7 +13,7 @@ from service.predictions.errors import MethodNotAllowed, NotOffered
 from service.predictions.http import REMEMBERED_PATHS, Answer, Call, headers_for, is_resource_name, sentences_of, status_for
 from service.predictions.protocols.tensorflow_serving.reading import encode, read_request
 from service.predictions.protocols.tensorflow_serving.writing import metadata_of, write_answer
-from service.predictions.service import PredictionService, Question
+from service.predictions.service import Asked, PredictionService, Question
 from service.predictions.versions import Selector
 from service.settings import Settings
 
@@ -86,11 +86,13 @@ class TensorFlowServing:
         body = await call.read_body(self._max_body_bytes)
         encoding = call.header(b"content-encoding")
         weight = len(body) if not encoding else self._max_body_bytes
-        read = partial(read_request, body, encoding, self._max_body_bytes, self._max_rows)
-        request = await self._service.read(call.stages, read, weight)
-        call.servable = await self._service.find(call.workspace_id, target.model, target.selector)
-        question = Question(partial(encode, request), request.rows, weight)
-        return await self._service.predict(call.stages, call.servable, question, partial(write_answer, request.form))
+
+        def ask() -> Asked[Answer]:
+            request = read_request(body, encoding, self._max_body_bytes, self._max_rows)
+            question = Question(partial(encode, request), request.rows, weight)
+            return Asked(target.selector, question, partial(write_answer, request.form))
+
+        return await self._service.answer(call, target.model, ask, weight)
 
     def refuse(self, call: Call, error: FitserveError) -> Answer:
         """The error as ``{"error": message}``; every invalid argument is a 400, an unknown label too."""
