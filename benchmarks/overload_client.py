@@ -46,10 +46,6 @@ class Answers:
         mask = self.is_accepted if chosen is None else self.is_accepted & chosen
         return (self.answered - self.planned)[mask]
 
-    def latencies_from_sending(self) -> Array:
-        """The same from when they were sent, which leaves out how late the client was."""
-        return (self.answered - self.sent)[self.is_accepted]
-
     def lateness(self) -> Array:
         """Seconds from plan to sending."""
         return (self.sent - self.planned)[np.isfinite(self.sent)]

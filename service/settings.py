@@ -105,9 +105,9 @@ class Settings(BaseSettings):
     max_api_requests: Annotated[int, Field(ge=1, le=1024)] = 256
     """Requests of the control plane that one API process lets in at once; more of them are answered 503."""
     max_waiting_requests: Annotated[int, Field(ge=1)] = 256
-    """Requests that may wait until one API process has read them; so many clients are never refused for it."""
-    overload_wait_seconds: Annotated[float, Field(ge=0)] = 0.005
-    """While more is asked than can be answered, longest time for which a request may wait to be read, or for its batch."""
+    """Requests that may wait for the event loop of one API process; more of them are answered 503."""
+    overload_wait_seconds: Annotated[float, Field(ge=0)] = 0.003
+    """While more is asked than can be answered, about how long a request may wait for the event loop, and for its batch."""
     head_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     """Longest time that a client may take to send address and headers of a request."""
     body_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0

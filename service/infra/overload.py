@@ -17,7 +17,13 @@ CALM_SECONDS = 1.0
 LONGEST_SECONDS = 10.0
 """After so long the usual limit is tried in any case: a few clients that ask again as soon as they are refused would never let a
 queue be calm that has room for all of them."""
-SMOOTHED_REQUESTS = 8
+UNHURRIED_SECONDS = 0.02
+"""How long requests may begin in one turn while nobody has to be refused: to wait for another turn costs some time, too."""
+BESIDE_REFUSING = 1 / 3
+"""Answers may take this part of the time that reading and refusing takes. With as much as that, reading would never catch up with
+what comes as soon as it takes half of the time."""
+REMEMBERED = 500
+"""Requests by which the time of one is measured: some do nothing but wait for something at first, and then go on all at once."""
 UNKNOWN = 2
 """How many requests begin in one turn while nobody knows how long one takes."""
 REFUSED = Counter("fitserve_requests_refused", "Requests that were refused under load, by what was full.", ["reason"])
@@ -75,7 +81,7 @@ class Turns:
 
     The loop reads what has come at all connections, then runs what is ready, and so on. Were everything begun that has been read,
     this would keep it for as long as all of it takes, and nobody could be refused meanwhile. So what begins in one turn takes a
-    few milliseconds, or as long as reading and refusing have taken, and the rest waits for the turns after it.
+    few milliseconds, or a part of the time that reading and refusing have taken, and the rest waits for a later turn.
     """
 
     def __init__(self, longest_wait_seconds: float, limit: Limit, clock: Clock = time.perf_counter) -> None:
@@ -86,26 +92,29 @@ class Turns:
         self._waiting: deque[tuple[float, asyncio.Future[bool]]] = deque()
         self._let_in = 0
         """Requests that were read in this turn, and have neither begun nor wait in the queue yet."""
+        self._begun = 0
+        """Requests that have begun in this turn."""
         self._is_stepping = False
         """Whether the loop is going to call ``_step``."""
+        self._stepped_at: float | None = None
+        """When it has called it last; None where it may have had nothing to do since."""
         self._reading_since: float | None = None
         self._read_until: float | None = None
-        self._seconds_between = 0.0
+        self._answering_seconds = 0.0
         """What answers have taken while the loop has read."""
         self._since = 0.0
         """When the loop has begun to read, or to run what is ready."""
-        self._share_seconds = longest_wait_seconds
+        self._share_seconds = UNHURRIED_SECONDS
         """How long those may take that begin in one turn."""
-        self._last_began_at: float | None = None
-        """When the last request has begun; None where the loop has done something else since."""
-        self._request_seconds: float | None = None
-        """How long a request keeps the loop once it begins, lately; None where it is not known yet."""
+        self._counted = 0.0
+        self._counted_seconds = 0.0
+        """How many have begun, and how long the loop has worked on them; what is long past counts less."""
 
     def take(self) -> bool:
         """Count a request whose head has been read; whether it is let in."""
         if self._reading_since is None:
             self._reading_since = self._since = self._clock()
-            self._read_until = self._last_began_at = None
+            self._read_until = None
             self._go_on()
         waiting = len(self._waiting) + self._let_in
         is_let_in = (self._limit.is_overloaded and waiting < max(1, self._in_one_turn - 1)) or self._limit.takes(waiting)
@@ -119,8 +128,8 @@ class Turns:
     def leave(self, seconds: float) -> None:
         """A request that was let in has been answered where it was read, which has taken so long."""
         self._let_in -= 1
-        self._seconds_between += seconds
-        self._note_seconds(seconds)
+        self._begun += 1
+        self._answering_seconds += seconds
 
     async def wait(self) -> bool:
         """Wait until one that was let in may begin; false where it has waited in vain, and has to be refused."""
@@ -132,28 +141,14 @@ class Turns:
             self._waiting.append((self._clock(), future))
             if not await future:
                 return False
-        self._note_beginning()
+        self._begun += 1
+        self._read_until = self._read_until or self._clock()
         return True
 
     @property
     def _in_one_turn(self) -> float:
         """How many may begin in one turn."""
-        return self._share_seconds / self._request_seconds if self._request_seconds else UNKNOWN
-
-    def _note_beginning(self) -> None:
-        now = self._clock()
-        self._note_end(now)
-        self._last_began_at = now
-        self._read_until = self._read_until or now
-
-    def _note_end(self, now: float) -> None:
-        """The loop has done nothing but run the request that began last."""
-        if self._last_began_at is not None:
-            self._note_seconds(now - self._last_began_at)
-
-    def _note_seconds(self, seconds: float) -> None:
-        known = self._request_seconds
-        self._request_seconds = seconds if known is None else known + (seconds - known) / SMOOTHED_REQUESTS
+        return max(1, self._share_seconds * self._counted / self._counted_seconds) if self._counted_seconds else UNKNOWN
 
     def _go_on(self) -> None:
         if not self._is_stepping:
@@ -162,19 +157,29 @@ class Turns:
 
     def _step(self) -> None:
         """All has been read, and those have begun that were let begin before; now the next ones are."""
-        now = self._clock()
-        self._note_end(now)
-        if self._reading_since is not None:
-            reading_seconds = (self._read_until or now) - self._reading_since - self._seconds_between
-            self._share_seconds = max(self._longest_wait_seconds, reading_seconds)
-        self._since = now - self._seconds_between  # those that were answered there have had a part of the share
-        self._seconds_between = 0.0
-        self._reading_since = self._last_began_at = None
-        self._let_in = 0
+        is_over = not self._begun and self._reading_since is None and not self._waiting
+        self._look_back(self._clock(), is_over)
         self._is_stepping = False
-        if self._waiting:
-            self._let_begin()
+        self._let_begin()
+        if not is_over:
             self._go_on()
+
+    def _look_back(self, now: float, is_over: bool) -> None:
+        reading_seconds = 0.0
+        if self._reading_since is not None:
+            reading_seconds = (self._read_until or now) - self._reading_since - self._answering_seconds
+            least_seconds = self._longest_wait_seconds if self._limit.is_overloaded else UNHURRIED_SECONDS
+            self._share_seconds = max(least_seconds, BESIDE_REFUSING * reading_seconds)
+        if self._stepped_at is not None and not is_over:
+            self._counted += self._begun
+            self._counted_seconds += now - self._stepped_at - reading_seconds
+            if self._counted > REMEMBERED:
+                self._counted, self._counted_seconds = self._counted / 2, self._counted_seconds / 2
+        self._stepped_at = None if is_over else now
+        self._since = now - self._answering_seconds  # which was a part of their share
+        self._answering_seconds = 0.0
+        self._reading_since = None
+        self._let_in = self._begun = 0
 
     def _let_begin(self) -> None:
         begun = 0
