@@ -43,12 +43,12 @@ def postgres_server() -> Iterator[str]:
             yield make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
-def new_database(server_url: str) -> str:
-    """Create an empty database on the server; its URL."""
+def new_database(server_url: str, template: str = "template1") -> str:
+    """Create a database on the server, empty or like that of a name, which nobody may use meanwhile; its URL."""
     name = f"fitserve_{secrets.token_hex(4)}"
     engine = create_engine(server_url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     engine.dispose()
     return make_url(server_url).set(database=name).render_as_string(hide_password=False)
 

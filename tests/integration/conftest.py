@@ -1,5 +1,6 @@
-"""A fresh database for every test, built by the migrations: once SQLite, once PostgreSQL."""
+"""A fresh database for every test, as the migrations build it: once SQLite, once PostgreSQL."""
 
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import httpx
 import pytest
 import uvicorn
 from prometheus_client import CollectorRegistry
+from sqlalchemy import make_url
 
 from service.infra.database import Database, make_engine
 from service.infra.migrations import upgrade
@@ -19,19 +21,48 @@ from tests.acceptance.running import wait_until
 from tests.servers import new_database
 
 
+def settings_of(data_dir: Path, database_url: str) -> Settings:
+    """What all of these tests are set to."""
+    return Settings(data_dir=data_dir, database_url=database_url, lease_seconds=60, max_attempts=2, retry_delay_seconds=0)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def empty_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Settings that name an empty database."""
-    is_sqlite = request.param == "sqlite"
-    url = "" if is_sqlite else new_database(request.getfixturevalue("postgres_url"))
-    return Settings(data_dir=tmp_path, database_url=url, lease_seconds=60, max_attempts=2, retry_delay_seconds=0)
+def dialect(request: pytest.FixtureRequest) -> str:
+    """Which database it is."""
+    return str(request.param)
 
 
 @pytest.fixture
-def settings(empty_settings: Settings) -> Settings:
-    """Settings that name a database with all tables."""
-    upgrade(empty_settings)
-    return empty_settings
+def empty_settings(request: pytest.FixtureRequest, dialect: str, tmp_path: Path) -> Settings:
+    """Settings that name an empty database."""
+    url = "" if dialect == "sqlite" else new_database(request.getfixturevalue("postgres_url"))
+    return settings_of(tmp_path, url)
+
+
+@pytest.fixture(scope="session")
+def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder whose database has all tables, to be copied."""
+    folder = tmp_path_factory.mktemp("tables")
+    upgrade(Settings(data_dir=folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql_tables(postgres_url: str) -> str:
+    """The name of a database with all tables, to be copied."""
+    url = new_database(postgres_url)
+    upgrade(Settings(database_url=url))
+    return make_url(url).database or ""
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, dialect: str, tmp_path: Path) -> Settings:
+    """Settings that name a database with all tables: a copy of one, since the migrations take a second."""
+    if dialect == "sqlite":
+        shutil.copytree(request.getfixturevalue("sqlite_tables"), tmp_path, dirs_exist_ok=True)
+        return settings_of(tmp_path, "")
+    url = new_database(request.getfixturevalue("postgres_url"), request.getfixturevalue("postgresql_tables"))
+    return settings_of(tmp_path, url)
 
 
 @pytest.fixture

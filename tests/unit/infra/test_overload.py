@@ -198,9 +198,9 @@ def test_while_ten_times_too_much_comes_nobody_who_is_answered_has_waited_long(c
             await loop.read(int(late / 0.0002))
             late = clock.now - began_at + 0.0002
         await loop.end()
-        waited = sorted(loop.waited)
+        waited = sorted(loop.waited[len(loop.waited) // 2 :])
         assert loop.given_up > 0
-        assert waited[len(waited) // 2] < 2 * LONGEST_WAIT
+        assert waited[int(0.99 * len(waited))] < 2 * LONGEST_WAIT
 
     in_a_loop(story)
 

@@ -190,6 +190,28 @@ def test_a_full_queue_refuses_at_once_and_forgets_nobody() -> None:
     asyncio.run(scenario())
 
 
+def test_those_who_wait_are_given_up_once_as_many_were_refused() -> None:
+    engine = Engine()
+
+    async def scenario() -> None:
+        batcher = batcher_of(engine, SLOW)
+        engine.may_run.clear()
+        first = asyncio.create_task(ask(batcher, 1))
+        await asyncio.sleep(0.02)
+        waiting = [asyncio.create_task(ask(batcher, value)) for value in range(MAX_WAITING)]
+        await asyncio.sleep(0)
+        for _ in range(MAX_WAITING):
+            with pytest.raises(TooManyRequests):
+                await ask(batcher, 2)
+        engine.may_run.set()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(result) for result in results] == [TooManyRequests] * MAX_WAITING
+        assert await first == [[2], [2]]
+        assert await ask(batcher, 3) == [[6], [4]]
+
+    asyncio.run(scenario())
+
+
 def test_requests_whose_batch_finds_no_place_are_refused_together() -> None:
     async def scenario() -> None:
         opened = threading.Event()

@@ -43,6 +43,27 @@ def test_what_is_beyond_threads_and_queue_is_refused_at_once() -> None:
     asyncio.run(scenario())
 
 
+def test_what_waits_is_given_up_once_as_many_were_refused_as_may_wait() -> None:
+    async def scenario() -> None:
+        opened, most = threading.Event(), 3
+        workbench = Workbench(threads=1, max_waiting=most)
+        begun = asyncio.create_task(workbench.run(lambda: opened.wait(10), Stages()))
+        waiting = [asyncio.create_task(workbench.run(lambda: 5, Stages())) for _ in range(most)]
+        going_on = asyncio.create_task(workbench.run(lambda: 6, Stages(), goes_on=True))
+        await asyncio.sleep(0)
+        for _ in range(most):
+            with pytest.raises(TooManyRequests):
+                await workbench.run(lambda: None, Stages())
+        opened.set()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(result) for result in results] == [TooManyRequests] * most
+        assert (await begun, await going_on) == (True, 6)
+        assert await workbench.run(lambda: 5, Stages()) == 5
+        workbench.close()
+
+    asyncio.run(scenario())
+
+
 def test_the_time_in_the_queue_is_told() -> None:
     async def scenario() -> None:
         opened, waited, at_once = threading.Event(), Stages(), Stages()

@@ -98,6 +98,29 @@ def test_those_that_are_let_in_wait_for_their_turn(body: list[bytes] | None) -> 
     told(story, most=2 * AT_WORK)
 
 
+@pytest.mark.parametrize("body", [None, [b"a"]], ids=["without a body", "with one"])
+def test_those_that_wait_are_refused_once_as_many_had_to_be(body: list[bytes] | None) -> None:
+    async def story(api: Api) -> None:
+        at_work = [api.ask() for _ in range(AT_WORK)]
+        await begun(*at_work)
+        waiting = [api.ask(method="POST", parts=body) for _ in range(3)]
+        await begun(*waiting)
+        for _ in range(AT_WORK + 3):
+            assert (await api.ask())[0]["status"] == 503
+        api.may_answer.set()
+        assert {(await task)[0]["status"] for task in at_work} == {200}
+        for task in waiting:
+            if body is None:
+                assert (await task)[0]["status"] == 503
+            else:
+                with pytest.raises(Unavailable):
+                    await task
+        assert api.at_work == AT_WORK
+        assert (await api.ask())[0]["status"] == 200
+
+    told(story, most=AT_WORK + 3)
+
+
 def test_an_answered_request_leaves_its_place_to_the_next_one() -> None:
     async def story(api: Api) -> None:
         api.may_answer.set()
