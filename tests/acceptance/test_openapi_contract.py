@@ -25,6 +25,7 @@ TRYING = ["--seed", str(SEED), "--phases", "coverage,fuzzing"]
 WALKING = ["--seed", str(SEED), "--phases", "stateful", "--mode", "positive", "--exclude-checks", "negative_data_rejection"]
 DEAD_ENDS = {
     "GET /api/batch-predictions/{run_id}/content",  # the run of the examples is a fit
+    "POST /api/runs/{run_id}:cancel",  # and has ended; one that was started here may have, too
     "DELETE /api/models/{name}/aliases/{alias}",  # the model of the examples has been deleted before
     "DELETE /api/models/{name}/versions/{version}",
 }
