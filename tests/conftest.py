@@ -1,5 +1,6 @@
 """What several kinds of tests share: the real servers, started when the first test asks for one."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.servers import postgres_server, redis_server
 
+for threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(threads, "1")  # as many tests as cores run at once; more threads would only wait for each other
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")  # how long an example takes says more of the machine than of the code
 TESTS = Path(__file__).parent

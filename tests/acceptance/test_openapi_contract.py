@@ -15,7 +15,7 @@ from tests.acceptance.contract.schemathesis_run import Trial, count_successes, r
 from tests.acceptance.running import SHORT_TIMES, RunningService, running_service
 
 SEED = int(os.environ.get("CONTRACT_SEED", "1"))
-EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "3"))
 """Requests that are made up for each operation, beside those that follow from the document."""
 WALKS = int(os.environ.get("CONTRACT_WALKS", "15"))
 """Sequences of linked requests."""
