@@ -5,7 +5,7 @@
 One API process has one core, the client another. For each kind of request: the sustainable rate, which is what 16 clients get
 that ask again as soon as they are answered; the unloaded p99, at a quarter of that; then ten times the sustainable rate, the
 first second of which is told apart; and the quarter again. Requests come at random times that were fixed before (a Poisson
-process), and latencies count from these. Two hyperthreads cannot ask ten times of the shortest predictions (11,000/s): the
+process), and latencies count from these. Two hyperthreads cannot ask ten times of the shortest predictions (9,000/s): the
 kinds are such that the client can, and *offered* is what it has really sent. Everything stays on this machine and ends by
 itself. Needs Linux.
 """
