@@ -64,10 +64,14 @@ class Authenticator:
 
     def recall(self, key: bytes) -> Caller | None:
         """Who has this key, which is empty for no key, where that was asked a moment ago."""
-        entry = self._entries.get(digest_of(key))
-        if entry is None or self._clock() - entry.found_at >= REFRESH_AFTER_SECONDS:
+        digest = digest_of(key)
+        entry = self._entries.get(digest)
+        if entry is None:
             return None
-        return entry.caller
+        age = self._clock() - entry.found_at
+        if age < REFRESH_AFTER_SECONDS or (age < STALE_AFTER_SECONDS and self._refreshes.is_under_way(digest)):
+            return entry.caller
+        return None
 
     async def identify(self, key: bytes) -> Caller:
         """Who has this key. Raises NotIdentified or Unavailable."""
