@@ -21,10 +21,6 @@ class SingleFlight(Generic[Result]):
             task.add_done_callback(lambda done: self._forget(key, done))
         return task
 
-    def is_under_way(self, key: Hashable) -> bool:
-        """Whether there is a task for this key; may be asked from any thread."""
-        return key in self._tasks
-
     async def run(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """The result of the task under way for this key, or of a new one."""
         return await asyncio.shield(self.start(key, work))

@@ -53,15 +53,11 @@ class Lookup:
         self._limiter = CapacityLimiter(QUESTIONS_AT_ONCE)
 
     def recall(self, workspace_id: str, model: str, selector: Selector) -> Servable | None:
-        """The version to answer with, where it has been asked for a moment ago; may be called from any thread."""
-        key = workspace_id, model, selector
-        entry = self._entries.get(key)
-        if entry is None or isinstance(entry.answer, NotFound):
+        """The version to answer with, where it has been asked for a moment ago."""
+        entry = self._entries.get((workspace_id, model, selector))
+        if entry is None or self._clock() - entry.resolved_at >= REFRESH_AFTER_SECONDS or isinstance(entry.answer, NotFound):
             return None
-        age = self._clock() - entry.resolved_at
-        if age < REFRESH_AFTER_SECONDS or (age < STALE_AFTER_SECONDS and self._refreshes.is_under_way(key)):
-            return entry.answer
-        return None
+        return entry.answer
 
     async def find(self, workspace_id: str, model: str, selector: Selector) -> Servable:
         """The version to answer with. Raises NotFound or Unavailable."""

@@ -64,14 +64,10 @@ class Authenticator:
 
     def recall(self, key: bytes) -> Caller | None:
         """Who has this key, which is empty for no key, where that was asked a moment ago."""
-        digest = digest_of(key)
-        entry = self._entries.get(digest)
-        if entry is None:
+        entry = self._entries.get(digest_of(key))
+        if entry is None or self._clock() - entry.found_at >= REFRESH_AFTER_SECONDS:
             return None
-        age = self._clock() - entry.found_at
-        if age < REFRESH_AFTER_SECONDS or (age < STALE_AFTER_SECONDS and self._refreshes.is_under_way(digest)):
-            return entry.caller
-        return None
+        return entry.caller
 
     async def identify(self, key: bytes) -> Caller:
         """Who has this key. Raises NotIdentified or Unavailable."""

@@ -70,21 +70,6 @@ async def test_an_answer_is_refreshed_in_the_background_before_it_is_stale(
     assert versions.questions == 2
 
 
-async def test_meanwhile_the_old_answer_does_for_others_until_it_is_stale(
-    lookup: Lookup, versions: FakeVersions, clock: Clock
-) -> None:
-    versions.publish()
-    await number_of(lookup)
-    clock.now += 0.3
-    assert lookup.recall(WORKSPACE, "my_model", None) is None, "somebody has to have it refreshed"
-
-    await number_of(lookup)
-    assert lookup.recall(WORKSPACE, "my_model", None) is not None
-    clock.now += 0.2
-    assert lookup.recall(WORKSPACE, "my_model", None) is None
-    await settle()
-
-
 async def test_a_new_version_answers_once_it_is_warm_and_the_old_one_until_then(
     lookup: Lookup, versions: FakeVersions, clock: Clock
 ) -> None:
