@@ -117,7 +117,8 @@ class Turns:
             self._read_until = None
             self._go_on()
         waiting = len(self._waiting) + self._let_in
-        is_let_in = (self._limit.is_overloaded and waiting < max(1, self._in_one_turn - 1)) or self._limit.takes(waiting)
+        is_soon = waiting < max(1, self._in_one_turn - 1)  # the last one that is thought to fit may have to wait for a turn more
+        is_let_in = (is_soon and self._limit.is_overloaded) or self._limit.takes(waiting)
         self._let_in += is_let_in
         return is_let_in
 

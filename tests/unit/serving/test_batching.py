@@ -21,6 +21,8 @@ QUICK = Cost(first_seconds=1e-4, next_seconds=1e-7, has_equal_rows=True)
 SLOW = Cost(first_seconds=1.0, next_seconds=1e-7, has_equal_rows=True)
 LONGEST_WAIT = 0.005
 
+Asking = asyncio.Task[list[list[float]]]
+
 
 class Engine:
     """Answers ``x`` doubled and ``x`` with one more; notes how many rows it saw at once; waits until it may."""
@@ -50,6 +52,16 @@ def rows_of(*values: float) -> dict[str, Array]:
 async def ask(batcher: Batcher, *values: float, stages: Stages | None = None) -> list[list[float]]:
     outputs = await batcher.run(rows_of(*values), stages or Stages())
     return [output.ravel().tolist() for output in outputs]
+
+
+async def fill(batcher: Batcher, engine: Engine) -> tuple[Asking, list[Asking]]:
+    """Let one request wait for the engine, and as many for it as may, with values from 0 on."""
+    engine.may_run.clear()
+    first = asyncio.create_task(ask(batcher, 1))
+    await asyncio.sleep(0.02)
+    waiting = [asyncio.create_task(ask(batcher, value)) for value in range(MAX_WAITING)]
+    await asyncio.sleep(0)
+    return first, waiting
 
 
 @settings(max_examples=50, deadline=None)
@@ -176,11 +188,7 @@ def test_a_full_queue_refuses_at_once_and_forgets_nobody() -> None:
 
     async def scenario() -> None:
         batcher = batcher_of(engine, SLOW)
-        engine.may_run.clear()
-        first = asyncio.create_task(ask(batcher, 1))
-        await asyncio.sleep(0.02)
-        waiting = [asyncio.create_task(ask(batcher, value)) for value in range(MAX_WAITING)]
-        await asyncio.sleep(0)
+        first, waiting = await fill(batcher, engine)
         with pytest.raises(TooManyRequests):
             await ask(batcher, 2)
         engine.may_run.set()
@@ -195,11 +203,7 @@ def test_those_who_wait_are_given_up_once_as_many_were_refused() -> None:
 
     async def scenario() -> None:
         batcher = batcher_of(engine, SLOW)
-        engine.may_run.clear()
-        first = asyncio.create_task(ask(batcher, 1))
-        await asyncio.sleep(0.02)
-        waiting = [asyncio.create_task(ask(batcher, value)) for value in range(MAX_WAITING)]
-        await asyncio.sleep(0)
+        first, waiting = await fill(batcher, engine)
         for _ in range(MAX_WAITING):
             with pytest.raises(TooManyRequests):
                 await ask(batcher, 2)

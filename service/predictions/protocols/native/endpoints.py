@@ -7,10 +7,10 @@ from service.errors import FitserveError, InvalidInput, UnsupportedMediaType
 from service.models.errors import ModelNotFound
 from service.predictions.errors import MethodNotAllowed
 from service.predictions.http import REMEMBERED_PATHS, Answer, Call, headers_for, is_resource_name, status_for
-from service.predictions.protocols.native.media import sent_type, wanted_type
+from service.predictions.protocols.native.media import MediaType, sent_type, wanted_type
 from service.predictions.protocols.native.reading import RequestLimits, read_request
 from service.predictions.protocols.native.writing import WRITERS
-from service.predictions.service import Asked, PredictionService, Question
+from service.predictions.service import Asked, PredictionService, Question, Write
 from service.settings import Settings
 from service.web import problems
 
@@ -39,14 +39,12 @@ class Native:
         write = WRITERS[wanted_type(call.header(b"accept"), sent)]
         if call.is_coded:
             return None
-        read = partial(read_request, sent, body, call.query, self._limits)
-        request = self._service.read_now(call.stages, read)
-        found = self._service.recall(call.workspace_id, model, request.selector)
+        asked = self._service.read_now(call.stages, partial(self._read, sent, body, call.query, write))
+        found = self._service.recall(call.workspace_id, model, asked.selector)
         if found is None:
             return None
         call.servable = found
-        question = Question(request.encode, request.rows, len(body))
-        return self._service.predict_now(call.stages, call.servable, question, write)
+        return self._service.predict_now(call.stages, found, asked.question, asked.write)
 
     async def answer(self, call: Call) -> Answer:
         """Read the request, find the version, predict."""
@@ -55,12 +53,11 @@ class Native:
         write = WRITERS[wanted_type(call.header(b"accept"), sent)]
         _refuse_encoding(call)
         body = await call.read_body(self._max_body_bytes)
+        return await self._service.answer(call, model, partial(self._read, sent, body, call.query, write), len(body))
 
-        def ask() -> Asked[Answer]:
-            request = read_request(sent, body, call.query, self._limits)
-            return Asked(request.selector, Question(request.encode, request.rows, len(body)), write)
-
-        return await self._service.answer(call, model, ask, len(body))
+    def _read(self, sent: MediaType, body: bytes, query: bytes, write: Write[Answer]) -> Asked[Answer]:
+        request = read_request(sent, body, query, self._limits)
+        return Asked(request.selector, Question(request.encode, request.rows, len(body)), write)
 
     def refuse(self, call: Call, error: FitserveError) -> Answer:
         """The error as problem+json."""

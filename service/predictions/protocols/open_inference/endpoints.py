@@ -85,10 +85,9 @@ class OpenInference:
         found, json_bytes = self._service.recall(call.workspace_id, target.model, target.selector), _json_bytes(call)
         if found is None or json_bytes == 0:
             return None
-        request = self._service.read_now(call.stages, partial(read_request, body, json_bytes))
+        asked = self._service.read_now(call.stages, partial(self._read, target, body, "", json_bytes, len(body)))
         call.servable = found
-        question = self._question_of(request, len(body))
-        return self._service.predict_now(call.stages, call.servable, question, partial(write_answer, request))
+        return self._service.predict_now(call.stages, found, asked.question, asked.write)
 
     async def answer(self, call: Call) -> Answer:
         """Route by path and method."""
@@ -142,11 +141,7 @@ class OpenInference:
         json_bytes = _json_bytes(call)
         if json_bytes == 0:
             return await self._infer_raw(call, target, body, encoding, weight)
-
-        def ask() -> Asked[Answer]:
-            request = _read(body, encoding, self._max_body_bytes, json_bytes)
-            return Asked(target.selector, self._question_of(request, weight), partial(write_answer, request))
-
+        ask = partial(self._read, target, body, encoding, json_bytes, weight)
         return await self._service.answer(call, target.model, ask, weight)
 
     async def _infer_raw(self, call: Call, target: Target, body: bytes, encoding: str, weight: int) -> Answer:
@@ -156,28 +151,28 @@ class OpenInference:
         request = await self._service.read(
             call.stages, lambda: read_raw_request(expand(body, encoding, self._max_body_bytes), inputs), weight
         )
-        question = self._question_of(request, weight)
-        return await self._service.predict(call.stages, call.servable, question, partial(write_answer, request))
+        asked = self._asked(target, request, weight)
+        return await self._service.predict(call.stages, call.servable, asked.question, asked.write)
 
-    def _question_of(self, request: InferRequest, weight: int) -> Question:
-        """Raises InvalidInput where there are too many rows."""
+    def _read(self, target: Target, body: bytes, encoding: str, json_bytes: int | None, weight: int) -> Asked[Answer]:
+        plain = expand(body, encoding, self._max_body_bytes) if encoding else body
+        return self._asked(target, read_request(plain, json_bytes), weight)
+
+    def _asked(self, target: Target, request: InferRequest, weight: int) -> Asked[Answer]:
+        return Asked(
+            target.selector, Question(partial(self._encode, request), request.rows, weight), partial(write_answer, request)
+        )
+
+    def _encode(self, request: InferRequest, encoder: RequestEncoder) -> Encoded:
         if request.rows > self._max_rows:
             problem = Problem("/inputs/0/shape", f"There are {request.rows} rows.", expected=f"at most {self._max_rows}")
             raise InvalidInput("There are too many rows.", [problem])
-        return Question(partial(_encode, request), request.rows, weight)
-
-
-def _encode(request: InferRequest, encoder: RequestEncoder) -> Encoded:
-    return encoder.encode_tensors(request.tensors, request.pointers)
+        return encoder.encode_tensors(request.tensors, request.pointers)
 
 
 def _index_entry(version: ListedVersion, is_served: bool) -> dict[str, str]:
     state, reason = (READY, "") if is_served else ("UNAVAILABLE", version.reason or "")
     return {"name": version.model, "version": str(version.number), "state": state, "reason": reason}
-
-
-def _read(body: bytes, encoding: str, max_bytes: int, json_bytes: int | None) -> InferRequest:
-    return read_request(expand(body, encoding, max_bytes) if encoding else body, json_bytes)
 
 
 @lru_cache(REMEMBERED_PATHS)

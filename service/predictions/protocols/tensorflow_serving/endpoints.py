@@ -59,12 +59,9 @@ class TensorFlowServing:
         found = self._service.recall(call.workspace_id, target.model, target.selector)
         if found is None or target.action != "predict" or call.is_coded:
             return None
-        read = partial(read_request, body, "", self._max_body_bytes, self._max_rows)
-        request = self._service.read_now(call.stages, read)
+        asked = self._service.read_now(call.stages, partial(self._read, target, body, "", len(body)))
         call.servable = found
-        question = Question(partial(encode, request), request.rows, len(body))
-        write = partial(write_answer, request.form)
-        return self._service.predict_now(call.stages, call.servable, question, write)
+        return self._service.predict_now(call.stages, found, asked.question, asked.write)
 
     async def answer(self, call: Call) -> Answer:
         """Route by path and method."""
@@ -86,13 +83,13 @@ class TensorFlowServing:
         body = await call.read_body(self._max_body_bytes)
         encoding = call.header(b"content-encoding")
         weight = len(body) if not encoding else self._max_body_bytes
-
-        def ask() -> Asked[Answer]:
-            request = read_request(body, encoding, self._max_body_bytes, self._max_rows)
-            question = Question(partial(encode, request), request.rows, weight)
-            return Asked(target.selector, question, partial(write_answer, request.form))
-
+        ask = partial(self._read, target, body, encoding, weight)
         return await self._service.answer(call, target.model, ask, weight)
+
+    def _read(self, target: Target, body: bytes, encoding: str, weight: int) -> Asked[Answer]:
+        request = read_request(body, encoding, self._max_body_bytes, self._max_rows)
+        question = Question(partial(encode, request), request.rows, weight)
+        return Asked(target.selector, question, partial(write_answer, request.form))
 
     def refuse(self, call: Call, error: FitserveError) -> Answer:
         """The error as ``{"error": message}``; every invalid argument is a 400, an unknown label too."""
