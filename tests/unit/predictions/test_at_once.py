@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
+import math
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -89,27 +89,54 @@ class Served:
             await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body", "body": b""})
 
+        served = self
+
+        class Counted(protocol):  # type: ignore[valid-type, misc]
+            """Tells what it has read, so that a client can wait for it: the kernel joins what is sent faster."""
+
+            def data_received(self, data: bytes) -> None:
+                super().data_received(data)
+                served._note(len(data))
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                super().connection_lost(exc)
+                served._note(math.inf)
+
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = self._listener.getsockname()
-        config = uvicorn.Config(serve, http=protocol, loop="uvloop", ws="none", lifespan="off", log_config=None, access_log=False)
+        self._reading = threading.Condition()
+        self._read_bytes: float = 0
+        config = uvicorn.Config(serve, http=Counted, loop="uvloop", ws="none", lifespan="off", log_config=None, access_log=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([self._listener])))
         self._thread.start()
 
     def converse(self, parts: list[bytes]) -> bytes:
         """Send the parts one after the other, and return all that comes back, without what differs from one to the next."""
+        self._read_bytes = 0
         with socket.create_connection(self.address) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.settimeout(ANSWER_SECONDS)
             received = b""
+            sent_bytes = 0
             with contextlib.suppress(ConnectionError):  # where the server has closed it already
                 for part in [*parts, LAST]:
                     connection.sendall(part)
-                    time.sleep(0.002)
+                    sent_bytes += len(part)
+                    self._wait_until_read(sent_bytes)
             with contextlib.suppress(ConnectionError):
                 while chunk := connection.recv(65536):
                     received += chunk
         return re.sub(rb"(?mi)^(date|x-request-id): .*\r\n", b"", received)
+
+    def _note(self, read_bytes: float) -> None:
+        with self._reading:
+            self._read_bytes += read_bytes
+            self._reading.notify()
+
+    def _wait_until_read(self, sent_bytes: int) -> None:
+        with self._reading:
+            assert self._reading.wait_for(lambda: self._read_bytes >= sent_bytes, ANSWER_SECONDS)
 
     def stop(self) -> None:
         self._server.should_exit = True
