@@ -23,10 +23,12 @@ from service.datasets import endpoints as dataset_endpoints
 from service.datasets.service import DatasetService
 from service.infra.artifacts import make_artifact_store
 from service.infra.database import Database, make_engine
+from service.infra.ids import new_id
 from service.infra.logging import get_logger
 from service.infra.migrations import check_schema
 from service.infra.overload import Limit, Turns
 from service.infra.queue import CeleryDoorbell, make_celery
+from service.infra.scratch import Scratch
 from service.infra.telemetry import are_traces_sent
 from service.models import check_endpoints
 from service.models import endpoints as model_endpoints
@@ -41,6 +43,7 @@ from service.runs import endpoints as run_endpoints
 from service.runs.hub import RunHub
 from service.runs.storage import count_bytes
 from service.runs.sweeper import Sweeper
+from service.serving.sidecar import Sidecar
 from service.settings import Settings
 from service.usage import endpoints as usage_endpoints
 from service.web import docs, health
@@ -188,11 +191,12 @@ def create_app(
     drain = Drain()
     hub = RunHub(database, settings.max_event_streams, settings.max_workspace_streams)
     sweeper = Sweeper(database, doorbell, artifacts, settings)
-    datasets = DatasetService(artifacts, settings, count_bytes)
+    scratch = Scratch(settings.scratch_folder, new_id("api"))
+    datasets = DatasetService(artifacts, settings, count_bytes, scratch)
     shared_counts = _make_shared_counts(settings)
     rates = Rates(shared_counts, processes)
     gate = Gate(Authenticator(DatabaseKeySource(database, settings.require_keys, Quotas.of(settings))), rates)
-    checker = Checker(settings.check_seconds, settings.check_memory_bytes)
+    checker = Checker(settings.check_seconds, settings.check_memory_bytes, scratch)
     readiness_checks: dict[str, health.Check] = {
         "process": drain.check,
         "database": lambda: _ping(database),
@@ -206,9 +210,10 @@ def create_app(
         metrics or PredictionMetrics(),
         drain,
         lambda: health.check_all(readiness_checks),
+        Sidecar(settings.keras_seconds, scratch, settings.keras_threads),
     )
 
-    closers = [sweeper.stop, doorbell.close, checker.close, predictions.close, datasets.close, database.close]
+    closers = [sweeper.stop, doorbell.close, checker.close, predictions.close, scratch.close, database.close]
     api = _make_api(_lifespan(hub, sweeper, shared_counts, closers), _telemetry(tracer_provider))
     api.state.settings = settings
     api.state.database = database

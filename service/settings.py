@@ -175,6 +175,11 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'fitserve.db'}"
 
     @property
+    def scratch_folder(self) -> Path:
+        """Where the processes of this machine keep what is needed only while something goes on."""
+        return self.data_dir.absolute() / "scratch"
+
+    @property
     def encoded_cache_folder(self) -> Path:
         """Where the trainers of this machine keep encoded data: the only folder that all of them may write to."""
         return self.data_dir.absolute() / "cache" / "encoded"

@@ -67,7 +67,7 @@ def api_processes(
     if settings.workers == 1:
         yield ApiProcesses([_child("api", {**environment, **handed_over(listener)}, listeners, stop_signal)], listeners)
         return
-    scratch = Scratch(settings.data_dir.absolute() / "scratch", new_id("api"))
+    scratch = Scratch(settings.scratch_folder, new_id("api"))
     try:
         with scratch.folder("metrics") as folder:
             numbers = range(1, settings.workers + 1)

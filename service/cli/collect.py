@@ -20,7 +20,7 @@ def run_collect(settings: Settings, age_hours: float | None, is_dry_run: bool) -
     finally:
         database.close()
     if not is_dry_run:
-        remove_dead(settings.data_dir / "scratch")
+        remove_dead(settings.scratch_folder)
     verb = "Would delete" if is_dry_run else "Deleted"
     typer.echo(
         f"{verb} {collected.files} files ({collected.size_bytes / 1024**2:.1f} MiB) "

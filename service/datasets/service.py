@@ -2,11 +2,9 @@
 
 import re
 import shutil
-import tempfile
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -63,30 +61,17 @@ class PreparedDataset:
 class DatasetService:
     """Parses uploads in a child process and keeps the result in the artifact store."""
 
-    def __init__(self, artifacts: ArtifactStore, settings: Settings, count_bytes: CountBytes) -> None:
+    def __init__(self, artifacts: ArtifactStore, settings: Settings, count_bytes: CountBytes, scratch: Scratch) -> None:
         self._artifacts = artifacts
         self._settings = settings
+        self._scratch = scratch
         self._quotas = Quotas.of(settings)
         self._count_bytes = count_bytes
         self._limits = Limits(settings.parse_timeout_seconds, settings.parse_memory_bytes)
-        self._scratch: Scratch | None = None
-        self._lock = threading.Lock()
 
-    @contextmanager
-    def receiving_folder(self) -> Iterator[Path]:
+    def receiving_folder(self) -> AbstractContextManager[Path]:
         """An empty folder for one upload, on the disk of the data; what a killed process leaves there, a sweeper removes."""
-        with self._lock:
-            if self._scratch is None:
-                self._scratch = Scratch(self._settings.data_dir.absolute() / "scratch", new_id("api"))
-        with self._scratch.folder("upload") as folder:
-            yield folder
-
-    def close(self) -> None:
-        """Remove the folder of uploads."""
-        with self._lock:
-            if self._scratch is not None:
-                self._scratch.close()
-                self._scratch = None
+        return self._scratch.folder("upload")
 
     def check_room(self, session: Session, workspace_id: str, needed_bytes: int) -> None:
         """Raise QuotaExceeded where a workspace may not store so much more."""
@@ -159,8 +144,8 @@ class DatasetService:
 
     def _read_table_rows(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         try:
-            with tempfile.TemporaryDirectory(prefix="fitserve-") as folder:
-                rows: list[dict[str, Any]] = run_sandboxed(READER, request, Path(folder), self._limits)["rows"]
+            with self._scratch.folder("rows") as folder:
+                rows: list[dict[str, Any]] = run_sandboxed(READER, request, folder, self._limits)["rows"]
         except SandboxFailed as error:
             raise Unavailable(f"The rows cannot be read: {error.reason}.") from error
         return rows
@@ -172,8 +157,8 @@ class DatasetService:
         if dataset.kind == "table":
             yield self._path(dataset, "table"), TABLE_TYPE, f"{stem}.parquet"
             return
-        with tempfile.TemporaryDirectory(prefix="fitserve-") as folder:
-            path = Path(folder, "arrays.npz")
+        with self._scratch.folder("download") as folder:
+            path = folder / "arrays.npz"
             with zipfile.ZipFile(path, "w") as archive:
                 for name in dataset.files:
                     archive.write(self._path(dataset, name), f"{name}.npy")

@@ -5,14 +5,14 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import BinaryIO, cast
 
 from service.infra.logging import get_logger
+from service.infra.scratch import Scratch
 
 log = get_logger(__name__)
 
@@ -46,7 +46,8 @@ Each is a name of its own: not all that begins with ``TF_`` is TensorFlow's, for
 class Child:
     """Python with ``arguments``, in a session of its own; what it prints to standard error goes into the log.
 
-    Its temporary files go with it. ``hear`` is told each line that it prints, in another thread, and logs it then.
+    Its temporary files go with it, or else with this process's ``scratch``. ``hear`` is told each line that it prints, in
+    another thread, and logs it then.
     """
 
     def __init__(
@@ -54,19 +55,21 @@ class Child:
         name: str,
         arguments: Sequence[str],
         environment: Mapping[str, str],
+        scratch: Scratch,
         folder: str | None = None,
         hear: Callable[[str], None] | None = None,
     ) -> None:
         self._name = name
         self._hear = hear or self._log_line
-        self._temporary = tempfile.TemporaryDirectory(prefix=f"fitserve-{name}-", ignore_cleanup_errors=True)
+        self._folders = ExitStack()
+        temporary = self._folders.enter_context(scratch.folder(name))
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and modules
             [sys.executable, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=folder,
-            env={**environment, "TMPDIR": self._temporary.name},
+            env={**environment, "TMPDIR": str(temporary)},
             start_new_session=True,
         )
         self.input, self.output = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
@@ -109,7 +112,7 @@ class Child:
         for stream in (self.input, self.output, self._errors):
             with suppress(OSError):  # what could not be written any more
                 stream.close()
-        self._temporary.cleanup()
+        self._folders.close()
 
     @contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Folders for files that are needed only while something goes on: one per worker, which others remove once it is dead.
+"""Folders for files that are needed only while something goes on: one per process, which others remove once it is dead.
 
 What a child process has left in such a folder is taken for no more than that.
 """
@@ -6,32 +6,51 @@ What a child process has left in such a folder is taken for no more than that.
 import fcntl
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 LOCK = "lock"
 
 
 class Scratch:
-    """A folder of this process below ``root``; the kernel lets go of its lock however the process ends."""
+    """A folder of this process below ``root``, made when it is needed.
+
+    The kernel lets go of its lock however the process ends.
+    """
 
     def __init__(self, root: Path, owner: str) -> None:
         self._folder = root / owner
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (self._folder / LOCK).open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._opening = threading.Lock()
+        self._lock: TextIO | None = None
 
     @contextmanager
     def folder(self, name: str) -> Iterator[Path]:
         """An empty folder for the length of the block."""
+        self._open()
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=f"{name}-", ignore_cleanup_errors=True) as path:
             yield Path(path)
 
     def close(self) -> None:
         """Remove the folder."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._lock.close()
+        with self._opening:
+            if self._lock is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._lock.close()
+                self._lock = None
+
+    def _open(self) -> None:
+        with self._opening:
+            while self._lock is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                lock = (self._folder / LOCK).open("w")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if (self._folder / LOCK).exists():
+                    self._lock = lock
+                else:  # somebody took the folder for a dead one's before the lock was ours
+                    lock.close()
 
 
 def left_in(folder: Path, path: str) -> Path:

@@ -16,6 +16,7 @@ from service.infra.child import Child, inherited_environment
 from service.infra.installed import has_keras
 from service.infra.logging import get_logger
 from service.infra.memory import resident_bytes
+from service.infra.scratch import Scratch
 from service.spec.check_frames import OUT_OF_MEMORY, Checked, CheckerReady, CheckJob, check_report_decoder
 from service.spec.frames import read_frame, write_frame
 
@@ -47,9 +48,10 @@ class NotChecked(Exception):
 class Checker:
     """Builds models in one child process, one after the other."""
 
-    def __init__(self, seconds: float, memory_bytes: int) -> None:
+    def __init__(self, seconds: float, memory_bytes: int, scratch: Scratch) -> None:
         self._seconds = seconds
         self._memory_bytes = memory_bytes
+        self._scratch = scratch
         # The child asks the kernel to be killed with the thread that started it, so one thread starts them all.
         self._keeper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checker")
         self._process: _Process | None = None
@@ -119,7 +121,7 @@ class Checker:
         process.await_ready()
 
     def _start(self) -> "_Process":
-        process = _Process(self._memory_bytes)
+        process = _Process(self._memory_bytes, self._scratch)
         log.info("checker.started", pid=process.pid)
         return process
 
@@ -132,9 +134,9 @@ class Checker:
 class _Process:
     """One child; whoever speaks with it is alone."""
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, memory_bytes: int, scratch: Scratch) -> None:
         arguments = ["-P", "-m", MODULE, str(memory_bytes), str(IDLE_SECONDS)]
-        self._child = Child("checker", arguments, inherited_environment() | QUIET, folder=tempfile.gettempdir())
+        self._child = Child("checker", arguments, inherited_environment() | QUIET, scratch, folder=tempfile.gettempdir())
         self._resident_bytes = 0
         self.checks = 0
         """How many it has done."""

@@ -48,12 +48,12 @@ class PredictionApp:
         metrics: PredictionMetrics,
         drain: Drain,
         check_ready: Callable[[], None],
+        sidecar: Sidecar,
         measure_engine: Measure = measure,
-        sidecar: Sidecar | None = None,
     ) -> None:
         """``check_ready`` may block; it raises where this process cannot do its work."""
         workbench = Workbench(settings.predict_threads, settings.max_waiting_predictions, settings.predict_timeout_seconds)
-        self._sidecar = sidecar or Sidecar(settings.keras_seconds, settings.keras_threads)
+        self._sidecar = sidecar
         self._engines = Engines(settings, artifacts, workbench, self._sidecar, measure_engine)
         self._service = PredictionService(Lookup(versions, self._engines), self._engines, workbench)
         self._protocols: list[WireProtocol] = [

@@ -75,6 +75,7 @@ class Sweeper(threading.Thread):
 
     def run(self) -> None:
         """Sweep until ``stop``."""
+        remove_dead(self._settings.scratch_folder)  # soon, for one that dies again and again would fill the disk
         while not self._stopping.wait(self._settings.sweep_seconds):
             try:
                 sweep(self._database, self._doorbell, self._settings)
@@ -87,7 +88,7 @@ class Sweeper(threading.Thread):
         if time.monotonic() < self._collect_at:
             return
         self._collect_at = time.monotonic() + self._settings.gc_seconds
-        remove_dead(self._settings.data_dir.absolute() / "scratch")
+        remove_dead(self._settings.scratch_folder)
         collected = collect_garbage(self._database, self._artifacts, self._settings.gc_age_seconds)
         log.info("garbage.collected", **vars(collected))
 

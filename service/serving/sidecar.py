@@ -15,6 +15,7 @@ from service.errors import Unavailable
 from service.infra.installed import has_keras
 from service.infra.keeper import Keeper, KeeperClosed
 from service.infra.logging import get_logger
+from service.infra.scratch import Scratch
 from service.serving.sidecar_process import START_SECONDS, SidecarLost, SidecarProcess
 from service.spec.sidecar_frames import Array, LoadModel, Predict, Refused, Request, UnloadModel, heads_of
 
@@ -37,12 +38,18 @@ class Sidecar:
     """Loads models in one child process and asks them, one request at a time; safe to use from several threads."""
 
     def __init__(
-        self, seconds: float, threads: int = 0, module: str = MODULE, clock: Callable[[], float] = time.monotonic
+        self,
+        seconds: float,
+        scratch: Scratch,
+        threads: int = 0,
+        module: str = MODULE,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``seconds`` is the longest time for one answer, ``threads`` TensorFlow's number (0: its own choice)."""
         self.is_installed = has_keras()
         """Whether this machine can run Keras at all."""
         self._seconds = seconds
+        self._scratch = scratch
         self._arguments = ["-m", module, str(threads)]
         self._clock = clock
         # The child asks the kernel to be killed with the thread that started it, so one thread starts them all.
@@ -151,7 +158,7 @@ class Sidecar:
 
     def _start(self) -> SidecarProcess:
         self._keep_pause()
-        process = self._process = SidecarProcess(self._arguments)
+        process = self._process = SidecarProcess(self._arguments, self._scratch)
         log.info("sidecar.started", pid=process.pid)
         if self._is_closed:  # in this very moment
             process.kill()

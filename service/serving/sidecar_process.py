@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from service.infra.child import Child, inherited_environment
+from service.infra.scratch import Scratch
 from service.spec.frames import read_frame, write_frame
 from service.spec.sidecar_frames import (
     Answer,
@@ -29,8 +30,8 @@ class SidecarLost(Exception):
 class SidecarProcess:
     """A child to speak with from one thread."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self._child = Child("sidecar", arguments, inherited_environment() | ENVIRONMENT)
+    def __init__(self, arguments: Sequence[str], scratch: Scratch) -> None:
+        self._child = Child("sidecar", arguments, inherited_environment() | ENVIRONMENT, scratch)
         self.handles: set[int] = set()
         """Models that it has loaded."""
         self._answers_until = math.inf

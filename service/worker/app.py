@@ -38,7 +38,7 @@ class WorkerRuntime:
         self._stopping = threading.Event()
         lease = Lease(settings.lease_seconds)
         worker_id = self._identity.id
-        self._scratch = Scratch(settings.data_dir.absolute() / "scratch", worker_id)
+        self._scratch = Scratch(settings.scratch_folder, worker_id)
         cache = settings.encoded_cache_folder
         self._starter = TrainerStarter(settings.trainer_module, _threads_per_trainer(settings), self._scratch, cache)
         artifacts = make_artifact_store(settings)

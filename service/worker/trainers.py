@@ -40,7 +40,7 @@ class Trainer:
         self._folder = self._folders.enter_context(scratch.folder(name))
         self._printed: deque[str] = deque(maxlen=MAX_PRINTED_LINES)
         arguments = ["-m", module, str(self._folder), str(cache)]
-        self._child = Child("trainer", arguments, _environment(threads), hear=self._note_line)
+        self._child = Child("trainer", arguments, _environment(threads), scratch, hear=self._note_line)
         self.exceeded_memory_bytes: int | None = None
         """What it used when it was killed for using too much."""
         self._reports: queue.SimpleQueue[Report | None] = queue.SimpleQueue()

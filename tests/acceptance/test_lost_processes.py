@@ -39,6 +39,7 @@ def test_a_run_whose_worker_is_killed_is_done_again(fitserve: Fitserve, running:
     assert (run["state"], run["attempt"], run["failures"]) == ("succeeded", 2, 1), run["failure"]
     assert fitserve.metrics(run_id)["epoch"] == EPOCHS
     assert running.worker().pid != worker.pid
+    wait_until(lambda: len(list(running.data_dir.glob("scratch/wrk_*"))) == 1, 15, "the files of the dead worker are removed")
 
 
 def test_a_run_does_not_notice_that_the_api_is_killed(fitserve: Fitserve, running: RunningService) -> None:

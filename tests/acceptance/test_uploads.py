@@ -94,7 +94,7 @@ def stored_bytes(data_dir: Path) -> int:
 def test_nothing_is_left_of_an_upload_but_what_is_stored(fitserve: Fitserve, running: RunningService) -> None:
     send(fitserve, TABLES["comma"][0])
     refused(fitserve.http.post("/api/datasets", files={"file": b"a,b\n1\n"}), 422)
-    left = [path for path in running.data_dir.glob("scratch/api_*/*") if path.name != "lock"]
+    left = list(running.data_dir.glob("scratch/api_*/upload-*"))
     assert left == []
 
 

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from service.datasets.service import DatasetService, PreparedDataset, Upload
 from service.infra.artifacts import make_artifact_store
 from service.infra.database import Database, now
+from service.infra.scratch import Scratch
 from service.main import Application, create_app
 from service.models.tables import Model, Version
 from service.predictions.metrics import PredictionMetrics
@@ -153,9 +154,9 @@ def prepared(size_bytes: int) -> PreparedDataset:
     )
 
 
-def test_two_uploads_at_once_do_not_both_get_in(settings: Settings, database: Database) -> None:
+def test_two_uploads_at_once_do_not_both_get_in(settings: Settings, database: Database, scratch: Scratch) -> None:
     limited = settings.model_copy(update=LIMITS)
-    datasets = DatasetService(make_artifact_store(limited), limited, count_bytes)
+    datasets = DatasetService(make_artifact_store(limited), limited, count_bytes, scratch)
 
     def store() -> str:
         with database.write() as session:

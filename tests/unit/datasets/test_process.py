@@ -12,6 +12,7 @@ from service.datasets.parsing.__main__ import answer_to
 from service.datasets.service import DatasetService, Upload
 from service.infra.artifacts import LocalArtifactStore
 from service.infra.sandbox import Limits, run_sandboxed
+from service.infra.scratch import Scratch
 from service.settings import Settings
 from tests.unit.datasets.making import npz, parquet, zipped
 
@@ -48,12 +49,14 @@ def test_a_large_file_is_read_within_the_memory_that_is_allowed(tmp_path: Path) 
     assert answer["dataset"]["rows"] == 2_000_000
 
 
-def test_a_parser_cannot_have_a_file_of_others_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parser_cannot_have_a_file_of_others_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scratch: Scratch
+) -> None:
     monkeypatch.setattr(service, "PARSER", "tests.fakes.thieving_parser")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     database = tmp_path / "fitserve.db"
     database.write_text("rows of others")
-    datasets = DatasetService(LocalArtifactStore(tmp_path / "artifacts"), Settings(data_dir=tmp_path), lambda *_: 0)
+    datasets = DatasetService(LocalArtifactStore(tmp_path / "artifacts"), Settings(data_dir=tmp_path), lambda *_: 0, scratch)
 
     with datasets.receiving_folder() as folder:
         upload = Upload(folder / "upload", "name", target=str(database))
@@ -61,5 +64,4 @@ def test_a_parser_cannot_have_a_file_of_others_taken_away(tmp_path: Path, monkey
         with pytest.raises(PermissionError):
             datasets.prepare(upload)
 
-    datasets.close()
     assert database.read_text() == "rows of others"

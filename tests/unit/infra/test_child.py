@@ -10,6 +10,7 @@ import pytest
 
 from service.infra.child import Child, inherited_environment
 from service.infra.confinement import missing
+from service.infra.scratch import Scratch
 from tests.fakes.escaping import OF_A_TRAINER, REFUSED
 
 LEAVES_ONE_BEHIND = """
@@ -22,8 +23,8 @@ time.sleep(600)
 """
 
 
-def test_a_child_is_killed_with_what_it_has_started() -> None:
-    child = Child("test", ["-c", LEAVES_ONE_BEHIND], inherited_environment())
+def test_a_child_is_killed_with_what_it_has_started(scratch: Scratch) -> None:
+    child = Child("test", ["-c", LEAVES_ONE_BEHIND], inherited_environment(), scratch)
     grandchild = psutil.Process(int(child.output.readline()))
 
     child.close()
@@ -31,8 +32,8 @@ def test_a_child_is_killed_with_what_it_has_started() -> None:
     grandchild.wait(10)
 
 
-def test_a_deadline_ends_what_the_child_has_started_too() -> None:
-    child = Child("test", ["-c", LEAVES_ONE_BEHIND], inherited_environment())
+def test_a_deadline_ends_what_the_child_has_started_too(scratch: Scratch) -> None:
+    child = Child("test", ["-c", LEAVES_ONE_BEHIND], inherited_environment(), scratch)
     grandchild = psutil.Process(int(child.output.readline()))
 
     with pytest.raises(TimeoutError), child.deadline(0.1):
@@ -42,11 +43,11 @@ def test_a_deadline_ends_what_the_child_has_started_too() -> None:
     child.close()
 
 
-def test_temporary_files_of_a_child_go_with_it() -> None:
+def test_temporary_files_of_a_child_go_with_it(scratch: Scratch) -> None:
     program = "import tempfile; print(tempfile.mkdtemp(), flush=True); input()"
-    child = Child("test", ["-c", program], inherited_environment())
+    child = Child("test", ["-c", program], inherited_environment(), scratch)
     left = Path(child.output.readline().decode().strip())
-    assert left.parent.name.startswith("fitserve-test-")
+    assert left.parent.name.startswith("test-")
 
     child.close()
 
@@ -71,10 +72,10 @@ def test_only_what_a_child_needs_is_inherited(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.skipif(missing() is not None, reason=f"nothing is confined here: {missing()}")
-def test_a_trainer_may_use_local_sockets_and_programs_but_has_no_way_out(tmp_path: Path) -> None:
+def test_a_trainer_may_use_local_sockets_and_programs_but_has_no_way_out(tmp_path: Path, scratch: Scratch) -> None:
     (tmp_path / "file").write_text("x")
     environment = inherited_environment() | {"PYTHONPATH": str(Path(__file__).parents[3])}
-    child = Child("test", ["-m", "tests.fakes.escaping", "trainer"], environment)
+    child = Child("test", ["-m", "tests.fakes.escaping", "trainer"], environment, scratch)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         attempts = [*OF_A_TRAINER, "local socket", "program"]

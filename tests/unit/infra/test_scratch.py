@@ -1,9 +1,11 @@
 """Folders of living processes stay, those of dead ones go."""
 
+import fcntl
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -69,3 +71,22 @@ def test_only_the_folders_of_dead_processes_are_removed(tmp_path: Path) -> None:
         assert remove_dead(tmp_path) == 1
         assert [path.name for path in tmp_path.iterdir()] == ["alive"]
         assert folder.exists()
+
+
+def test_a_folder_that_was_removed_before_it_was_locked_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = fcntl.flock
+
+    def lock_late(file: TextIO, how: int) -> None:
+        monkeypatch.undo()
+        assert remove_dead(tmp_path) == 1
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    with closing(Scratch(tmp_path, "alive")) as scratch, scratch.folder("run_1") as folder:
+        assert folder.exists()
+        assert remove_dead(tmp_path) == 0
+
+
+def test_nothing_is_made_before_it_is_needed(tmp_path: Path) -> None:
+    with closing(Scratch(tmp_path, "idle")):
+        assert list(tmp_path.iterdir()) == []

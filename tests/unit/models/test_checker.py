@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from service.errors import TooManyRequests
+from service.infra.scratch import Scratch
 from service.models import checker as checker_module
 from service.models.checker import MAX_WAITING, MODULE, Checker, NotChecked
 from service.spec.check_frames import Checked, CheckJob
@@ -24,8 +25,8 @@ LONG_JOB = CheckJob(
 
 
 @pytest.fixture
-def checker() -> Iterator[Checker]:
-    checker = Checker(seconds=60, memory_bytes=1024 * MEBIBYTE)
+def checker(scratch: Scratch) -> Iterator[Checker]:
+    checker = Checker(seconds=60, memory_bytes=1024 * MEBIBYTE, scratch=scratch)
     yield checker
     checker.close()
     assert processes() == []
@@ -87,8 +88,8 @@ def test_a_process_that_was_killed_between_checks_is_replaced(checker: Checker) 
     assert checker.check(JOB).problems == []
 
 
-def test_a_check_over_its_deadline_ends_and_the_next_one_works() -> None:
-    checker = Checker(seconds=30, memory_bytes=1024 * MEBIBYTE)
+def test_a_check_over_its_deadline_ends_and_the_next_one_works(scratch: Scratch) -> None:
+    checker = Checker(seconds=30, memory_bytes=1024 * MEBIBYTE, scratch=scratch)
     try:
         with ThreadPoolExecutor(1) as executor:
             checker.check(JOB)
@@ -105,8 +106,8 @@ def test_a_check_over_its_deadline_ends_and_the_next_one_works() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="address space is limited on Linux only")
-def test_a_check_over_its_memory_ends() -> None:
-    checker = Checker(seconds=60, memory_bytes=1)
+def test_a_check_over_its_memory_ends(scratch: Scratch) -> None:
+    checker = Checker(seconds=60, memory_bytes=1, scratch=scratch)
     try:
         with pytest.raises(NotChecked) as large:
             checker.check(LONG_JOB)
@@ -178,8 +179,8 @@ def test_without_keras_nothing_is_started(checker: Checker, monkeypatch: pytest.
     assert processes() == []
 
 
-def test_closing_ends_a_process_that_is_still_loading() -> None:
-    checker = Checker(seconds=60, memory_bytes=1024 * MEBIBYTE)
+def test_closing_ends_a_process_that_is_still_loading(scratch: Scratch) -> None:
+    checker = Checker(seconds=60, memory_bytes=1024 * MEBIBYTE, scratch=scratch)
     outcome: list[str] = []
 
     def ask() -> None:

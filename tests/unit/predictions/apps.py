@@ -5,6 +5,7 @@ from collections.abc import Callable
 import httpx
 from prometheus_client import CollectorRegistry
 
+from service.infra.scratch import Scratch
 from service.predictions.app import PredictionApp
 from service.predictions.metrics import PredictionMetrics
 from service.serving.measuring import Cost
@@ -37,8 +38,9 @@ def app_of(
     rates: Rates | None = None,
 ) -> PredictionApp:
     """An application whose engines run in one of the ways of ``COSTS``; without ``keys`` it asks nobody for one."""
+    settings = settings or Settings()
     return PredictionApp(
-        settings or Settings(),
+        settings,
         versions,
         versions.artifacts,
         gate=Gate(Authenticator(keys or FakeKeys(WORKSPACE)), rates or Rates()),
@@ -46,7 +48,7 @@ def app_of(
         drain=Drain(),
         check_ready=check_ready,
         measure_engine=lambda engine, inputs, names: COSTS[way],
-        sidecar=sidecar,
+        sidecar=sidecar or Sidecar(60, Scratch(settings.scratch_folder, "test")),
     )
 
 

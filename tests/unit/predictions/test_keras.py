@@ -9,6 +9,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
+from service.infra.scratch import Scratch
 from service.predictions.app import PredictionApp
 from service.serving.sidecar import Sidecar
 from tests.fakes import light_sidecar
@@ -22,8 +23,8 @@ NATIVE, SERVING = "/api/models/my_model:predict", "/v1/models/my_model:predict"
 
 
 @pytest.fixture
-def sidecar() -> Iterator[Sidecar]:
-    sidecar = Sidecar(seconds=2, module=light_sidecar.__name__)
+def sidecar(scratch: Scratch) -> Iterator[Sidecar]:
+    sidecar = Sidecar(2, scratch, module=light_sidecar.__name__)
     yield sidecar
     sidecar.close()
 
@@ -60,10 +61,10 @@ async def test_the_status_says_that_the_version_is_available(client: httpx.Async
 
 
 async def test_a_host_without_keras_refuses_with_the_reason(
-    client: httpx.AsyncClient, versions: FakeVersions, sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, versions: FakeVersions, sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch, scratch: Scratch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(sidecar, "is_installed", Sidecar(1).is_installed)
+    monkeypatch.setattr(sidecar, "is_installed", Sidecar(1, scratch).is_installed)
     publish(versions)
 
     refused = await client.post(NATIVE, json={"rows": [[1, 2]]})

@@ -4,6 +4,7 @@ import threading
 import pytest
 
 from service.errors import NotFound, Unavailable
+from service.infra.scratch import Scratch
 from service.predictions import lookup as lookup_module
 from service.predictions.engines import Engines
 from service.predictions.lookup import Lookup
@@ -32,8 +33,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def lookup(versions: FakeVersions, clock: Clock) -> Lookup:
-    return Lookup(versions, Engines(Settings(), versions.artifacts, Workbench(), Sidecar(60)), clock)
+def lookup(versions: FakeVersions, clock: Clock, scratch: Scratch) -> Lookup:
+    return Lookup(versions, Engines(Settings(), versions.artifacts, Workbench(), Sidecar(60, scratch)), clock)
 
 
 async def number_of(lookup: Lookup, selector: int | str | None = None, model: str = "my_model") -> int:
@@ -119,10 +120,12 @@ async def test_a_version_that_cannot_be_loaded_leaves_the_old_one_in_place_until
     assert seen == [1, 2]
 
 
-async def test_two_versions_that_do_not_fit_into_the_cache_together_still_switch(versions: FakeVersions, clock: Clock) -> None:
+async def test_two_versions_that_do_not_fit_into_the_cache_together_still_switch(
+    versions: FakeVersions, clock: Clock, scratch: Scratch
+) -> None:
     lookup = Lookup(
         versions,
-        Engines(Settings().model_copy(update={"engine_cache_bytes": 1}), versions.artifacts, Workbench(), Sidecar(60)),
+        Engines(Settings().model_copy(update={"engine_cache_bytes": 1}), versions.artifacts, Workbench(), Sidecar(60, scratch)),
         clock,
     )
     versions.publish()

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from service.errors import Unavailable
+from service.infra.scratch import Scratch
 from service.serving.keras_engine import KerasEngine
 from service.serving.sidecar import KerasRefused, Sidecar
 from service.spec.frames import TensorSpec
@@ -23,8 +24,8 @@ MEBIBYTE = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def sidecar() -> Iterator[Sidecar]:
-    sidecar = Sidecar(seconds=60)
+def sidecar(scratch: Scratch) -> Iterator[Sidecar]:
+    sidecar = Sidecar(60, scratch)
     yield sidecar
     sidecar.close()
 

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from service.errors import Unavailable
+from service.infra.scratch import Scratch
 from service.serving.cache import EngineCache
 from service.serving.keras_engine import KerasEngine
 from service.serving.sidecar import KerasRefused, Sidecar
@@ -40,8 +41,8 @@ class Clock:
 
 
 @pytest.fixture
-def sidecar() -> Iterator[Sidecar]:
-    sidecar = Sidecar(seconds=10, module=LIGHT)
+def sidecar(scratch: Scratch) -> Iterator[Sidecar]:
+    sidecar = Sidecar(10, scratch, module=LIGHT)
     yield sidecar
     sidecar.close()
     assert children() == []
@@ -146,8 +147,8 @@ def test_requests_that_wait_while_the_process_dies_are_answered_by_the_next_one(
     assert answers == [2, None, 4, 6, 8]
 
 
-def test_an_answer_over_its_deadline_ends_the_process_and_the_next_one_works(tmp_path: Path) -> None:
-    sidecar = Sidecar(seconds=0.3, module=LIGHT)
+def test_an_answer_over_its_deadline_ends_the_process_and_the_next_one_works(tmp_path: Path, scratch: Scratch) -> None:
+    sidecar = Sidecar(0.3, scratch, module=LIGHT)
     (tmp_path / "model").write_text("2")
     engine = KerasEngine(sidecar, lambda: tmp_path / "model", SPEC, SPEC)
     (hung,) = children()
@@ -231,9 +232,9 @@ def test_what_the_cache_lets_go_is_unloaded_once_its_last_request_is_answered(op
     assert ask(new, COUNT_MODELS) == 1
 
 
-def test_a_process_that_cannot_start_is_tried_again_after_longer_and_longer_pauses(tmp_path: Path) -> None:
+def test_a_process_that_cannot_start_is_tried_again_after_longer_and_longer_pauses(tmp_path: Path, scratch: Scratch) -> None:
     clock = Clock()
-    sidecar = Sidecar(seconds=10, module=BROKEN, clock=clock)
+    sidecar = Sidecar(10, scratch, module=BROKEN, clock=clock)
 
     def refusal() -> Unavailable:
         with pytest.raises(Unavailable) as refused:
@@ -285,8 +286,10 @@ def test_the_process_has_a_session_of_its_own_and_none_of_our_settings(
 def test_the_process_dies_with_its_parent(tmp_path: Path) -> None:
     (tmp_path / "model").write_text("2")
     program = (
-        "import time; from pathlib import Path; from service.serving.sidecar import Sidecar\n"
-        f"sidecar = Sidecar(10, module={LIGHT!r}); sidecar.load(lambda: Path({str(tmp_path / 'model')!r}))\n"
+        "import time; from pathlib import Path; from service.infra.scratch import Scratch\n"
+        "from service.serving.sidecar import Sidecar\n"
+        f"sidecar = Sidecar(10, Scratch(Path({str(tmp_path)!r}), 'test'), module={LIGHT!r})\n"
+        f"sidecar.load(lambda: Path({str(tmp_path / 'model')!r}))\n"
         "print(sidecar.pid, flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
@@ -299,7 +302,7 @@ def test_the_process_dies_with_its_parent(tmp_path: Path) -> None:
     assert child.wait(10) is None
 
 
-def test_a_host_without_keras_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Sidecar(10).is_installed
+def test_a_host_without_keras_says_so(monkeypatch: pytest.MonkeyPatch, scratch: Scratch) -> None:
+    assert Sidecar(10, scratch).is_installed
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert not Sidecar(10).is_installed
+    assert not Sidecar(10, scratch).is_installed

@@ -17,11 +17,8 @@ CLAIM = Claim("run_1", "wrk_1", 1)
 
 
 @pytest.fixture
-def starter(tmp_path: Path) -> Iterator[TrainerStarter]:
-    with (
-        closing(Scratch(tmp_path / "scratch", "wrk_1")) as scratch,
-        closing(TrainerStarter("tests.fakes.light_trainer", 1, scratch, tmp_path / "cache")) as starter,
-    ):
+def starter(tmp_path: Path, scratch: Scratch) -> Iterator[TrainerStarter]:
+    with closing(TrainerStarter("tests.fakes.light_trainer", 1, scratch, tmp_path / "cache")) as starter:
         yield starter
 
 
