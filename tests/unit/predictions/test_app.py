@@ -100,10 +100,11 @@ class Gate:
     """Holds engines up until it is opened."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.opened = threading.Event()
+        self.reached, self.opened = threading.Event(), threading.Event()
         run = OnnxEngine.run
 
         def run_later(engine: OnnxEngine, *arguments: Any) -> Any:
+            self.reached.set()
             self.opened.wait(10)
             return run(engine, *arguments)
 
@@ -136,7 +137,7 @@ async def test_what_takes_too_long_is_a_504_and_the_next_request_is_answered(
     versions: FakeVersions, path: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     versions.publish()
-    async with client_of(app_of(versions, Settings(predict_threads=1, predict_timeout_seconds=0.3), way)) as client:
+    async with client_of(app_of(versions, Settings(predict_threads=1, predict_timeout_seconds=0.6), way)) as client:
         await client.post(path, json=BODIES[path])
         gate = Gate(monkeypatch)
         late = await client.post(path, json=BODIES[path])
@@ -157,7 +158,7 @@ async def test_a_version_deleted_in_flight_answers_those_who_have_asked_and_nobo
         await client.post(path, json=BODIES[path])
         gate = Gate(monkeypatch)
         asked = asyncio.create_task(client.post(path, content=body, headers={"content-type": "application/json"}))
-        await asyncio.sleep(0.1)
+        await asyncio.to_thread(gate.reached.wait, 10)
         versions.remove("my_model")
         versions.artifacts.files.clear()
         await asyncio.sleep(0.6)

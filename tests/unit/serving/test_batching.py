@@ -172,7 +172,7 @@ def test_what_waits_too_long_is_told_so_and_the_next_request_is_answered() -> No
     engine = Engine()
 
     async def scenario() -> None:
-        batcher = batcher_of(engine, SLOW, timeout_seconds=0.05)
+        batcher = batcher_of(engine, SLOW, timeout_seconds=0.5)
         engine.may_run.clear()
         results = await asyncio.gather(*(ask(batcher, value) for value in (1, 2)), return_exceptions=True)
         assert [type(result) for result in results] == [DeadlineExceeded] * 2
