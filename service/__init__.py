@@ -1,5 +1,9 @@
 """Fits Keras models and serves them over REST."""
 
-from importlib.metadata import version
 
-__version__ = version("fitserve")
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        from importlib.metadata import version  # only here: every child process that reads an upload would wait for it
+
+        return version("fitserve")
+    raise AttributeError(name)

@@ -11,31 +11,37 @@ from typing import Any
 
 import orjson
 
-from service.datasets.parsing.array_files import parse_npy, parse_npz
-from service.datasets.parsing.delimited import parse_csv
-from service.datasets.parsing.documents import parse_document
-from service.datasets.parsing.images import parse_images
-from service.datasets.parsing.json_files import parse_json
-from service.datasets.parsing.parquet_files import parse_parquet
 from service.datasets.parsing.recognising import recognise
 from service.datasets.parsing.request import Format, ParseRequest
 from service.errors import FitserveError, InvalidInput
 from service.infra.disk import is_full_disk
 
-PARSERS: dict[Format, Callable[[ParseRequest], dict[str, Any]]] = {
-    "csv": parse_csv,
-    "json": parse_json,
-    "parquet": parse_parquet,
-    "npy": parse_npy,
-    "npz": parse_npz,
-    "images": parse_images,
-    "document": parse_document,
-}
+Parser = Callable[[ParseRequest], dict[str, Any]]
+
+
+def parser_of(form: Format) -> Parser:
+    """What reads this format; no other is loaded, since their libraries take longer to load than small uploads to read."""
+    match form:
+        case "csv":
+            from service.datasets.parsing.delimited import parse_csv as parser
+        case "json":
+            from service.datasets.parsing.json_files import parse_json as parser
+        case "parquet":
+            from service.datasets.parsing.parquet_files import parse_parquet as parser
+        case "npy":
+            from service.datasets.parsing.array_files import parse_npy as parser
+        case "npz":
+            from service.datasets.parsing.array_files import parse_npz as parser
+        case "images":
+            from service.datasets.parsing.images import parse_images as parser
+        case "document":
+            from service.datasets.parsing.documents import parse_document as parser
+    return parser
 
 
 def parse(request: ParseRequest) -> dict[str, Any]:
     """The description of a dataset, with ``files`` as paths by name. Raises InvalidInput or MalformedInput."""
-    return PARSERS[request.format or recognise(request)](request)
+    return parser_of(request.format or recognise(request))(request)
 
 
 def answer_to(document: dict[str, Any]) -> dict[str, Any]:
