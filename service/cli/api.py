@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextvars import Context
 from types import FrameType
 from typing import cast
 
@@ -91,12 +92,19 @@ class DrainingServer(uvicorn.Server):
         self._application = application
         self._drain_seconds = drain_seconds
         self._is_draining = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._siblings = siblings
         self._standing_in: asyncio.Task[None] | None = None
         self._acceptors: list[Acceptor] = []
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal."""
+        """Take a signal. It may come in the midst of a line of the log, or of a request, whose id shall not be in other lines."""
+        if self._loop is None:
+            self.should_exit = True
+        else:
+            self._loop.call_soon_threadsafe(self._leave, sig, context=Context())
+
+    def _leave(self, sig: int) -> None:
         if sig != signal.SIGTERM or self._is_draining:
             self._stop()
             return
@@ -109,6 +117,7 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer from now on."""
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._acceptors = [Acceptor(listener, self._make_protocol) for listener in sockets or []]
         API_PROCESSES.set(1)

@@ -66,7 +66,7 @@ def test_nothing_is_lost_done_twice_or_stuck(stack: Stack, tmp_path: Path, show:
         f"  evil:   {', '.join(f'{count} × {name}' for name, count in sorted(nemesis.deeds.items()))}",
         f"  states: {dict(history.states)}",
         f"  causes: {dict(history.causes)}",
-        f"  problems: {len(history.problems)}, stuck beyond twice the lease: {sum(stuck)}",
+        f"  problems: {len(history.problems)}, stuck long after their lease: {sum(stuck)}",
     ]
     assert history.problems == []
     assert sum(stuck) == 0
