@@ -10,6 +10,7 @@ import signal
 import sys
 
 from service.infra.confinement import confine
+from service.infra.hiding import hide_pandas
 from service.infra.parent import die_with_parent
 
 
@@ -20,6 +21,7 @@ def main(module: str, memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # elsewhere the deadline alone holds
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    hide_pandas()
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

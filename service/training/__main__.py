@@ -11,6 +11,7 @@ import tempfile
 from typing import Any, BinaryIO
 
 from service.infra.confinement import confine
+from service.infra.hiding import hide_pandas
 from service.infra.parent import die_with_parent
 from service.training.commands import Commands
 
@@ -50,7 +51,11 @@ def take_over_standard_output() -> BinaryIO:
 
 
 def prepare_environment() -> None:
-    """Fix what would otherwise come from the user's own Keras configuration, and keep onnxruntime from sending reports."""
+    """Fix what would otherwise come from the user's own Keras configuration, and keep onnxruntime from sending reports.
+
+    pandas is hidden from Keras.
+    """
+    hide_pandas()
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
