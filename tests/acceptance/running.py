@@ -13,6 +13,8 @@ import httpx
 import psutil
 import pytest
 
+from service.infra.migrations import upgrade
+from service.settings import Settings
 from tests.servers import free_port
 
 EMBEDDED_ONLY = pytest.mark.parametrize("running", ["embedded"], indirect=True)
@@ -134,12 +136,13 @@ def running_api(
     data_dir: Path, settings: Mapping[str, str] | None = None, log: Path | None = None
 ) -> Iterator[tuple[httpx.Client, psutil.Process]]:
     """An API without a worker, on a migrated database of its own: a client of it, and its process. ``log`` gets its lines."""
-    arguments, port, variables = ["--data-dir", str(data_dir)], free_port(), environment(settings or {})
-    command = [sys.executable, "-m", "service.cli"]
-    subprocess.run([*command, "migrate", *arguments], env=variables, check=True, timeout=60)
+    port, variables = free_port(), environment(settings or {})
+    command = [sys.executable, "-m", "service.cli", "api", "--port", str(port), "--data-dir", str(data_dir)]
+    data_dir.mkdir(parents=True, exist_ok=True)
+    upgrade(Settings(data_dir=data_dir, database_url=variables.get("FITSERVE_DATABASE_URL", "")))
     with (log or Path(os.devnull)).open("ab") as file:
         stderr = None if log is None else file
-        process = subprocess.Popen([*command, "api", "--port", str(port), *arguments], env=variables, stderr=stderr)
+        process = subprocess.Popen(command, env=variables, stderr=stderr)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http:
         try:
             wait_until(lambda: _answers(http), READY_SECONDS, "ready API")

@@ -16,7 +16,7 @@ from service.training.building import as_keras
 from service.training.publishing import NotLoadable, publish
 from tests.catalogue import layers
 from tests.catalogue.documents import Document, full_document
-from tests.unit.training.trials import KILLED_AT, QUIET, ROWS, SHORT, STEP_BY_STEP, Trial, assert_exact
+from tests.unit.training.trials import KILLED_AT, QUIET, ROWS, SGD, SHORT, STEP_BY_STEP, Trial, assert_exact
 
 pytestmark = [
     QUIET,
@@ -93,7 +93,8 @@ def model_of(documents: list[Document]) -> dict[str, Any]:
     x = largest(shape) * noise.random((ROWS, *shape), np.float32)
     x = np.floor(4 * x) if name in INTEGERS else x
     made = in_a_row(documents, shape)
-    return {"layers": made, "shape": tuple(shape), "rows": (x, noise.normal(size=(ROWS, 1)).astype(np.float32)), "fit": SHORT}
+    rows = x, noise.normal(size=(ROWS, 1)).astype(np.float32)
+    return {"layers": made, "shape": tuple(shape), "rows": rows, "fit": SHORT, "optimizer": SGD}
 
 
 def largest(shape: list[int]) -> float:

@@ -32,6 +32,8 @@ NOISY = [
     {"type": "Dense", "units": 1},
 ]
 ADAM = {"type": "Adam"}
+SGD = {"type": "SGD"}
+"""For what is no matter of the optimizer: TensorFlow is quickest with its graphs."""
 AVERAGING = {"type": "AdamW", "learning_rate": 0.01, "use_ema": True, "ema_momentum": 0.9}
 HASTY = {"type": "Adam", "learning_rate": 0.05}
 """The validation loss is the smallest after the second epoch."""
