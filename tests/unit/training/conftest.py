@@ -100,7 +100,7 @@ def one_step_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "steps_per_execution", lambda *_: 1)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
     """What a test leaves behind is let go, so that Keras, which collects garbage for every model, need not look through it."""
     yield

@@ -16,7 +16,7 @@ from tests.catalogue import others
 from tests.catalogue.documents import Document, full_document
 from tests.unit.training.trials import KILLED_AT, QUIET, ROWS, SGD, SHORT, STEP_BY_STEP, assert_exact
 
-pytestmark = [QUIET, STEP_BY_STEP, pytest.mark.usefixtures("forgotten")]
+pytestmark = [QUIET, STEP_BY_STEP]
 
 
 def in_full(family: Family, table: dict[str, Any], name: str) -> Document:

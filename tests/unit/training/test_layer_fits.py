@@ -21,7 +21,6 @@ from tests.unit.training.trials import KILLED_AT, QUIET, ROWS, SGD, SHORT, STEP_
 pytestmark = [
     QUIET,
     STEP_BY_STEP,
-    pytest.mark.usefixtures("forgotten"),
     # Keras patches tf2onnx for NumPy 2 by asking whether np.object is there, at which NumPy warns.
     pytest.mark.filterwarnings("ignore:In the future `np.object` will be defined:FutureWarning"),
 ]
