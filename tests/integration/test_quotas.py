@@ -115,7 +115,7 @@ def test_usage_is_of_the_workspace_of_the_key(http: httpx.Client, database: Data
 
     assert http.get("/api/usage", headers=stranger).json()["workspace"] == "strangers"
     assert usage(http, "stored_bytes", headers=stranger)["used"] == 0
-    assert http.get("/api/usage").status_code == 401
+    wait_until(lambda: http.get("/api/usage").status_code == 401, 10, "a request without a key refused")
     predictor = bearer(make_key(database, "strangers", "predict"))
     assert http.get("/api/usage", headers=predictor).status_code == 403
 

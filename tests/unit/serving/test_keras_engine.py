@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import keras
@@ -24,10 +25,9 @@ MEBIBYTE = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def sidecar(scratch: Scratch) -> Iterator[Sidecar]:
-    sidecar = Sidecar(60, scratch)
-    yield sidecar
-    sidecar.close()
+def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+    with closing(Scratch(tmp_path_factory.mktemp("scratch"), "test")) as scratch, closing(Sidecar(60, scratch)) as sidecar:
+        yield sidecar
 
 
 @pytest.fixture(scope="module", autouse=True)
