@@ -153,5 +153,11 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def inherited_environment() -> dict[str, str]:
-    """The part of this process's environment that a child needs; the addresses and passwords of the databases are not in it."""
-    return {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}
+    """The part of this process's environment that a child needs; the addresses and passwords of the databases are not in it.
+
+    Where to look for modules is said in whole paths, since a child may be started in a folder with what a client has sent.
+    """
+    inherited = {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}
+    if folders := inherited.get("PYTHONPATH"):
+        inherited["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, folders.split(os.pathsep)))
+    return inherited

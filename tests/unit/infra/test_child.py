@@ -71,6 +71,13 @@ def test_only_what_a_child_needs_is_inherited(monkeypatch: pytest.MonkeyPatch) -
     assert "secret" not in " ".join(inherited.values())
 
 
+def test_modules_are_looked_for_where_this_process_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", "below", "/elsewhere"]))
+
+    assert inherited_environment()["PYTHONPATH"].split(os.pathsep) == [str(tmp_path), str(tmp_path / "below"), "/elsewhere"]
+
+
 @pytest.mark.skipif(missing() is not None, reason=f"nothing is confined here: {missing()}")
 def test_a_trainer_may_use_local_sockets_and_programs_but_has_no_way_out(tmp_path: Path, scratch: Scratch) -> None:
     (tmp_path / "file").write_text("x")
