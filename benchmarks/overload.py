@@ -66,6 +66,8 @@ class Measured:
     unloaded: tuple[float, float]
     accepted: tuple[float, float]
     """Under load, but for the onset."""
+    accepted_since_sent: float
+    """p99 under load but for the onset, without what the client was late."""
     accepted_at_onset: float
     """p99 of the onset."""
     memory: tuple[int, int, int]
@@ -123,6 +125,7 @@ def measure(kind: "Kind", url: str, pid: int, seconds: float, times: float) -> M
         rates(loaded),
         (percentile(unloaded, 50), percentile(unloaded, 99)),
         (percentile(loaded, 50, ~is_onset), percentile(loaded, 99, ~is_onset)),
+        MILLISECONDS * float(np.percentile(loaded.latencies_since_sent(~is_onset), 99)),
         percentile(loaded, 99, is_onset),
         (before, memory.most, memory_bytes(pid)[0]),
         recovery_seconds(after, limit),
@@ -220,8 +223,8 @@ def recovery_seconds(answers: Answers, limit: float) -> float:
 
 COLUMNS = (
     "what", "sustainable/s", "offered/s", "2xx/s", "429/s", "503/s", "other/s", "unloaded p50 / p99 ms", "accepted p50 / p99 ms",
-    "p99 ratio", "accepted in the first second, p99 ms", "RSS MB before / most / after", "as before after s",
-    "sent late by, p99 ms",
+    "p99 ratio", "since sent, p99 ms", "accepted in the first second, p99 ms", "RSS MB before / most / after",
+    "as before after s", "sent late by, p99 ms",
 )  # fmt: skip
 
 
@@ -235,6 +238,7 @@ def cells(one: Measured) -> list[str]:
         f"{one.unloaded[0]:.1f} / {one.unloaded[1]:.1f}",
         f"{one.accepted[0]:.1f} / {one.accepted[1]:.1f}",
         f"{one.ratio:.1f}",
+        f"{one.accepted_since_sent:.1f}",
         f"{one.accepted_at_onset:.0f}",
         " / ".join(f"{size / MEGABYTE:.0f}" for size in one.memory),
         f"≤ {one.recovery_seconds:.1f}",

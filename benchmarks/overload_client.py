@@ -46,6 +46,10 @@ class Answers:
         mask = self.is_accepted if chosen is None else self.is_accepted & chosen
         return (self.answered - self.planned)[mask]
 
+    def latencies_since_sent(self, chosen: Array) -> Array:
+        """Seconds from sending to answer of the accepted ones."""
+        return (self.answered - self.sent)[self.is_accepted & chosen]
+
     def lateness(self) -> Array:
         """Seconds from plan to sending."""
         return (self.sent - self.planned)[np.isfinite(self.sent)]

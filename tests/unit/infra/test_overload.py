@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 from prometheus_client import REGISTRY
 
-from service.infra.overload import CALM_SECONDS, LONGEST_SECONDS, UNHURRIED_SECONDS, Limit, Turns
+from service.infra.overload import CALM_SECONDS, LONGEST_SECONDS, TRIED_AFTER_SECONDS, UNHURRIED_SECONDS, Limit, Turns
 
 LONGEST_WAIT = 0.005
 
@@ -42,6 +42,30 @@ def test_a_queue_that_was_full_is_kept_short_until_nobody_is_refused_any_more(cl
 
     clock.now += CALM_SECONDS
     assert limit.takes(2)
+
+
+def test_a_queue_a_little_longer_is_tried_now_and_then(clock: Clock) -> None:
+    limit = Limit("test", 64, 2, clock)
+    assert not limit.takes(64)
+    for _ in range(3):
+        for _ in range(9):
+            clock.now += TRIED_AFTER_SECONDS / 10
+            assert not limit.takes(2)
+        clock.now += TRIED_AFTER_SECONDS / 10
+        assert limit.takes(7)
+        assert not limit.takes(8)
+
+
+def test_what_comes_together_by_chance_does_not_keep_a_queue_short_after_the_overload(clock: Clock) -> None:
+    limit = Limit("test", 64, 2, clock)
+    assert not limit.takes(64)
+    end = clock.now + TRIED_AFTER_SECONDS + CALM_SECONDS
+    while clock.now < end:
+        clock.now += CALM_SECONDS / 4
+        limit.takes(4)
+
+    assert not limit.is_overloaded
+    assert limit.takes(63)
 
 
 def test_clients_that_never_let_a_queue_be_calm_get_the_usual_one_again_in_the_end(clock: Clock) -> None:
