@@ -125,7 +125,7 @@ def measure(kind: "Kind", url: str, pid: int, seconds: float, times: float) -> M
         rates(loaded),
         (percentile(unloaded, 50), percentile(unloaded, 99)),
         (percentile(loaded, 50, ~is_onset), percentile(loaded, 99, ~is_onset)),
-        MILLISECONDS * float(np.percentile(loaded.latencies_since_sent(~is_onset), 99)),
+        percentile(loaded, 99, ~is_onset, loaded.sent),
         percentile(loaded, 99, is_onset),
         (before, memory.most, memory_bytes(pid)[0]),
         recovery_seconds(after, limit),
@@ -206,9 +206,9 @@ def rates(answers: Answers) -> dict[str, float]:
     return {name: float(mask.sum() / lasted) for name, mask in masks.items()}
 
 
-def percentile(answers: Answers, share: float, chosen: Array | None = None) -> float:
-    """Of the latencies of accepted requests, in milliseconds."""
-    latencies = answers.latencies(chosen)
+def percentile(answers: Answers, share: float, chosen: Array | None = None, since: Array | None = None) -> float:
+    """Of the latencies of accepted requests, in milliseconds; ``since``: the times that they count from, if not as planned."""
+    latencies = answers.latencies(chosen, since)
     return MILLISECONDS * float(np.percentile(latencies, share)) if len(latencies) else float("inf")
 
 

@@ -41,14 +41,10 @@ class Answers:
         """Which were answered with success."""
         return (self.status >= 200) & (self.status < 300)
 
-    def latencies(self, chosen: Array | None = None) -> Array:
-        """Seconds from plan to answer of the accepted ones; ``chosen`` is a mask."""
+    def latencies(self, chosen: Array | None = None, since: Array | None = None) -> Array:
+        """Seconds from plan to answer of the accepted ones; ``chosen`` is a mask, ``since`` are other times to count from."""
         mask = self.is_accepted if chosen is None else self.is_accepted & chosen
-        return (self.answered - self.planned)[mask]
-
-    def latencies_since_sent(self, chosen: Array) -> Array:
-        """Seconds from sending to answer of the accepted ones."""
-        return (self.answered - self.sent)[self.is_accepted & chosen]
+        return (self.answered - (self.planned if since is None else since))[mask]
 
     def lateness(self) -> Array:
         """Seconds from plan to sending."""

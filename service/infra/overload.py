@@ -2,8 +2,8 @@
 
 Every queue has two limits. The usual one is wide: what comes in a burst waits, but is answered. Once it was reached, a narrow one
 holds, so that what is accepted does not wait long, until nobody had to be refused for a second; now and then one a little wider
-is tried. Where as many had to be refused
-as the queue holds, it was no burst, and those who still wait in it are refused, too: they would only have late answers.
+is tried. Where as many had to be refused as the queue holds, it was no burst, and those who still wait in it are refused, too:
+they would only have late answers.
 """
 
 import asyncio
@@ -18,9 +18,8 @@ CALM_SECONDS = 1.0
 TRIED_AFTER_SECONDS = 2.0
 """After so long without a try, a limit between both is tried. Two requests that come together by chance are one too many for a
 narrow queue, and without this it would not be calm for long after the load is a usual one."""
-TRIED = 4
-"""How many times as long as the narrow queue is that one, and so how long some wait for the try."""
-LEAST_TRIED = 8
+TRIED_TIMES, TRIED_AT_LEAST = 4, 8
+"""How much longer than the narrow limit that one is, and so how long some wait for the try; and what it is at least."""
 LONGEST_SECONDS = 60.0
 """After so long the usual limit is tried in any case: a few clients that ask again as soon as they are refused would never let a
 queue be calm that has room for all of them."""
@@ -45,7 +44,7 @@ class Limit:
         """``usual`` and ``overloaded``: how many may wait; ``reason`` is the label of those that may not in the metrics."""
         self._usual = usual
         self._overloaded = min(overloaded, usual)
-        self._tried = min(max(TRIED * overloaded, LEAST_TRIED), usual)
+        self._tried = min(max(TRIED_TIMES * overloaded, TRIED_AT_LEAST), usual)
         self._clock = clock
         self._overloaded_since = self._narrow_since = self._refused_at = self._given_up_at = float("-inf")
         self._refusals = 0
@@ -61,15 +60,15 @@ class Limit:
     def takes(self, waiting: int) -> bool:
         """Whether one more may wait beside so many; whoever hears no has to be refused."""
         is_overloaded = self.is_overloaded
-        if waiting < (self._limit_under_load if is_overloaded else self._usual):
+        under_load = self._tried if self._is_trying else self._overloaded
+        if waiting < (under_load if is_overloaded else self._usual):
             return True
         self._note_refusal(is_overloaded)
         return False
 
     @property
-    def _limit_under_load(self) -> int:
-        is_tried = self._clock() - self._narrow_since >= TRIED_AFTER_SECONDS
-        return self._tried if is_tried else self._overloaded
+    def _is_trying(self) -> bool:
+        return self._clock() - self._narrow_since >= TRIED_AFTER_SECONDS
 
     def has_given_up(self, since: float) -> bool:
         """Whether one who has waited since a time of the clock has to be refused."""
@@ -82,7 +81,7 @@ class Limit:
         now = self._clock()
         if not is_overloaded:
             self._overloaded_since, self._refusals = now, 0
-        if not is_overloaded or now - self._narrow_since >= TRIED_AFTER_SECONDS:
+        if not is_overloaded or self._is_trying:
             self._narrow_since = now
         self._refused_at = now
         self._refused.inc()
