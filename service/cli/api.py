@@ -21,6 +21,7 @@ from service.cli.listening import base_url, inherited_siblings, open_listener
 from service.cli.preflight import check_role, tell_of_missing_confinement
 from service.cli.standing_in import StandIn
 from service.infra.logging import configure_logging, get_logger
+from service.infra.memory import give_memory_back
 from service.infra.telemetry import prepare_traces
 from service.main import Application, create_app
 from service.settings import Settings
@@ -53,6 +54,7 @@ def run_api(settings: Settings) -> int:
 
 
 def _serve(settings: Settings, listener: socket.socket) -> int:
+    give_memory_back()
     siblings = inherited_siblings()
     application = create_app(settings, processes=1 + len(siblings))
     config = uvicorn.Config(

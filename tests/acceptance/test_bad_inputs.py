@@ -22,7 +22,7 @@ from tests.acceptance.running import EMBEDDED_ONLY, RunningService
 
 SECONDS = 10.0
 """Longest time that a refusal may take. On an idle machine it takes less than one; other work may slow it down."""
-GROWTH_BYTES = 256 * 1024**2
+GROWTH_BYTES = 192 * 1024**2
 """What the API process may have gained when all is over: an allocator keeps some of what the largest bodies took."""
 
 
