@@ -47,7 +47,9 @@ def read_request(body: bytes, encoding: str, max_bytes: int, max_rows: int) -> S
     if ("instances" in document) == ("inputs" in document):
         raise _invalid("", "The body needs either 'instances' (rows) or 'inputs' (columns), not both.")
     form: Form = "instances" if "instances" in document else "inputs"
-    data = _decoded(document[form], f"/{form}", MAX_LEVELS) if b'"b64"' in text else document[form]
+    data = document[form]
+    if not isinstance(data, np.ndarray) and b'"b64"' in text:
+        data = _decoded(data, f"/{form}", MAX_LEVELS)
     rows = _count(data)
     if rows > max_rows:
         raise _invalid(f"/{form}", f"There are {rows} rows. At most {max_rows} may be sent at once.")
