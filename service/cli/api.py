@@ -20,8 +20,8 @@ from service.cli.keys import refuse_open_door
 from service.cli.listening import base_url, inherited_siblings, open_listener
 from service.cli.preflight import check_role, tell_of_missing_confinement
 from service.cli.standing_in import StandIn
+from service.infra.allocator import keep_little_memory
 from service.infra.logging import configure_logging, get_logger
-from service.infra.memory import give_memory_back
 from service.infra.telemetry import prepare_traces
 from service.main import Application, create_app
 from service.settings import Settings
@@ -44,6 +44,7 @@ EXIT_FAILED_START = 3
 
 def run_api(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the exit code."""
+    keep_little_memory()
     with open_listener(settings.host, settings.port) as listener:
         check_role(settings)
         refuse_open_door(settings, listener.getsockname()[0])
@@ -54,7 +55,6 @@ def run_api(settings: Settings) -> int:
 
 
 def _serve(settings: Settings, listener: socket.socket) -> int:
-    give_memory_back()
     siblings = inherited_siblings()
     application = create_app(settings, processes=1 + len(siblings))
     config = uvicorn.Config(

@@ -1,17 +1,11 @@
-"""How much memory a process uses and keeps, and whether the kernel has killed one for it; elsewhere than on Linux, nothing."""
+"""How much memory a process uses, and whether the kernel has killed one for it. Linux only; elsewhere nothing is known."""
 
-import ctypes
 import os
 import re
 from pathlib import Path
 
 ANONYMOUS = re.compile(rb"^Rss(?:Anon|Shmem):\s+(\d+) kB", re.MULTILINE)
 OOM_KILLS = re.compile(r"^oom_kill (\d+)", re.MULTILINE)
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-"""Source: glibc's malloc.h."""
-KEPT_BYTES = 16 * 1024**2
-MAPPED_FROM_BYTES = 8 * 1024**2
-ARENAS = 2
 CGROUP_FILES = ("memory.events", "memory.oom_control")
 
 
@@ -25,20 +19,6 @@ def resident_bytes(pid: int) -> int:
     except OSError:
         return 0
     return sum(int(kilobytes) for kilobytes in ANONYMOUS.findall(status)) * 1024
-
-
-def give_memory_back() -> None:
-    """Have the allocator return what large requests took. To be called before there are threads.
-
-    glibc raises its thresholds by itself to what was freed last (up to 32 and 64 MB), and has eight heaps for each core, so
-    a process that once had large bodies in many threads keeps most of their memory. Where the C library is another, nothing
-    changes. Source: mallopt(3).
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, MAPPED_FROM_BYTES)
-        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-        mallopt(M_ARENA_MAX, ARENAS)
 
 
 def oom_kills(root: Path = Path("/")) -> int:

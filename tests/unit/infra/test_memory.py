@@ -1,8 +1,6 @@
 """What the kernel tells about memory."""
 
 import os
-import platform
-import subprocess
 import sys
 from pathlib import Path
 
@@ -47,33 +45,3 @@ def test_kills_are_counted_in_an_old_control_group(tmp_path: Path) -> None:
 
 def test_where_nothing_is_known_nothing_is_counted(tmp_path: Path) -> None:
     assert oom_kills(tmp_path) == 0
-
-
-KEPT_AFTER_LARGE_BLOCKS = """
-import ctypes, os, sys
-from service.infra.memory import give_memory_back, resident_bytes
-if sys.argv[1] == "given back":
-    give_memory_back()
-libc = ctypes.CDLL(None)
-libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-def take(size):
-    block = libc.malloc(size)
-    ctypes.memset(block, 1, size)
-    return block
-libc.free(take(30_000_000))
-before = resident_bytes(os.getpid())
-blocks = [take(10_000_000) for _ in range(10)]
-above_them = take(2_000)
-for block in blocks:
-    libc.free(block)
-print(resident_bytes(os.getpid()) - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
-def test_memory_of_large_blocks_is_given_back_also_below_something_that_is_still_used() -> None:
-    def kept(how: str) -> int:
-        return int(subprocess.run([sys.executable, "-c", KEPT_AFTER_LARGE_BLOCKS, how], capture_output=True, check=True).stdout)
-
-    assert kept("by default") > 90e6, "otherwise this test would tell nothing"
-    assert kept("given back") < 5e6
